@@ -1,0 +1,75 @@
+"""Pure arithmetic on the time line: where the candidate clips of a video lie."""
+
+from collections.abc import Sequence
+
+from vidskim.errors import UsageError
+from vidskim.types import Clip
+
+
+def split(
+    timestamps_seconds: Sequence[float],
+    *,
+    num_frames: int = 16,
+    stride: int = 1,
+    step: int | None = None,
+    end_seconds: float | None = None,
+) -> list[Clip]:
+    """Lay a grid of clips over a video.
+
+    ``step`` is the distance between the starts of neighboring clips in frames; by default the span
+    of a clip, so that the clips touch without overlap and cover the whole video (SCSampler, section
+    3.1). With T frames at stride s, and ``|`` the grid::
+
+        frame   0  1  2  3  4  5  6  7  8  9 10
+        T=2 s=2 a  .  a  . |b  .  b  . |c  .  (c)
+
+    The papers do not say what happens to a rest shorter than a clip. Here a rest of at least half a
+    clip becomes a last clip whose final frame is repeated, a shorter one is left out, and a video
+    shorter than one clip gives one such clip.
+
+    Args:
+        timestamps_seconds: presentation time of every frame, sorted.
+        num_frames: T, frames per clip.
+        stride: distance between neighboring frames of a clip.
+        step: distance between neighboring clips in frames.
+        end_seconds: end of the last frame; by default one median frame after its start.
+
+    Returns:
+        Clips in time order, ``clips[i].index == i``; empty only if there are no frames.
+
+    Raises:
+        UsageError: a length, stride or step below one.
+    """
+    if num_frames < 1 or stride < 1 or (step is not None and step < 1):
+        raise UsageError(
+            f"clips need num_frames, stride and step of at least 1, got {num_frames}, {stride}, "
+            f"{step}"
+        )
+    total = len(timestamps_seconds)
+    if total == 0:
+        return []
+    span = num_frames * stride
+    step = span if step is None else step
+    if end_seconds is None:
+        gap = (timestamps_seconds[-1] - timestamps_seconds[0]) / (total - 1) if total > 1 else 0.0
+        end_seconds = timestamps_seconds[-1] + gap
+    grid: list[Clip] = []
+    for start in range(0, total, step):
+        num_valid = min(num_frames, -(-(total - start) // stride))
+        if grid and 2 * num_valid < num_frames:
+            break
+        stop = start + span
+        grid.append(
+            Clip(
+                index=len(grid),
+                start_frame=start,
+                num_frames=num_frames,
+                stride=stride,
+                start_seconds=timestamps_seconds[start],
+                end_seconds=timestamps_seconds[stop] if stop < total else end_seconds,
+                num_valid=num_valid,
+            )
+        )
+        if stop >= total:
+            break
+    return grid

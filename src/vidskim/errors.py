@@ -1,0 +1,55 @@
+"""One small tree of exceptions; every message gives the value, what was expected and the remedy."""
+
+from difflib import get_close_matches
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class VidskimError(Exception):
+    """Anything vidskim refuses on purpose. The command line prints it as one line."""
+
+    exit_code = 1
+
+
+class UsageError(VidskimError):
+    """The call is wrong: an unknown name, an impossible value (exit code 2)."""
+
+    exit_code = 2
+
+
+class VideoError(VidskimError):
+    """A file cannot be read as video; the message starts with the file's path.
+
+    Args:
+        path: the file.
+        reason: what is wrong and what to do, one line.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = str(path)
+        self.reason = reason
+
+
+class AudioError(VideoError):
+    """The audio track is missing or unreadable."""
+
+
+class CheckpointError(VidskimError):
+    """A weight file is missing, damaged, unsafe or made for another network."""
+
+
+class ManifestError(VidskimError):
+    """A manifest is missing or malformed."""
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
+    """Return the error for a mistyped name, with the nearest valid one.
+
+    >>> print(unknown_name("method", "unifrom", ["uniform", "random"]))
+    unknown method 'unifrom': did you mean 'uniform'? (valid: random, uniform)
+    """
+    names = sorted(valid)
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UsageError(f"unknown {kind} {name!r}: {hint}(valid: {', '.join(names)})")

@@ -1,0 +1,187 @@
+"""The nouns of vidskim: a clip of a video, the prediction for it, and what that cost.
+
+Letters used in every shape comment: B videos, N clips of a video, V views (clip x crop), C channels,
+T frames, H, W, D pooled features, M mel bins, S mel steps, P predicted frames packed over clips.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from vidskim.video import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """T frames at a stride from one place of the time line.
+
+    Frames are numbered in presentation order. ``num_valid`` frames really exist; where a video ends
+    inside the clip its last frame is repeated (``num_valid < num_frames``).
+    """
+
+    index: int
+    """Position in the grid of candidate clips."""
+    start_frame: int
+    num_frames: int
+    stride: int
+    start_seconds: float
+    end_seconds: float
+    num_valid: int
+
+    @property
+    def frame_indices(self) -> tuple[int, ...]:
+        """The T frame numbers that are read, the last valid one repeated past the end."""
+        last = self.start_frame + (self.num_valid - 1) * self.stride
+        return tuple(
+            min(self.start_frame + t * self.stride, last) for t in range(self.num_frames)
+        )
+
+    @property
+    def stop_frame(self) -> int:
+        """One past the last frame the clip spans (half-open, strided gaps included)."""
+        return self.start_frame + self.num_valid * self.stride
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What the container says of a file, checked against its packets."""
+
+    path: str
+    duration_seconds: float
+    num_frames: int
+    frame_rate: Fraction
+    width: int
+    """Displayed width in pixels, after rotation."""
+    height: int
+    codec: str
+    has_audio: bool
+    rotation: int = 0
+    """Clockwise degrees to turn decoded frames for display: 0, 90, 180 or 270."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``video`` object of the command line's JSON."""
+        rate = f"{self.frame_rate.numerator}/{self.frame_rate.denominator}"
+        return {**asdict(self), "frame_rate": rate}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one answer cost, per video.
+
+    ``macs`` counts multiply-adds (the papers' "GFLOPs" are 1e9 of these) of every network that ran,
+    the look included; ``look_macs`` is the look's share; ``dense_macs`` is what the encoder would
+    cost on every clip of the grid. ``seconds`` holds wall time of the stages ``look``, ``read``,
+    ``encode``, ``aggregate`` and ``total``.
+    """
+
+    macs: int
+    dense_macs: int
+    look_macs: int
+    frames_decoded: int
+    bytes_read: int
+    seconds: dict[str, float]
+    peak_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One class and its probability."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenClip:
+    """A clip the answer rests on, why it was chosen and which encoder saw it."""
+
+    clip: Clip
+    saliency: float | None
+    encoder: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one object of the command line's ``clips``."""
+        return {
+            "index": self.clip.index,
+            "start_seconds": self.clip.start_seconds,
+            "end_seconds": self.clip.end_seconds,
+            "start_frame": self.clip.start_frame,
+            "saliency": self.saliency,
+            "encoder": self.encoder,
+            "frame_indices": list(self.clip.frame_indices),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer for one video: classes, the moments that said so, and what it cost."""
+
+    video: VideoInfo
+    method: str
+    model: str
+    predictions: tuple[Score, ...]
+    """Best first."""
+    clips: tuple[ChosenClip, ...]
+    """In time order."""
+    saliency: tuple[float, ...] | None
+    """One per clip of the grid, or None where the method does not look."""
+    cost: Cost
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        """The best class."""
+        return self.predictions[0].label
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object ``vidskim recognize --json`` prints."""
+        return {
+            "video": self.video.to_json(),
+            "method": self.method,
+            "model": self.model,
+            "predictions": [asdict(p) for p in self.predictions],
+            "clips": [c.to_json() for c in self.clips],
+            "saliency": None if self.saliency is None else list(self.saliency),
+            "cost": asdict(self.cost),
+            "warnings": list(self.warnings),
+        }
+
+
+@runtime_checkable
+class Saliency(Protocol):
+    """Scores every clip of the grid cheaply."""
+
+    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+        """Return scores ``[N]`` in [0, 1], one per clip."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """The convolutional (or token) part of a clip classifier."""
+
+    def features(self, frames: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``."""
+        ...
+
+
+@runtime_checkable
+class Context(Protocol):
+    """Tells the clips of one video of each other."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Map ``[B, N, C, T', H', W']`` to the same shape."""
+        ...
+
+
+@runtime_checkable
+class Aggregator(Protocol):
+    """Turns the clips of a video into one answer."""
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Map ``[B, N, C, T', H', W']`` to logits ``[B, num_classes]``."""
+        ...
