@@ -1,0 +1,108 @@
+"""What every backbone offers, and how any backbone is split in two.
+
+The systems are written against `Backbone`, never against a family.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from vidskim.errors import UsageError, unknown_name
+from vidskim.transforms import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class ClipSpec:
+    """The clip a backbone was made for: T frames at a stride, (height, width) in pixels."""
+
+    num_frames: int
+    stride: int
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if min(self.num_frames, self.stride, *self.size) < 1:
+            raise UsageError(f"a clip's frames, stride and size are at least one, got {self}")
+
+    def __str__(self) -> str:
+        return f"{self.num_frames}x{self.stride}, {self.size[0]}x{self.size[1]} pixels"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int, int]:
+        """The network input of one clip, ``(1, 3, T, h, w)``."""
+        return (1, 3, self.num_frames, *self.size)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A clip classifier: an `nn.Module` whose forward is ``classify(features(x))``.
+
+    Networks on images and motion maps keep the same contract with one dimension less
+    (``[N, C, H, W]``) and without ``clip`` and ``transform``.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    """What `create_backbone` needs beside the name and the number of classes; plain JSON values."""
+    num_features: int
+    num_classes: int
+    classes: tuple[str, ...] | None
+    stages: tuple[str, ...]
+    """Names of the stages in order: stem, res2, res3, ..."""
+    clip: ClipSpec | None
+    transform: Transform | None
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``, C = ``num_features``."""
+        ...
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map ``[N, C, T', H', W']`` to logits ``[N, num_classes]``."""
+        ...
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """Return one module per stage; ``features`` is what they do one after another."""
+        ...
+
+    def reset_classifier(self, num_classes: int, *, classes: tuple[str, ...] | None = None) -> None:
+        """Replace the head by an untrained one."""
+        ...
+
+
+def split_at(backbone: Backbone, stage: str) -> tuple[nn.Sequential, nn.Sequential]:
+    """Cut a backbone after a stage; both parts share its parameters.
+
+    ``late(early(x))`` equals ``backbone.features(x)``. After the last stage ``late`` is empty and
+    returns what it is given.
+
+    Args:
+        backbone: any backbone.
+        stage: name of the last stage of the early part.
+
+    Returns:
+        (early, late).
+
+    Raises:
+        UsageError: the backbone has no such stage.
+    """
+    if stage not in backbone.stages:
+        raise unknown_name(f"stage of {backbone.name}", stage, backbone.stages)
+    named = list(zip(backbone.stages, backbone.stage_modules(), strict=True))
+    cut = backbone.stages.index(stage) + 1
+    return nn.Sequential(OrderedDict(named[:cut])), nn.Sequential(OrderedDict(named[cut:]))
+
+
+def check_classes(num_classes: int, classes: tuple[str, ...] | None) -> None:
+    """Refuse a head without classes, or names that do not fit their number.
+
+    Raises:
+        UsageError: the number is below one or differs from the number of names.
+    """
+    if num_classes < 1:
+        raise UsageError(f"a classifier needs at least one class, got {num_classes}")
+    if classes is not None and len(classes) != num_classes:
+        raise UsageError(
+            f"{len(classes)} class names for {num_classes} classes: give one name per class"
+        )

@@ -1,0 +1,60 @@
+"""Names to backbones: the one registry, because users type these names."""
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from vidskim.backbones.resnet2d import ResNet2d, resnet_18
+from vidskim.backbones.resnet3d import ResNet3d, mc3_18, r2plus1d_18, r2plus1d_34, r3d_18
+from vidskim.errors import UsageError, unknown_name
+
+Network = ResNet3d | ResNet2d
+
+CLIP_BACKBONES: dict[str, Callable[..., ResNet3d]] = {
+    "r3d_18": r3d_18,
+    "mc3_18": mc3_18,
+    "r2plus1d_18": r2plus1d_18,
+    "r2plus1d_34": r2plus1d_34,
+}
+"""Networks on clips ``[N, 3, T, H, W]``."""
+
+IMAGE_BACKBONES: dict[str, Callable[..., ResNet2d]] = {"resnet_18": resnet_18}
+"""Networks on images and maps ``[N, C, H, W]``, for samplers."""
+
+
+def list_backbones() -> tuple[str, ...]:
+    """Return the names of the clip backbones."""
+    return tuple(CLIP_BACKBONES)
+
+
+def list_networks() -> tuple[str, ...]:
+    """Return every name `create_backbone` takes: clip backbones, then networks on images."""
+    return (*CLIP_BACKBONES, *IMAGE_BACKBONES)
+
+
+def create_backbone(name: str, *, num_classes: int = 400, **options: Any) -> Network:
+    """Build an untrained backbone.
+
+    Args:
+        name: one of `list_networks`.
+        num_classes: classes of the head.
+        options: what the network's builder takes, such as ``width``.
+
+    Returns:
+        The network in training mode.
+
+    Raises:
+        UsageError: an unknown name or option, or an impossible value.
+    """
+    builder: Callable[..., Network] | None = CLIP_BACKBONES.get(name) or IMAGE_BACKBONES.get(name)
+    if builder is None:
+        raise unknown_name("backbone", name, list_networks())
+    valid = [p for p in signature(builder).parameters if p != "num_classes"]
+    for option, value in options.items():
+        if option not in valid:
+            raise unknown_name(f"option of {name}", option, valid)
+        if option in ("width", "in_channels") and type(value) is not int:
+            raise UsageError(f"{option} of {name} is a whole number, got {value!r}")
+    if type(num_classes) is not int:
+        raise UsageError(f"num_classes is a whole number, got {num_classes!r}")
+    return builder(num_classes=num_classes, **options)

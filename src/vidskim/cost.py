@@ -1,0 +1,196 @@
+"""What an answer costs: the MACs of a network, and the running account of one video."""
+
+import copy
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidskim.errors import UsageError, unknown_name
+from vidskim.types import Cost
+
+STAGES = ("look", "read", "encode", "aggregate")
+"""The stages of an answer whose wall time and MACs are kept apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Multiply-adds and parameters of a network on one input.
+
+    One multiply-add counts 1 (the papers' "GFLOPs" are 1e9 of these); convolutions, linear layers
+    and matrix products are counted, nothing else.
+    """
+
+    macs: int
+    params: int
+    input_shape: tuple[int, ...]
+
+
+def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
+    """Count a network on the meta device: no arithmetic is done, no weight is copied or changed.
+
+    Args:
+        model: any module with one tensor as input.
+        input_shape: of that tensor; a leading batch dimension of one may be left out.
+
+    Returns:
+        The count of one call, for the input shape that was run.
+
+    Raises:
+        UsageError: the network does not take this shape.
+    """
+    shape = tuple(input_shape)
+    if not shape or any(type(n) is not int or n < 1 for n in shape):
+        raise UsageError(f"an input shape is whole numbers above zero, got {list(shape)}")
+    ghost = _on_meta(model)
+    reason: Exception | None = None
+    for tried in (shape, (1, *shape)):
+        try:
+            with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+                ghost(torch.empty(tried))
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = reason or error
+            continue
+        flops = counter.get_total_flops()
+        return Count(
+            macs=flops // 2,
+            params=sum(p.numel() for p in model.parameters()),
+            input_shape=tried,
+        )
+    raise UsageError(
+        f"{type(model).__name__} does not take an input of shape {list(shape)}: "
+        f"{str(reason).splitlines()[0]}"
+    )
+
+
+def _on_meta(model: nn.Module) -> nn.Module:
+    """Copy a module in evaluation mode, each tensor replaced by its shape alone."""
+    memo: dict[int, object] = {}
+    for parameter in model.parameters():
+        shell = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+        memo[id(parameter)] = shell
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(model, memo).eval()
+
+
+class Account:
+    """The running account of one video: seconds, MACs, frames, bytes and peak memory.
+
+    Time runs from construction. Stages may nest: the inner one's seconds are not counted in the
+    outer one, so that the stages never add up to more than the total. One account is kept by one
+    thread; as peak memory belongs to the process, accounts that overlap share it.
+
+    Args:
+        device: where the networks run; on CUDA stages end with a synchronization, and the peak is
+            the device's.
+    """
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.frames_decoded = 0
+        self.bytes_read = 0
+        self.macs = dict.fromkeys(STAGES, 0)
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+        self._device = torch.device(device)
+        self._open: list[str] = []
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        else:
+            reset_peak_rss()
+        self._start = self._mark = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Charge the wall time of the block to a stage.
+
+        Raises:
+            UsageError: an unknown stage.
+        """
+        self._switch(_known(name), enter=True)
+        try:
+            yield
+        finally:
+            self._switch(name, enter=False)
+
+    def add_macs(self, macs: int, *, stage: str) -> None:
+        """Charge multiply-adds to a stage.
+
+        Raises:
+            UsageError: an unknown stage or a negative number.
+        """
+        if macs < 0:
+            raise UsageError(f"MACs cannot be negative, got {macs}")
+        self.macs[_known(stage)] += macs
+
+    @property
+    def peak_bytes(self) -> int:
+        """Largest resident memory of the process (CUDA: of the device) since construction.
+
+        Where the system does not let a process reset its high-water mark, since the process began.
+        """
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return peak_rss_bytes()
+
+    def to_cost(self, *, dense_macs: int) -> Cost:
+        """Close the books; ``dense_macs`` is the cost of the encoder on every clip of the grid."""
+        total = time.perf_counter() - self._start
+        return Cost(
+            macs=sum(self.macs.values()),
+            dense_macs=dense_macs,
+            look_macs=self.macs["look"],
+            frames_decoded=self.frames_decoded,
+            bytes_read=self.bytes_read,
+            seconds={**self.seconds, "total": total},
+            peak_bytes=self.peak_bytes,
+        )
+
+    def _switch(self, name: str, *, enter: bool) -> None:
+        """Charge the time since the last switch to the stage that was running, if any was."""
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        if self._open:
+            self.seconds[self._open[-1]] += now - self._mark
+        self._mark = now
+        if enter:
+            self._open.append(name)
+        else:
+            self._open.pop()
+
+
+def reset_peak_rss() -> bool:
+    """Start the process's high-water mark of memory anew; False where that is not permitted."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_rss_bytes() -> int:
+    """Return the process's high-water mark of resident memory; 0 where no way to ask is known."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _known(stage: str) -> str:
+    if stage not in STAGES:
+        raise unknown_name("stage", stage, STAGES)
+    return stage

@@ -1,0 +1,188 @@
+"""From decoded frames to a network's input: a `Transform` is a frozen dataclass that prints itself.
+
+>>> print(Transform(resize_to=(128, 171), crop=(112, 112)))
+resize to 128x171, center crop 112x112, mean (0.432, 0.395, 0.376), std (0.228, 0.221, 0.217)
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from vidskim.errors import UsageError
+
+KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
+KINETICS_STD = (0.22803, 0.22145, 0.216989)
+
+CHUNK_ELEMENTS = 1 << 20
+"""Frames are resized in chunks of about this many source values (4 MiB of float32) at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transform:
+    """Resize each frame bilinearly, crop its center, scale to [0, 1] and normalize.
+
+    Resized values are rounded to whole gray levels first, and a crop's odd pixel goes where
+    Python's ``round`` puts it, so that the result equals torchvision's presets, with which the
+    published weights were trained and measured.
+
+    Raises:
+        UsageError: both resize fields, a size below one, or a crop larger than what is resized to.
+    """
+
+    short_side: int | None = None
+    """Shorter side in pixels after resizing; the aspect ratio stays."""
+    resize_to: tuple[int, int] | None = None
+    """(height, width) after resizing, whatever the aspect ratio was."""
+    crop: tuple[int, int] | None = None
+    """(height, width) of the center crop; None keeps the whole frame."""
+    mean: tuple[float, float, float] = KINETICS_MEAN
+    std: tuple[float, float, float] = KINETICS_STD
+    antialias: bool = False
+
+    def __post_init__(self) -> None:
+        if self.short_side is not None and self.resize_to is not None:
+            raise UsageError(
+                f"short_side={self.short_side} and resize_to={self.resize_to} exclude each other: "
+                "give one of them"
+            )
+        sizes = (self.short_side or 1, *(self.resize_to or ()), *(self.crop or ()))
+        if min(sizes) < 1 or self.short_side == 0:
+            raise UsageError(f"sizes are at least one pixel, got {self}")
+        if min(self.std) <= 0:
+            raise UsageError(f"std is above zero in every channel, got {self.std}")
+        floor = (self.short_side,) * 2 if self.short_side is not None else self.resize_to
+        if self.crop and floor and (self.crop[0] > floor[0] or self.crop[1] > floor[1]):
+            raise UsageError(
+                f"a crop of {_by(self.crop)} does not fit in frames of {_by(floor)}: resize to at "
+                "least the crop"
+            )
+
+    def __str__(self) -> str:
+        steps = []
+        if self.short_side is not None:
+            steps.append(f"resize short side to {self.short_side}")
+        if self.resize_to is not None:
+            steps.append(f"resize to {_by(self.resize_to)}")
+        if self.antialias and steps:
+            steps[-1] += " (antialiased)"
+        if self.crop is not None:
+            steps.append(f"center crop {_by(self.crop)}")
+        numbers = [", ".join(f"{v:.3f}" for v in values) for values in (self.mean, self.std)]
+        return ", ".join([*steps, f"mean ({numbers[0]})", f"std ({numbers[1]})"])
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Prepare frames for a network.
+
+        At most about two frames of float32 at the source's size are alive at any time, whatever
+        the number of frames.
+
+        Args:
+            frames: uint8 RGB ``[..., T, 3, H, W]``.
+
+        Returns:
+            float32 ``[..., 3, T, h, w]`` on the same device.
+
+        Raises:
+            UsageError: another type or shape, or frames smaller than the crop.
+        """
+        if frames.dtype != torch.uint8 or frames.ndim < 4 or frames.shape[-3] != 3:
+            raise UsageError(
+                "a transform takes decoded frames, uint8 [..., T, 3, H, W], got "
+                f"{str(frames.dtype).removeprefix('torch.')} {list(frames.shape)}"
+            )
+        *lead, T, C, H, W = frames.shape
+        resized = self.resized_size(H, W)
+        height, width = self.crop or resized
+        if height > resized[0] or width > resized[1]:
+            raise UsageError(
+                f"a crop of {height}x{width} does not fit in frames of {_by(resized)}: set "
+                "short_side or resize_to to at least the crop"
+            )
+        top = round((resized[0] - height) / 2)
+        left = round((resized[1] - width) / 2)
+        flat = frames.reshape(-1, T, C, H, W)
+        out = torch.empty(
+            (flat.shape[0], C, T, height, width), dtype=torch.float32, device=frames.device
+        )
+        chunk = max(1, CHUNK_ELEMENTS // max(1, C * H * W))
+        for clip, target in zip(flat, out):
+            for start in range(0, T, chunk):
+                part = clip[start : start + chunk]  # [t, 3, H, W]
+                if resized == (H, W):
+                    part = part[..., top : top + height, left : left + width].float()
+                else:
+                    part = interpolate(
+                        part.float(),
+                        size=resized,
+                        mode="bilinear",
+                        align_corners=False,
+                        antialias=self.antialias,
+                    )
+                    part = part[..., top : top + height, left : left + width].round()
+                target[:, start : start + chunk] = part.transpose(0, 1)  # [3, t, h, w]
+        mean, std = (
+            torch.tensor(values, device=frames.device).view(C, 1, 1, 1)
+            for values in (self.mean, self.std)
+        )
+        out.div_(255).sub_(mean).div_(std)
+        return out.reshape(*lead, C, T, height, width)
+
+    def resized_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of a frame after resizing and before the crop."""
+        if self.resize_to is not None:
+            return self.resize_to
+        if self.short_side is None:
+            return height, width
+        if height <= width:
+            return self.short_side, self.short_side * width // height
+        return self.short_side * height // width, self.short_side
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Transform":
+        """Read what `to_dict` wrote, lists for tuples allowed.
+
+        Raises:
+            UsageError: an unknown field, or a value of the wrong kind.
+        """
+        valid = {field.name for field in fields(cls)}
+        unknown = sorted(set(values) - valid)
+        if unknown:
+            raise UsageError(
+                f"a transform has no field {unknown[0]!r} (valid: {', '.join(sorted(valid))})"
+            )
+        read: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        for name, value in read.items():
+            if not _is_valid(name, value):
+                raise UsageError(f"a transform's {name} cannot be {value!r}")
+        return cls(**read)
+
+
+def _is_valid(name: str, value: Any) -> bool:
+    """Say whether a value read from JSON has the kind its field needs."""
+    match name:
+        case "antialias":
+            return type(value) is bool
+        case "short_side":
+            return value is None or type(value) is int
+        case "resize_to" | "crop":
+            return value is None or _is_tuple(value, 2, (int,))
+        case _:
+            return _is_tuple(value, 3, (int, float))
+
+
+def _is_tuple(value: Any, length: int, kinds: tuple[type, ...]) -> bool:
+    return type(value) is tuple and len(value) == length and all(type(v) in kinds for v in value)
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return f"{size[0]}x{size[1]}"
