@@ -61,7 +61,7 @@ def data_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def sample_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six seconds of a square that drifts over noise, 128x96 at 25 frames a second, with sound.
+    """Twelve seconds of a square that drifts over noise, 128x96 at 25 frames a second, with sound.
 
     H.264 with B-frames and several GOPs, AAC; never written to, so tests may share it.
     """
@@ -70,12 +70,12 @@ def sample_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ground = rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) // 2
 
     def frames():
-        for number in range(150):
+        for number in range(300):
             image = ground.copy()
-            left = 10 + number // 2
+            left = 10 + number // 4
             image[30:60, left : left + 30] = (250, 200, 40)
             yield image
 
-    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(6 * 16000) / 16000)
+    tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(12 * 16000) / 16000)
     write_video(path, frames(), options={"g": "50"}, audio=tone.astype(np.float32))
     return path
