@@ -22,9 +22,8 @@ from vidskim.data.manifest import Manifest, Row, read_manifest, to_csv
 from vidskim.errors import ManifestError, UsageError, unknown_name
 
 VIDEO_SUFFIXES = frozenset(
-    (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov")
-    + (".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
-)
+    (".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts")
+) | {".ogv", ".ts", ".webm", ".wmv"}
 """Files with other suffixes are passed over."""
 
 SPLIT_FOLDERS = {

@@ -1,0 +1,180 @@
+"""The table of methods as CSV, Markdown, JSON and a figure, with the protocol it was made under."""
+
+import csv
+import io
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from vidskim.errors import UsageError
+from vidskim.evaluate.metrics import Interval
+from vidskim.evaluate.protocol import Protocol
+from vidskim.evaluate.results import MethodResult, VideoResult
+from vidskim.evaluate.table import TableRow, table
+
+__all__ = ["TableRow", "table", "to_csv", "to_json", "to_markdown", "videos_to_csv", "write_report"]
+
+LEGEND = (
+    "Accuracy in [0, 1] with its 95 % bootstrap interval over videos; vs: difference on the same "
+    "videos, paired\ninterval, * where it excludes zero. GMACs: 1e9 multiply-adds per video, all "
+    "networks (the look's share). s/video:\nwall seconds per video, decoding included. Speed-up: "
+    "dense's total seconds over the method's."
+)
+
+
+def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -> str:
+    """Return an aligned Markdown table that also reads well on a terminal.
+
+    Args:
+        rows: as `table` returns them.
+        protocol: printed below, if given.
+    """
+    models = len({row.model for row in rows}) > 1
+    cells = [_cells(row, with_model=models) for row in rows]
+    heads = [head for head in cells[0] if any(cell[head] for cell in cells)]
+    widths = {head: max(len(head), *(len(cell[head]) for cell in cells)) for head in heads}
+    left = ("method", "model")
+
+    def line(values: dict[str, str]) -> str:
+        padded = (
+            values[h].ljust(widths[h]) if h in left else values[h].rjust(widths[h]) for h in heads
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = (f"{'-' * (widths[h] + 1)}{'-' if h in left else ':'}" for h in heads)
+    parts = [line({h: h for h in heads}), f"|{'|'.join(rule)}|", *map(line, cells), "", LEGEND]
+    failed = [f"{row.method}: {row.num_failed}" for row in rows if row.num_failed]
+    if failed:
+        parts.append(f"Videos without an answer, counted as wrong: {', '.join(failed)}.")
+    if protocol is not None:
+        parts += ["", *(f"- {text}" for text in protocol.lines())]
+    return "\n".join(parts) + "\n"
+
+
+def to_csv(rows: Sequence[TableRow]) -> str:
+    """Return one CSV line per method, every number in full."""
+    return _csv([_flat(row) for row in rows])
+
+
+def videos_to_csv(results: Sequence[MethodResult]) -> str:
+    """Return one CSV line per method and video: what every other figure is computed from."""
+    stages = list(dict.fromkeys(s for r in results for v in r.videos for s in v.seconds))
+    names = [f.name for f in fields(VideoResult) if f.name not in ("seconds", "warnings")]
+    lines: list[dict[str, Any]] = []
+    for result in results:
+        for video in result.videos:
+            line: dict[str, Any] = {"method": result.method, "model": result.model}
+            line |= {name: getattr(video, name) for name in names}
+            line |= {f"seconds_{stage}": video.seconds.get(stage) for stage in stages}
+            lines.append({**line, "warnings": "; ".join(video.warnings)})
+    return _csv(lines)
+
+
+def to_json(rows: Sequence[TableRow], *, protocol: Protocol) -> str:
+    """Return the table and its protocol as one JSON object."""
+    return json.dumps({"protocol": asdict(protocol), "rows": [asdict(r) for r in rows]}, indent=2)
+
+
+def write_report(
+    results: Sequence[MethodResult],
+    protocol: Protocol,
+    out_dir: str | Path,
+    *,
+    title: str | None = None,
+) -> list[TableRow]:
+    """Write results.csv, results.md, results.json, videos.csv and accuracy_cost.png.
+
+    Each file appears under its name only when all of them are complete.
+
+    Args:
+        results: one per method and model.
+        protocol: what was measured under.
+        out_dir: the folder; made if missing, files of these names in it are replaced.
+        title: of the figure.
+
+    Returns:
+        The table's rows.
+
+    Raises:
+        UsageError: as `table`, or ``out_dir`` cannot be written to.
+    """
+    from vidskim.evaluate.figure import draw_accuracy_cost  # matplotlib takes a second to import
+
+    rows = table(results, seed=protocol.seed)
+    out_dir = Path(out_dir)
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".report-") as temp:
+            texts = {
+                "results.csv": to_csv(rows),
+                "results.md": to_markdown(rows, protocol=protocol),
+                "results.json": to_json(rows, protocol=protocol) + "\n",
+                "videos.csv": videos_to_csv(results),
+            }
+            for name, text in texts.items():
+                Path(temp, name).write_text(text, encoding="utf-8")
+            draw_accuracy_cost(rows, Path(temp, "accuracy_cost.png"), title=title)
+            for part in sorted(Path(temp).iterdir()):
+                os.replace(part, out_dir / part.name)
+    except OSError as error:
+        raise UsageError(
+            f"{out_dir}: cannot write the report there ({error.strerror}); give another folder"
+        ) from None
+    return rows
+
+
+def _cells(row: TableRow, *, with_model: bool) -> dict[str, str]:
+    def signed(interval: Interval | None) -> str:
+        if interval is None:
+            return ""
+        mark = "*" if interval.excludes_zero else " "
+        return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]{mark}"
+
+    a = row.accuracy
+    look = f" ({_short(row.look_gmacs)})" if row.look_gmacs else ""
+    return {
+        "method": row.method,
+        "model": row.model if with_model else "",
+        "accuracy": f"{a.estimate:.3f} [{a.low:.3f}, {a.high:.3f}]",
+        "vs dense": signed(row.difference_to_dense),
+        "vs uniform": signed(row.difference_to_uniform),
+        "GMACs (look)": _short(row.gmacs) + look,
+        "s/video": _short(row.seconds),
+        "speed-up": "" if row.speedup_over_dense is None else f"{_short(row.speedup_over_dense)}x",
+        "prec@K": "" if row.precision_at_k is None else f"{row.precision_at_k:.2f}",
+    }
+
+
+def _short(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def _flat(row: TableRow) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name in (f.name for f in fields(TableRow)):
+        value = getattr(row, name)
+        if name == "stage_seconds":
+            flat |= {f"seconds_{stage}": seconds for stage, seconds in value.items()}
+        elif name == "accuracy" or name.startswith("difference_"):
+            flat[name] = None if value is None else value.estimate
+            flat[f"{name}_low"] = None if value is None else value.low
+            flat[f"{name}_high"] = None if value is None else value.high
+        else:
+            flat[name] = value
+    return flat
+
+
+def _csv(lines: Sequence[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for line in lines for name in line))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()

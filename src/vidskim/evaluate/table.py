@@ -1,0 +1,144 @@
+"""Methods side by side: one row each, with intervals, costs and differences on the same videos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean as mean
+
+import torch
+
+from vidskim.errors import UsageError
+from vidskim.evaluate.metrics import Interval, bootstrap_interval, paired_bootstrap_difference
+from vidskim.evaluate.results import MethodResult
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """One method's line of the table. Costs are means per video, the peak a maximum."""
+
+    method: str
+    model: str
+    num_videos: int
+    num_failed: int
+    """Videos without an answer; they count as wrong."""
+    accuracy: Interval
+    difference_to_dense: Interval | None
+    difference_to_uniform: Interval | None
+    gmacs: float
+    look_gmacs: float
+    dense_gmacs: float
+    seconds: float
+    """Wall time, decoding included."""
+    speedup_over_dense: float | None
+    precision_at_k: float | None
+    frames_decoded: float
+    bytes_read: float
+    peak_bytes: int
+    stage_seconds: dict[str, float]
+
+
+def table(
+    results: Sequence[MethodResult],
+    *,
+    num_samples: int = 10_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> list[TableRow]:
+    """Compare methods on the same videos.
+
+    ``dense`` and ``uniform`` of the same model are what a method is compared with; where a model
+    has none, the only one there is, if there is just one.
+
+    Args:
+        results: one per method and model, all of the same videos in the same order.
+        num_samples: bootstrap samples per interval.
+        confidence: of the intervals.
+        seed: of the bootstrap.
+
+    Returns:
+        Rows in the order of ``results``.
+
+    Raises:
+        UsageError: no results, no videos, a method twice, or different videos.
+    """
+    _check(results)
+
+    def generator() -> torch.Generator:
+        # The same draws for every interval: rows do not depend on their order.
+        return torch.Generator().manual_seed(seed)
+
+    def difference(result: MethodResult, base: MethodResult | None) -> Interval | None:
+        if base is None or base is result:
+            return None
+        return paired_bootstrap_difference(
+            _correct(result),
+            _correct(base),
+            num_samples=num_samples,
+            confidence=confidence,
+            generator=generator(),
+        )
+
+    rows: list[TableRow] = []
+    for result in results:
+        videos = result.videos
+        dense = _baseline("dense", model=result.model, results=results)
+        uniform = _baseline("uniform", model=result.model, results=results)
+        seconds = mean(v.seconds_total for v in videos)
+        dense_seconds = 0.0 if dense is None else mean(v.seconds_total for v in dense.videos)
+        known = [v.precision_at_k for v in videos if v.precision_at_k is not None]
+        stages = dict.fromkeys(stage for v in videos for stage in v.seconds)
+        rows.append(
+            TableRow(
+                method=result.method,
+                model=result.model,
+                num_videos=len(videos),
+                num_failed=sum(v.predicted is None for v in videos),
+                accuracy=bootstrap_interval(
+                    _correct(result),
+                    num_samples=num_samples,
+                    confidence=confidence,
+                    generator=generator(),
+                ),
+                difference_to_dense=difference(result, dense),
+                difference_to_uniform=difference(result, uniform),
+                gmacs=mean(v.macs for v in videos) / 1e9,
+                look_gmacs=mean(v.look_macs for v in videos) / 1e9,
+                dense_gmacs=mean(v.dense_macs for v in videos) / 1e9,
+                seconds=seconds,
+                speedup_over_dense=dense_seconds / seconds if dense_seconds and seconds else None,
+                precision_at_k=sum(known) / len(known) if known else None,
+                frames_decoded=mean(v.frames_decoded for v in videos),
+                bytes_read=mean(v.bytes_read for v in videos),
+                peak_bytes=max(v.peak_bytes for v in videos),
+                stage_seconds={
+                    stage: mean(v.seconds.get(stage, 0.0) for v in videos) for stage in stages
+                },
+            )
+        )
+    return rows
+
+
+def _check(results: Sequence[MethodResult]) -> None:
+    if not results or not results[0].videos:
+        raise UsageError("a table needs at least one method and one video")
+    first = results[0]
+    paths = [video.path for video in first.videos]
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        if (result.method, result.model) in seen:
+            raise UsageError(f"{result.name} stands twice in the results; name each method once")
+        seen.add((result.method, result.model))
+        if [video.path for video in result.videos] != paths:
+            raise UsageError(
+                f"{result.name} and {first.name} saw different videos ({len(result.videos)} and "
+                f"{len(paths)}, or in another order); evaluate both on one manifest"
+            )
+
+
+def _baseline(method: str, *, model: str, results: Sequence[MethodResult]) -> MethodResult | None:
+    found = [result for result in results if result.method == method]
+    same = [result for result in found if result.model == model]
+    return same[0] if same else found[0] if len(found) == 1 else None
+
+
+def _correct(result: MethodResult) -> torch.Tensor:
+    return torch.tensor([video.correct for video in result.videos], dtype=torch.float64)
