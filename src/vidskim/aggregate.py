@@ -1,0 +1,54 @@
+"""The clips of a video to one answer."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(slots=True)
+class Mean:
+    """The running state of `Average`: the sum of class probabilities ``[B, K]`` over ``count``."""
+
+    total: Tensor | None = None
+    count: int = 0
+
+
+class Average(nn.Module):
+    """Mean of the clips' class probabilities (SCSampler, section 3.1: aggr; FASTER, section 3).
+
+    Logits come out as the log of that mean, so that ``softmax(logits)`` is the papers' average.
+
+    Args:
+        classify: clip features ``[M, C, T', H', W']`` to clip logits ``[M, K]``, usually
+            ``backbone.classify``.
+    """
+
+    def __init__(self, classify: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.classify = classify
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``[B, N, C, T', H', W']`` to logits ``[B, K]``."""
+        return self.read(self.step(self.start(), features))
+
+    def start(self) -> Mean:
+        """Return the state before the first clip."""
+        return Mean()
+
+    def step(self, state: Mean, features: Tensor) -> Mean:
+        """Take in the next clips ``[B, N, C, T', H', W']`` of each video; return the new state."""
+        B, N = features.shape[:2]
+        logits = self.classify(features.flatten(0, 1))  # [B * N, K]
+        probability = torch.softmax(logits.float(), dim=-1).unflatten(0, (B, N)).sum(1)  # [B, K]
+        total = probability if state.total is None else state.total + probability
+        return Mean(total, state.count + N)
+
+    def read(self, state: Mean) -> Tensor:
+        """Return the logits ``[B, K]`` after the clips so far.
+
+        Probabilities below the smallest normal float count as that, so that no logit is infinite.
+        """
+        assert state.total is not None, "read before the first clip"
+        return torch.log((state.total / state.count).clamp_min(torch.finfo(torch.float32).tiny))

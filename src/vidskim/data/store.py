@@ -1,0 +1,230 @@
+"""What training reads again and again, read from the videos once: frames, and motion maps.
+
+A store is one flat file per data set and setting in the cache folder, memory-mapped. Its name is
+a hash of the files' names, sizes and times and of the settings, so that a changed video or setting
+gives a new store and a finished store is never mistaken for another.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+from tqdm import tqdm
+
+from vidskim.data.manifest import Row
+from vidskim.errors import ManifestError, VideoError
+from vidskim.saliency.visual import network_input
+from vidskim.transforms import Transform
+from vidskim.types import Clip
+from vidskim.video import Video
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Arrays of different shapes, one per row of a manifest, in one memory-mapped file."""
+
+    rows: tuple[Row, ...]
+    """The rows that could be read."""
+    flat: np.ndarray
+    """All arrays one after another."""
+    offsets: np.ndarray
+    """Where each array begins, int64 ``[R]``."""
+    shapes: tuple[tuple[int, ...], ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return the array of one row; a view of the file."""
+        shape = self.shapes[row]
+        start = int(self.offsets[row])
+        return self.flat[start : start + int(np.prod(shape))].reshape(shape)
+
+
+def frame_store(
+    rows: Sequence[Row], *, transform: Transform, folder: Path, workers: int | None = None
+) -> Store:
+    """Return the resized frames of every row (of its stretch, where it has seconds), uncropped.
+
+    Each array is uint8 ``[F, 3, h, w]``, resized as ``transform`` says.
+
+    Raises:
+        ManifestError: more than a tenth of the rows cannot be read.
+    """
+    read = partial(_read_frames, transform=transform)
+    settings = {"kind": "frames", "resize": [transform.short_side, transform.resize_to]}
+    settings["antialias"] = transform.antialias
+    return _store(rows, read, settings=settings, folder=folder, workers=workers)
+
+
+def motion_store(
+    rows: Sequence[Row],
+    *,
+    size: tuple[int, int] | None,
+    folder: Path,
+    workers: int | None = None,
+) -> Store:
+    """Return the motion maps of every row's predicted frames as network input.
+
+    Each array is float16 ``[P, 2, h, w]``; maps without any vector (all intra) are left out.
+
+    Raises:
+        ManifestError: more than a tenth of the rows cannot be read.
+    """
+    read = partial(_read_motion, size=size)
+    settings = {"kind": "motion", "size": size}
+    return _store(rows, read, settings=settings, folder=folder, workers=workers)
+
+
+def _read_frames(row: Row, *, transform: Transform) -> np.ndarray:
+    video = Video(row.path)
+    parts = []
+    for clip, frames in video.iter_frames(_stretch(video, row, num_frames=8)):
+        x = frames[: clip.num_valid]  # [t, 3, H, W]
+        size = transform.resized_size(*x.shape[-2:])
+        if size != tuple(x.shape[-2:]):
+            x = interpolate(
+                x.float(), size=size, mode="bilinear", antialias=transform.antialias
+            ).round()
+        parts.append(x.to(torch.uint8))
+    if not parts:
+        raise VideoError(row.path, "no frame of the stretch can be read")
+    return torch.cat(parts).numpy()
+
+
+def _read_motion(row: Row, *, size: tuple[int, int] | None) -> np.ndarray:
+    video = Video(row.path)
+    parts = []
+    for _, motion in video.iter_motion(_stretch(video, row, num_frames=16)):
+        known = motion.intra.flatten(1).mean(1) < 1
+        if known.any():
+            parts.append(network_input(motion.vectors[known], size=size).half())
+    if not parts:
+        raise VideoError(row.path, "no motion vector in the stretch")
+    return torch.cat(parts).numpy()
+
+
+def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
+    """Return touching clips that cover the row's seconds, every frame exactly once."""
+    times = np.asarray(video.timestamps_seconds)
+    first = 0 if row.start_seconds is None else int(np.searchsorted(times, row.start_seconds))
+    stop = len(times) if row.end_seconds is None else int(np.searchsorted(times, row.end_seconds))
+    first = min(first, max(len(times) - 1, 0))
+    stop = max(stop, first + 1)
+    return [
+        Clip(
+            index=n,
+            start_frame=start,
+            num_frames=num_frames,
+            stride=1,
+            start_seconds=float(times[start]),
+            end_seconds=float(times[min(start + num_frames, stop) - 1]),
+            num_valid=min(num_frames, stop - start),
+        )
+        for n, start in enumerate(range(first, min(stop, len(times)), num_frames))
+    ]
+
+
+def _store(
+    rows: Sequence[Row],
+    read: Callable[[Row], np.ndarray],
+    *,
+    settings: dict[str, object],
+    folder: Path,
+    workers: int | None,
+) -> Store:
+    """Open the store of these rows and settings, making it first where it is missing."""
+    identity = [_identity(row) for row in rows]
+    text = json.dumps([FORMAT, settings, identity], sort_keys=True)
+    name = f"{settings['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    data, index = folder / f"{name}.bin", folder / f"{name}.json"
+    if not index.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _make(rows, read, data=data, index=index, title=f"reading {settings['kind']}",
+              workers=workers)
+    record = json.loads(index.read_text())
+    shapes = tuple(tuple(shape) for shape in record["shapes"])
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    return Store(
+        rows=tuple(rows[i] for i in record["kept"]),
+        flat=np.memmap(data, dtype=record["dtype"], mode="r"),
+        offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+        shapes=shapes,
+    )
+
+
+def _identity(row: Row) -> list[object]:
+    try:
+        status = os.stat(row.path)
+    except OSError:
+        return [str(row.path), None, None, row.start_seconds, row.end_seconds]
+    return [str(row.path), status.st_size, status.st_mtime_ns, row.start_seconds, row.end_seconds]
+
+
+def _make(
+    rows: Sequence[Row],
+    read: Callable[[Row], np.ndarray],
+    *,
+    data: Path,
+    index: Path,
+    title: str,
+    workers: int | None,
+) -> None:
+    """Write the arrays of all readable rows; the index appears last, when all is complete."""
+    part = data.with_suffix(f".{os.getpid()}.part")
+    kept: list[int] = []
+    shapes: list[tuple[int, ...]] = []
+    failures: list[str] = []
+    dtype = "uint8"
+    workers = workers or os.cpu_count() or 1
+    try:
+        with (
+            part.open("wb") as file,
+            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
+        ):
+            results = pool.map(partial(_attempt, read), rows, chunksize=4)
+            for n, result in enumerate(tqdm(results, total=len(rows), desc=title, delay=2)):
+                if isinstance(result, str):
+                    failures.append(result)
+                    continue
+                kept.append(n)
+                shapes.append(result.shape)
+                dtype = str(result.dtype)
+                file.write(np.ascontiguousarray(result).tobytes())
+        if 10 * len(failures) > len(rows):
+            raise ManifestError(
+                f"{len(failures)} of {len(rows)} videos cannot be read, the first: {failures[0]}"
+            )
+        if failures:
+            warnings.warn(
+                f"{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
+                stacklevel=3,
+            )
+        part.replace(data)
+        record = {"dtype": dtype, "kept": kept, "shapes": shapes}
+        temporary = index.with_suffix(f".{os.getpid()}.part")
+        temporary.write_text(json.dumps(record))
+        temporary.replace(index)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _attempt(read: Callable[[Row], np.ndarray], row: Row) -> np.ndarray | str:
+    """Read one row in a worker; a file that cannot be read comes back as its reason."""
+    torch.set_num_threads(1)
+    try:
+        return read(row)
+    except VideoError as error:
+        return str(error)

@@ -1,0 +1,92 @@
+"""Scores to indices: which clips of the grid are looked at closely.
+
+Every function returns sorted, unique indices into the grid, at most ``k`` of them, never none for a
+grid that is not empty.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vidskim.errors import UsageError
+
+Select = Callable[[Tensor | None, int, torch.Generator], list[int]]
+"""(scores ``[N]`` or None, N, generator) to sorted indices."""
+
+
+def top_k(scores: Tensor, *, k: int) -> list[int]:
+    """Return the k clips with the highest scores (SCSampler, section 3.1: S(v; K)).
+
+    Ties go to the earlier clip, and a score that is not a number never wins.
+
+    Args:
+        scores: ``[N]``.
+        k: how many; all clips if there are fewer.
+
+    >>> top_k(torch.tensor([0.1, 0.9, 0.5, 0.9]), k=2)
+    [1, 3]
+    """
+    _check(k)
+    safe = torch.nan_to_num(scores.detach().double().cpu(), nan=-torch.inf)
+    order = torch.sort(safe, descending=True, stable=True).indices
+    return sorted(order[:k].tolist())
+
+
+def uniform(num_clips: int, *, k: int) -> list[int]:
+    """Return the middles of k equal parts of the grid (SCSampler, section 4.1.1: Uniform).
+
+    >>> uniform(10, k=3)
+    [1, 5, 8]
+    """
+    _check(k)
+    k = min(k, num_clips)
+    return [(2 * i + 1) * num_clips // (2 * k) for i in range(k)]
+
+
+def random(num_clips: int, *, k: int, generator: torch.Generator) -> list[int]:
+    """Return k clips drawn without replacement (SCSampler, section 4.1.1: Random)."""
+    _check(k)
+    return sorted(torch.randperm(num_clips, generator=generator)[:k].tolist())
+
+
+def dense(num_clips: int) -> list[int]:
+    """Return every clip (SCSampler, section 4.1.1: Dense)."""
+    return list(range(num_clips))
+
+
+def by_score(k: int) -> Select:
+    """Return the selection of the k most salient clips, for a `Recognizer` that looks."""
+    _check(k)
+
+    def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
+        assert scores is not None and len(scores) == num_clips
+        return top_k(scores, k=k)
+
+    return choose
+
+
+def by_place(k: int | None) -> Select:
+    """Return the selection of k uniformly placed clips, or of all of them for None."""
+    if k is not None:
+        _check(k)
+
+    def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
+        return dense(num_clips) if k is None else uniform(num_clips, k=k)
+
+    return choose
+
+
+def by_chance(k: int) -> Select:
+    """Return the selection of k random clips."""
+    _check(k)
+
+    def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
+        return random(num_clips, k=k, generator=generator)
+
+    return choose
+
+
+def _check(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k must be at least 1 clip, got {k}")

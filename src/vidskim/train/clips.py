@@ -1,0 +1,246 @@
+"""The task of recognizing single clips: any clip backbone, trained on the stretches of a manifest."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from vidskim.backbones.checkpoint import load_backbone, save_backbone
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
+from vidskim.backbones.resnet3d import ResNet3d
+from vidskim.data.manifest import read_manifest
+from vidskim.data.store import Store, frame_store
+from vidskim.errors import UsageError, unknown_name
+from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
+from vidskim.train.checkpoint import Run
+from vidskim.train.fit import Batch, Plan, fit
+from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.transforms import Transform
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """Everything a training of a clip classifier depends on.
+
+    Attributes:
+        data: manifest; rows with seconds are trained on that stretch only.
+        out: folder of the run; an unfinished run of the same recipe there is resumed.
+        task: must be "clips".
+        model: name of a backbone.
+        width: channels of its first stage (64 is the published size).
+        init: checkpoint to start from, its head replaced; None starts from scratch.
+        train_split: split to train on.
+        test_split: split to measure on.
+        num_frames: frames per clip.
+        stride: distance between them.
+        short_side: frames are resized to this short side before cropping.
+        crop_height: height of the network's input.
+        crop_width: width of the network's input.
+        min_scale: smallest random crop, as a share of the largest.
+        flip: mirror half of the clips.
+        color: variation of brightness, contrast and gains.
+        mixup: alpha of mixup, 0 for none.
+        label_smoothing: share of the target spread over all classes.
+        batch_size: clips per step.
+        steps: optimizer steps.
+        warmup_steps: steps of linear warm-up.
+        learning_rate: at its highest.
+        weight_decay: for weights, not for norms and biases.
+        optimizer: "sgd" or "adamw".
+        precision: of Lightning Fabric.
+        seed: for initialization, order and augmentation.
+        test_clips: clips per video, evenly placed, whose mean probability is measured.
+        save_every: steps between saved states.
+        cache: folder for decoded frames.
+    """
+
+    data: str
+    out: str
+    task: Literal["clips"] = "clips"
+    model: str = "r2plus1d_18"
+    width: int = 64
+    init: str | None = None
+    train_split: str = "train"
+    test_split: str = "test"
+    num_frames: int = 16
+    stride: int = 1
+    short_side: int = 128
+    crop_height: int = 112
+    crop_width: int = 112
+    min_scale: float = 0.6
+    flip: bool = True
+    color: float = 0.2
+    mixup: float = 0.0
+    label_smoothing: float = 0.1
+    batch_size: int = 16
+    steps: int = 1000
+    warmup_steps: int = 50
+    learning_rate: float = 0.05
+    weight_decay: float = 1e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    precision: Precision = "32-true"
+    seed: int = 0
+    test_clips: int = 5
+    save_every: int = 100
+    cache: str = "runs/cache"
+
+
+def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
+    """Train a clip classifier; return its metrics.
+
+    Raises:
+        UsageError: a recipe that cannot be run.
+        ManifestError: unusable data.
+    """
+    run = Run(Path(recipe.out))
+    if recipe.model not in CLIP_BACKBONES:
+        raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
+    run.begin(asdict(recipe))
+    done = run.metrics()
+    if done is not None:
+        return done
+    manifest = read_manifest(recipe.data)
+    train = read_manifest(recipe.data, split=recipe.train_split).rows
+    test = read_manifest(recipe.data, split=recipe.test_split).rows
+    torch.manual_seed(recipe.seed)
+    model = _build(recipe, manifest.classes)
+    assert model.transform is not None
+    cache = Path(recipe.cache)
+    frames = frame_store(train, transform=model.transform, folder=cache)
+    labels = np.array([manifest.class_index[row.label] for row in frames.rows])
+    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    optimizer = make_optimizer(
+        model,
+        name=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+    )
+    sampler = ClipSampler(recipe, frames, labels, num_classes=len(manifest.classes))
+    loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    plan = Plan(
+        Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
+        save_every=recipe.save_every,
+    )
+    complete = fit(
+        model,
+        optimizer,
+        batch_of=sampler,
+        loss_of=loss,
+        plan=plan,
+        run=run,
+        fabric=fabric,
+        stop_after=stop_after,
+    )
+    if not complete:
+        return {}
+    held_out = frame_store(test, transform=model.transform, folder=cache)
+    accuracy = clip_accuracy(model, held_out, manifest.class_index, num_clips=recipe.test_clips)
+    metrics = {
+        "test_accuracy": accuracy,
+        "test_videos": len(held_out),
+        "train_videos": len(frames),
+        "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
+        "manifest_sha256": manifest.sha256,
+        "num_classes": len(manifest.classes),
+        "steps": recipe.steps,
+    }
+    save_backbone(model, run.model_path, metadata={"recipe": asdict(recipe), "metrics": metrics})
+    run.finish(metrics)
+    return metrics
+
+
+class ClipSampler:
+    """The batch of a step: rows in an order shuffled every epoch, clips drawn and augmented."""
+
+    def __init__(
+        self, recipe: ClipRecipe, frames: Store, labels: np.ndarray, *, num_classes: int
+    ) -> None:
+        self.recipe = recipe
+        self.frames = frames
+        self.labels = labels
+        self.num_classes = num_classes
+        self.augmentation = Augmentation(
+            crop=(recipe.crop_height, recipe.crop_width),
+            min_scale=recipe.min_scale,
+            flip=recipe.flip,
+            color=recipe.color,
+        )
+
+    def __call__(self, step: int) -> Batch:
+        """Return input ``[N, 3, T, h, w]`` and targets."""
+        recipe = self.recipe
+        rows = rows_of_step(
+            step, num_rows=len(self.frames), batch_size=recipe.batch_size, seed=recipe.seed
+        )
+        generator = np.random.default_rng([recipe.seed, 1, step])
+        clips = [
+            random_clip(
+                self.frames[row],
+                num_frames=recipe.num_frames,
+                stride=recipe.stride,
+                augmentation=self.augmentation,
+                generator=generator,
+            )
+            for row in rows
+        ]
+        transform = Transform()
+        x = normalize(torch.stack(clips), mean=transform.mean, std=transform.std)
+        target: Tensor = torch.from_numpy(self.labels[rows])
+        if recipe.mixup > 0:
+            x, target = mixup(
+                x, target, num_classes=self.num_classes, alpha=recipe.mixup, generator=generator
+            )
+        return x.contiguous(memory_format=torch.channels_last_3d), target
+
+
+def rows_of_step(step: int, *, num_rows: int, batch_size: int, seed: int) -> np.ndarray:
+    """Return the rows of a step, ``[batch_size]``: one shuffled pass after another, no gaps."""
+    first = step * batch_size
+    epochs = range(first // num_rows, (first + batch_size - 1) // num_rows + 1)
+    order = [np.random.default_rng([seed, 0, e]).permutation(num_rows) for e in epochs]
+    offset = first - epochs[0] * num_rows
+    return np.asarray(np.concatenate(order)[offset : offset + batch_size])
+
+
+@torch.inference_mode()
+def clip_accuracy(
+    model: ResNet3d, store: Store, class_index: dict[str, int], *, num_clips: int
+) -> float:
+    """Return the share of rows whose mean class probability over clips is right."""
+    model.eval()
+    assert model.clip is not None and model.transform is not None
+    device = next(model.parameters()).device
+    span = (model.clip.num_frames - 1) * model.clip.stride + 1
+    right = 0
+    for n, row in enumerate(store.rows):
+        frames = store[n]
+        room = max(0, len(frames) - span)
+        starts = np.unique(np.linspace(0, room, num_clips).round().astype(int))
+        index = starts[:, None] + np.arange(model.clip.num_frames) * model.clip.stride
+        clips = torch.from_numpy(frames[np.minimum(index, len(frames) - 1)])  # [V, T, 3, H, W]
+        logits = model(model.transform(clips).to(device))
+        guess = int(torch.softmax(logits, 1).mean(0).argmax())
+        right += guess == class_index[row.label]
+    return right / len(store)
+
+
+def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> ResNet3d:
+    if recipe.init is not None:
+        model = load_backbone(recipe.model, checkpoint=recipe.init, num_classes=len(classes))
+    else:
+        model = create_backbone(recipe.model, num_classes=len(classes), width=recipe.width)
+    if not isinstance(model, ResNet3d):
+        raise UsageError(f"{recipe.model} does not take clips")
+    model.classes = classes
+    model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
+    model.transform = Transform(
+        short_side=recipe.short_side, crop=(recipe.crop_height, recipe.crop_width)
+    )
+    return model.to(memory_format=torch.channels_last_3d)
