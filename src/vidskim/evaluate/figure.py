@@ -67,7 +67,7 @@ def draw_accuracy_cost(
         color=INK,
         parse_math=False,
     )
-    note = "bars: 95 % bootstrap interval; equal costs are drawn side by side"
+    note = "bars: 95 % bootstrap interval; nearly equal costs are set side by side"
     figure.text(0.985, 0.935, note, ha="right", fontsize=9.5, color=GRAY)
     left.set_ylabel("accuracy", fontsize=11, color=INK)
     panels = (
@@ -111,7 +111,7 @@ def _side_by_side(axes: Axes, points: Sequence[Point]) -> list[Point]:
     moved: list[Point] = []
     for cluster in clusters:
         middle = sum(places[p] for p in cluster) / len(cluster)
-        for index, p in enumerate(sorted(cluster, key=lambda p: (-p.y, p.name))):
+        for index, p in enumerate(sorted(cluster, key=lambda p: (round(places[p]), -p.y))):
             x = middle + APART * (index - (len(cluster) - 1) / 2)
             x = places[p] if len(cluster) == 1 else x
             moved.append(replace(p, x=float(axes.transData.inverted().transform((x, 0))[0])))
@@ -185,8 +185,8 @@ def _name(axes: Axes, points: Sequence[Point], *, canvas: FigureCanvasAgg) -> No
         )
 
     for point in sorted(points, key=crowd):
-        style = {"fontsize": 10.5, "fontweight": "bold", "color": _darker(point.color)}
-        text = axes.text(0, 0, point.name, transform=None, parse_math=False, zorder=5, **style)
+        text = axes.text(0, 0, point.name, transform=None, va="bottom", parse_math=False, zorder=5)
+        text.set(fontsize=10.5, fontweight="bold", color=_darker(point.color))
         extent = text.get_window_extent(renderer)
         x, y = center[point]
         best, best_cost = (0.0, 0.0), math.inf
