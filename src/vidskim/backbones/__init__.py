@@ -1,6 +1,20 @@
 """Clip classifiers under one contract: by name, with or without published weights."""
 
+from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.backbones.contract import Backbone, ClipSpec, split_at
 from vidskim.backbones.registry import create_backbone, list_backbones, list_networks
+from vidskim.backbones.weights import OFFICIAL_WEIGHTS, fetch
 
-__all__ = ["Backbone", "ClipSpec", "create_backbone", "list_backbones", "list_networks", "split_at"]
+__all__ = [
+    "OFFICIAL_WEIGHTS",
+    "Backbone",
+    "ClipSpec",
+    "create_backbone",
+    "fetch",
+    "list_backbones",
+    "list_networks",
+    "load_backbone",
+    "read_header",
+    "save_backbone",
+    "split_at",
+]

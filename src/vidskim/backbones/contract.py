@@ -23,8 +23,12 @@ class ClipSpec:
     size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if min(self.num_frames, self.stride, *self.size) < 1:
-            raise UsageError(f"a clip's frames, stride and size are at least one, got {self}")
+        numbers = (self.num_frames, self.stride, *self.size)
+        if len(numbers) != 4 or any(type(n) is not int or n < 1 for n in numbers):
+            raise UsageError(
+                "a clip has frames, a stride and a (height, width), whole numbers above zero, got "
+                f"{self.num_frames!r}, {self.stride!r}, {self.size!r}"
+            )
 
     def __str__(self) -> str:
         return f"{self.num_frames}x{self.stride}, {self.size[0]}x{self.size[1]} pixels"

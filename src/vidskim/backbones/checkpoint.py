@@ -1,0 +1,237 @@
+"""Backbones to files and back: safetensors with all that is needed to build the network again."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.registry import Network, create_backbone, list_networks
+from vidskim.backbones.state_dict import check_state, infer_backbone, read_state_dict, weight_format
+from vidskim.backbones.weights import fetch, official_weights
+from vidskim.errors import CheckpointError, UsageError, unknown_name
+from vidskim.transforms import Transform
+
+HEADER_KEY = "vidskim"
+"""Our entry among the safetensors metadata; its value is one JSON object."""
+
+HEADER_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a vidskim checkpoint says of itself."""
+
+    name: str
+    options: dict[str, Any]
+    num_classes: int
+    classes: tuple[str, ...] | None
+    clip: ClipSpec | None
+    transform: Transform | None
+    vidskim_version: str
+    metadata: dict[str, Any]
+    """Whatever the writer added: recipe, metrics, source."""
+
+
+def save_backbone(
+    backbone: Network, path: str | Path, *, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a backbone to a safetensors file, which appears only when it is complete.
+
+    Args:
+        backbone: any network of `create_backbone`.
+        path: the file.
+        metadata: plain JSON values to keep beside: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+        UsageError: ``metadata`` is not JSON.
+    """
+    path = Path(path)
+    transform = backbone.transform
+    header = {
+        "version": HEADER_VERSION,
+        "name": backbone.name,
+        "options": dict(backbone.options),
+        "num_classes": backbone.num_classes,
+        "classes": backbone.classes,
+        "clip": None if backbone.clip is None else asdict(backbone.clip),
+        "transform": None if transform is None else transform.to_dict(),
+        "vidskim_version": version("vidskim"),
+        "metadata": dict(metadata or {}),
+    }
+    try:
+        text = json.dumps(header)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a checkpoint's metadata are plain JSON values: {error}") from error
+    tensors = {k: v.detach().cpu().contiguous() for k, v in backbone.state_dict().items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, part, metadata={HEADER_KEY: text})
+        os.replace(part, path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_header(path: str | Path) -> Header:
+    """Read what a vidskim checkpoint says of itself, without its tensors.
+
+    Raises:
+        CheckpointError: no such file, or not one that `save_backbone` wrote.
+    """
+    header = _find_header(Path(path))
+    if header is None:
+        raise CheckpointError(
+            f"{path}: not a vidskim checkpoint (no header): load it with the backbone's name"
+        )
+    return header
+
+
+def load_backbone(
+    name: str | None = None,
+    *,
+    checkpoint: str | Path | None = None,
+    num_classes: int | None = None,
+) -> Network:
+    """Build a backbone with weights: published ones, or those of a checkpoint.
+
+    The format is found from the file: vidskim's safetensors carry everything; a torchvision state
+    dict (.pth, .pt, or plain safetensors) needs the backbone's name unless exactly one fits. The
+    number of classes is read from the head. No tensor is ignored and none left untrained, except
+    that ``num_classes`` other than the file's replaces the head on purpose.
+
+    Args:
+        name: the backbone; may be left out with a checkpoint that tells.
+        checkpoint: a file; by default the published weights of ``name``, fetched once.
+        num_classes: classes you need; a head of another size is replaced by an untrained one.
+
+    Returns:
+        The network on the CPU in evaluation mode, float32.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe or made for another network, or the
+            published weights cannot be had.
+        UsageError: an unknown name, or neither name nor checkpoint.
+    """
+    if name is not None and name not in list_networks():
+        raise unknown_name("backbone", name, list_networks())
+    if checkpoint is None:
+        if name is None:
+            raise UsageError("load_backbone needs a backbone's name or a checkpoint")
+        weights = official_weights(name)
+        path = fetch(weights)
+        state = read_state_dict(path)
+        header = Header(
+            name=name,
+            options={},
+            num_classes=weights.num_classes,
+            classes=weights.classes,
+            clip=weights.clip,
+            transform=weights.transform,
+            vidskim_version="",
+            metadata={},
+        )
+    else:
+        path = Path(checkpoint)
+        state = read_state_dict(path)
+        found = _find_header(path)
+        if found is not None and name not in (None, found.name):
+            raise CheckpointError(
+                f"{path}: holds {found.name}, not {name}: give name={found.name!r} or none"
+            )
+        header = found or _plain_header(name or infer_backbone(state, path=path), state)
+    backbone = _build(header, state, path=path)
+    if num_classes is not None and num_classes != backbone.num_classes:
+        backbone.reset_classifier(num_classes)
+    return backbone.eval()
+
+
+def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
+    """Build the network a header describes and give it the tensors, each checked first."""
+    try:
+        with torch.device("meta"):
+            backbone = create_backbone(
+                header.name, num_classes=header.num_classes, **header.options
+            )
+    except (UsageError, TypeError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path}: its header names no network we know: {error}") from error
+    check_state(backbone, state, path=path)
+    _assign(backbone, state)
+    if header.classes is not None and len(header.classes) != header.num_classes:
+        raise CheckpointError(
+            f"{path}: its header names {len(header.classes)} classes for a head of "
+            f"{header.num_classes}"
+        )
+    backbone.classes = header.classes
+    if header.clip is not None:
+        backbone.clip = header.clip
+    if header.transform is not None:
+        backbone.transform = header.transform
+    return backbone
+
+
+def _assign(backbone: nn.Module, state: dict[str, Tensor]) -> None:
+    """Put tensors in place of the shapes; half-precision files become float32."""
+    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    backbone.load_state_dict(floats, assign=True)
+
+
+def _plain_header(name: str, state: dict[str, Tensor]) -> Header:
+    """Describe a state dict that says nothing of itself; the head tells the number of classes."""
+    head = state.get("fc.weight")
+    with torch.device("meta"):
+        template = create_backbone(name)
+    return Header(
+        name=name,
+        options={},
+        num_classes=head.shape[0] if head is not None and head.ndim == 2 else template.num_classes,
+        classes=None,
+        clip=None,
+        transform=None,
+        vidskim_version="",
+        metadata={},
+    )
+
+
+def _find_header(path: Path) -> Header | None:
+    """Return the header of a safetensors file of ours, None for any other weight file."""
+    if weight_format(path) != "safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: damaged safetensors file ({error})") from error
+    if text is None:
+        return None
+    try:
+        raw = json.loads(text)
+        if raw["version"] > HEADER_VERSION:
+            raise CheckpointError(
+                f"{path}: written by vidskim {raw['vidskim_version']}, newer than this one: update "
+                "vidskim"
+            )
+        clip, transform, classes = raw["clip"], raw["transform"], raw["classes"]
+        return Header(
+            name=str(raw["name"]),
+            options=dict(raw["options"]),
+            num_classes=raw["num_classes"],
+            classes=None if classes is None else tuple(str(c) for c in classes),
+            clip=None if clip is None else ClipSpec(**{**clip, "size": tuple(clip["size"])}),
+            transform=None if transform is None else Transform.from_dict(transform),
+            vidskim_version=str(raw["vidskim_version"]),
+            metadata=dict(raw["metadata"]),
+        )
+    except (ValueError, TypeError, KeyError, UsageError) as error:
+        raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error

@@ -1,0 +1,178 @@
+"""Tensors from a weight file of any format we know, safely, and the check that they fit."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vidskim.backbones.registry import create_backbone, list_networks
+from vidskim.errors import CheckpointError
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+"""Keys under which training scripts keep the weights of a model."""
+
+SHOWN = 3
+"""Keys listed per kind of mistake."""
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the named tensors of a weight file on the CPU.
+
+    Safetensors and PyTorch's own files (zip and legacy) are told apart by their first bytes. Of
+    PyTorch's, only tensors are read: a pickle that wants to run code is refused. Where a training
+    script wrapped the weights under ``state_dict`` or ``model``, those are taken, and the prefix
+    ``module.`` of data-parallel training is removed.
+
+    Raises:
+        CheckpointError: the file is missing, empty, unsafe, damaged or no weight file.
+    """
+    path = Path(path)
+    return _read_safetensors(path) if weight_format(path) == "safetensors" else _read_pickle(path)
+
+
+def weight_format(path: Path) -> Literal["safetensors", "pickle"]:
+    """Tell the format of a weight file by its first bytes.
+
+    Raises:
+        CheckpointError: the file is missing, empty or of no format we know.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path}: is a folder, give a weight file")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such file, give a weight file (.safetensors, .pth)")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if not start:
+        raise CheckpointError(f"{path}: is empty, copy or download it again")
+    if start[8:9] == b"{":
+        return "safetensors"
+    if start.startswith(b"PK\x03\x04") or start[:1] == b"\x80":
+        return "pickle"
+    raise CheckpointError(
+        f"{path}: not a weight file, expected safetensors or a PyTorch state dict (.pth)"
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: damaged safetensors file ({_first_line(error)}), copy or download it again"
+        ) from error
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: refused, it holds more than tensors or is damaged, and reading it could run "
+            "code; save the state dict alone, best as safetensors"
+        ) from error
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise CheckpointError(
+            f"{path}: damaged PyTorch file ({_first_line(error)}), copy or download it again"
+        ) from error
+    for wrapper in WRAPPERS:
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
+            loaded = loaded[wrapper]
+            break
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise CheckpointError(
+            f"{path}: holds a {type(loaded).__name__}, expected a state dict of named tensors"
+        )
+    for key, value in loaded.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor) or value.is_sparse:
+            raise CheckpointError(
+                f"{path}: {key!r} is a {type(value).__name__}, expected a state dict of named "
+                "dense tensors"
+            )
+    if all(key.startswith("module.") for key in loaded):
+        loaded = {key.removeprefix("module."): value for key, value in loaded.items()}
+    return dict(loaded)
+
+
+def check_state(backbone: nn.Module, state: Mapping[str, Tensor], *, path: Path) -> None:
+    """Refuse tensors that do not fit a network one to one.
+
+    Raises:
+        CheckpointError: missing, left-over or differently shaped tensors; the first few are named,
+            and the backbone they most likely belong to.
+    """
+    expected = backbone.state_dict()
+    faults = {
+        "missing": [k for k in expected if k not in state],
+        "left over": [k for k in state if k not in expected],
+        "of another shape": [
+            f"{k} {list(state[k].shape)} for {list(v.shape)}"
+            for k, v in expected.items()
+            if k in state and state[k].shape != v.shape
+        ],
+        "of another type": [
+            f"{k} {state[k].dtype}"
+            for k, v in expected.items()
+            if k in state and state[k].is_floating_point() != v.is_floating_point()
+        ],
+    }
+    if not any(faults.values()):
+        return
+    parts = []
+    for kind, keys in faults.items():
+        if keys:
+            shown = ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
+            parts.append(f"{len(keys)} {kind} ({shown})")
+    name = getattr(backbone, "name", type(backbone).__name__)
+    likely, share = _likeliest(state)
+    hint = f"; it looks like {likely}" if likely != name and share > 0.5 else ""
+    raise CheckpointError(f"{path}: does not fit {name}: tensors {', '.join(parts)}{hint}")
+
+
+def infer_backbone(state: Mapping[str, Tensor], *, path: Path) -> str:
+    """Return the name of the one backbone whose tensors, head aside, are exactly these.
+
+    Raises:
+        CheckpointError: none fits; the likeliest is named.
+    """
+    likely, share = _likeliest(state)
+    if share == 1:
+        return likely
+    hint = f" (nearest: {likely}, {share:.0%} of the tensors)" if share > 0 else ""
+    raise CheckpointError(f"{path}: fits no backbone{hint}: give the backbone's name")
+
+
+def _likeliest(state: Mapping[str, Tensor]) -> tuple[str, float]:
+    """Return the backbone sharing most tensors by name and shape, and the share of them."""
+    given = {(k, tuple(v.shape)) for k, v in state.items() if not k.startswith("fc.")}
+    best, best_share = "", -1.0
+    for name in list_networks():
+        with torch.device("meta"):
+            template = create_backbone(name, num_classes=1).state_dict()
+        wanted = {(k, tuple(v.shape)) for k, v in template.items() if not k.startswith("fc.")}
+        share = len(given & wanted) / max(1, len(given | wanted))
+        if share > best_share:
+            best, best_share = name, share
+    return best, best_share
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
