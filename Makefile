@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 # At a terminal pip shows its progress, elsewhere only what goes wrong.
 QUIET := $(shell [ -t 2 ] || echo --quiet --quiet)
 PIP := $(BIN)/pip --disable-pip-version-check install $(QUIET) --no-compile -c constraints.txt
+# pip would compile every file of every package, half a minute: only what is imported is compiled,
+# here once, so that starting is quick where PYTHONDONTWRITEBYTECODE is set, too.
+WARM := PYTHONDONTWRITEBYTECODE= $(BIN)/python -c \
+    "import av, jsonargparse, lightning_fabric, matplotlib.figure, safetensors.torch, torch.utils.flop_counter"
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
@@ -51,11 +55,13 @@ $(BIN)/python:
 $(VENV)/run.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vidskim into $(VENV), about a minute"
 	@$(PIP) -e .
+	@$(WARM)
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vidskim and its development tools into $(VENV), about a minute"
 	@$(PIP) -e ".[dev]"
+	@$(WARM)
 	@touch $(VENV)/run.stamp $@
 
 # Without dependencies: torchvision's wheels would replace a CPU build of torch.

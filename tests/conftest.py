@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from vidskim.io.writer import write_video
 
@@ -36,6 +37,10 @@ def _let_torchvision_import() -> None:
 _TORCHVISION = torch.library.Library("torchvision", "FRAGMENT")
 _let_torchvision_import()
 
+# The same examples on every run, and no verdict on how busy the machine is.
+settings.register_profile("vidskim", deadline=None, derandomize=True)
+settings.load_profile("vidskim")
+
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
 
@@ -45,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("cuda") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-        if item.get_closest_marker("data") and "VIDSKIM_DATA" not in os.environ:
+        if item.get_closest_marker("data") and not os.environ.get("VIDSKIM_DATA"):
             item.add_marker(
                 pytest.mark.skip(reason="needs real video: set VIDSKIM_DATA to its folder")
             )
