@@ -1,0 +1,150 @@
+"""Transforms against arithmetic in NumPy; parity with torchvision is in tests/backbones."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from vidskim.errors import UsageError
+from vidskim.transforms import Transform
+
+IDENTITY = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def _frames(*shape: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def _bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixel centers at half-integers, edges clamped, rounded: one channel at a time."""
+    H, W = image.shape
+    out = np.empty((height, width))
+    for y in range(height):
+        fy = min(max((y + 0.5) * H / height - 0.5, 0), H - 1)
+        y0 = int(fy)
+        y1 = min(y0 + 1, H - 1)
+        for x in range(width):
+            fx = min(max((x + 0.5) * W / width - 0.5, 0), W - 1)
+            x0 = int(fx)
+            x1 = min(x0 + 1, W - 1)
+            top = image[y0, x0] * (1 - fx + x0) + image[y0, x1] * (fx - x0)
+            bottom = image[y1, x0] * (1 - fx + x0) + image[y1, x1] * (fx - x0)
+            out[y, x] = top * (1 - fy + y0) + bottom * (fy - y0)
+    return out
+
+
+@pytest.mark.parametrize("size", [(12, 17), (40, 56)])
+def test_resizes_like_a_plain_loop(size):
+    frames = _frames(2, 3, 3, 23, 31)
+    out = Transform(resize_to=size, **IDENTITY)(frames)
+    assert out.shape == (2, 3, 3, *size)
+    for n, t, c in [(0, 0, 0), (1, 2, 1), (0, 1, 2)]:
+        expected = _bilinear(frames[n, t, c].double().numpy(), *size)
+        # half a gray level is the rounding itself
+        np.testing.assert_allclose(out[n, c, t].numpy() * 255, expected, atol=0.5001)
+        assert np.allclose(out[n, c, t].numpy() * 255, np.rint(out[n, c, t].numpy() * 255))
+
+
+def test_crop_and_normalization_without_resizing():
+    frames = _frames(4, 3, 10, 14)
+    transform = Transform(crop=(6, 8), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
+    picture = frames.numpy()[:, :, 2:8, 3:11].astype(np.float64) / 255  # [T, C, h, w]
+    mean, std = (np.array(v)[:, None, None] for v in (transform.mean, transform.std))
+    expected = ((picture - mean) / std).transpose(1, 0, 2, 3)
+    np.testing.assert_allclose(transform(frames).numpy(), expected, atol=1e-6)
+
+
+def test_short_side_keeps_the_aspect_ratio():
+    transform = Transform(short_side=128)
+    assert transform.resized_size(256, 340) == (128, 170)
+    assert transform.resized_size(340, 256) == (170, 128)
+    assert Transform(short_side=8, crop=(8, 8))(_frames(2, 3, 30, 20)).shape == (3, 2, 8, 8)
+
+
+def test_a_clip_gives_the_same_alone_and_in_a_batch():
+    frames = _frames(3, 5, 3, 40, 30)
+    transform = Transform(short_side=16, crop=(16, 16), antialias=True)
+    batch = transform(frames)
+    for n in range(3):
+        assert torch.equal(batch[n], transform(frames[n]))
+    nested = transform(frames.reshape(3, 1, 5, 3, 40, 30))
+    assert torch.equal(nested[:, 0], batch)
+    assert transform(frames[:0]).shape == (0, 3, 5, 16, 16)
+
+
+def test_antialias_averages_what_plain_sampling_misses():
+    stripes = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    stripes[..., ::4] = 255
+    plain, smooth = (
+        Transform(resize_to=(16, 16), antialias=a, **IDENTITY)(stripes) for a in (False, True)
+    )
+    assert plain.max() == 0  # only columns 1 and 2 of every four are sampled
+    assert abs(float(smooth.mean()) - 0.25) < 0.01
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="needs Linux's /proc")
+def test_memory_stays_flat_at_720p():
+    """In a process of its own: 64 frames of 720p would be 708 MB as float32, two are 22 MB."""
+    script = """
+import torch
+from vidskim.cost import peak_rss_bytes, reset_peak_rss
+from vidskim.transforms import Transform
+torch.set_num_threads(1)
+transform = Transform(short_side=128, crop=(112, 112))
+frames = torch.full((64, 3, 720, 1280), 7, dtype=torch.uint8)
+transform(frames[:1])
+if not reset_peak_rss():
+    raise SystemExit(77)
+before = peak_rss_bytes()
+transform(frames)
+print(peak_rss_bytes() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip("this system does not let a process reset its high-water mark")
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 40e6
+
+
+def test_survives_json():
+    transform = Transform(short_side=256, crop=(224, 224), antialias=True)
+    assert Transform.from_dict(json.loads(json.dumps(transform.to_dict()))) == transform
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"shortside": 3}, "no field 'shortside'"),
+        ({"crop": [1, 2, 3]}, "crop cannot be"),
+        ({"crop": [1.5, 2]}, "crop cannot be"),
+        ({"mean": None}, "mean cannot be None"),
+        ({"short_side": "128"}, "short_side cannot be '128'"),
+        ({"antialias": 1}, "antialias cannot be 1"),
+        ({"short_side": 0}, "at least one pixel"),
+        ({"short_side": 10, "resize_to": [10, 10]}, "exclude each other"),
+        ({"short_side": 10, "crop": [12, 8]}, "crop of 12x8 does not fit in frames of 10x10"),
+        ({"std": [1, 0, 1]}, "std is above zero"),
+    ],
+)
+def test_refuses_wrong_fields(values, message):
+    with pytest.raises(UsageError, match=message):
+        Transform.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        (torch.zeros(1, 3, 8, 8), "got float32"),
+        (_frames(3, 8, 8), r"uint8 \[3, 8, 8\]"),
+        (_frames(2, 8, 8, 3), r"uint8 \[2, 8, 8, 3\]"),
+        (_frames(2, 3, 8, 30), "crop of 10x10 does not fit in frames of 8x30"),
+    ],
+)
+def test_refuses_wrong_frames(frames, message):
+    with pytest.raises(UsageError, match=message):
+        Transform(crop=(10, 10))(frames)
