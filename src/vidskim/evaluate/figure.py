@@ -151,9 +151,9 @@ def _limit(axes: Axes, points: Sequence[Point]) -> None:
     if min(xs) > 0:
         axes.set_xscale("log")
         low, high = math.log10(min(xs)), math.log10(max(xs))
-        room = max(0.15 * (high - low), 0.15)
-        axes.set_xlim(10 ** (low - room), 10 ** (high + room))
-        few = high - low + 2 * room < 2.5
+        room = max(0.17 * (high - low), 0.15)
+        axes.set_xlim(10 ** (low - 1.3 * room), 10 ** (high + room))
+        few = high - low + 2.3 * room < 2.5
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,232 @@
+"""One video's saliency over time, the clips chosen for it, and what they look like, as a PNG.
+
+Drawn on a canvas of its own: no window, no global state of matplotlib is touched.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+from torch import Tensor
+
+from vidskim.errors import UsageError
+from vidskim.evaluate.filmstrip import draw_thumbnail, draw_tie, lay_out
+from vidskim.evaluate.metrics import hits
+from vidskim.types import ChosenClip, Clip, Prediction
+
+INK, GRAY, GRID = "#222222", "#6b6b6b", "#e4e4e4"
+CURVE, CHOSEN, MOMENT = "#0072B2", "#D55E00", "#009E73"
+WIDTH, LEFT, RIGHT, PANEL = 12.8, 0.62, 12.6, 1.7
+"""Inches: of the picture, where the time line begins and ends, and how high it is."""
+MOST = 16
+"""Thumbnails drawn at most; more are thinned out evenly and the picture says so."""
+
+
+def draw_timeline(
+    prediction: Prediction,
+    thumbnails: Tensor,
+    path: str | Path,
+    *,
+    moments: Sequence[tuple[float, float]] | None = None,
+    grid: Sequence[Clip] | None = None,
+    title: str | None = None,
+) -> None:
+    """Draw one video's answer: where it was looked at and what was there.
+
+    Args:
+        prediction: the answer.
+        thumbnails: ``[K, 3, h, w]`` uint8 RGB, one per clip of ``prediction.clips``, in that order.
+        path: the PNG to write.
+        moments: start and end in seconds of what was to be found, where known: shaded, and the
+            thumbnails that show one are framed in its color.
+        grid: the candidate clips the saliency belongs to. Without them their times are inferred
+            from the chosen ones, exactly so for an even grid at a constant frame rate.
+        title: by default the video's file name.
+
+    Raises:
+        UsageError: no chosen clip, or thumbnails that do not fit the clips.
+    """
+    clips = prediction.clips
+    if not clips or thumbnails.ndim != 4 or tuple(thumbnails.shape[:2]) != (len(clips), 3):
+        raise UsageError(
+            f"a time line needs one thumbnail [3, h, w] per chosen clip: {len(clips)} clips, "
+            f"thumbnails {list(thumbnails.shape)}"
+        )
+    shown = sorted({round(i) for i in np.linspace(0, len(clips) - 1, min(MOST, len(clips)))})
+    duration = max(prediction.video.duration_seconds, clips[-1].clip.end_seconds)
+    wanted = [LEFT + (RIGHT - LEFT) * _middle(clips[index]) / duration for index in shown]
+    aspect = thumbnails.shape[3] / thumbnails.shape[2]
+    slots = lay_out(wanted, left=LEFT, right=RIGHT, aspect=aspect)
+    row_top = max(slot.top for slot in slots)
+    panel = row_top + 0.55
+    height = panel + PANEL + 1.2
+
+    figure = Figure(figsize=(WIDTH, height), dpi=125, facecolor="white")
+    FigureCanvasAgg(figure)
+    box = (LEFT / WIDTH, panel / height, (RIGHT - LEFT) / WIDTH, PANEL / height)
+    axes = figure.add_axes(box)
+    _write_head(figure, prediction, title=title)
+    _add_legend(figure, looks=prediction.saliency is not None, moments=bool(moments))
+    for start, end in moments or ():
+        axes.axvspan(start, end, color=MOMENT, alpha=0.25, linewidth=0, zorder=1)
+    _draw_saliency(axes, prediction, grid=grid)
+    for chosen in clips:
+        _mark_clip(axes, chosen)
+    _style(axes, duration=duration, looks=prediction.saliency is not None)
+    found = _found(clips, moments)
+    for index, slot, x in zip(shown, slots, wanted):
+        color = MOMENT if found[index] else CHOSEN
+        draw_tie(figure, slot, start=(x, panel - 0.05), row_top=row_top, color=color)
+        caption = clock(clips[index].clip.start_seconds, fine=True)
+        if clips[index].saliency is not None:
+            caption += f"  ({clips[index].saliency:.2f})"
+        image = thumbnails[index].permute(1, 2, 0).cpu().numpy()  # [h, w, 3]
+        draw_thumbnail(figure, image, slot=slot, caption=caption, color=color)
+    if len(shown) < len(clips):
+        text = f"{len(shown)} of {len(clips)} chosen clips are shown"
+        figure.text(RIGHT / WIDTH, 0.04 / height, text, ha="right", fontsize=8.5, color=GRAY)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # exotic letters in a name
+        figure.savefig(path, format="png", dpi="figure")
+
+
+def grid_edges(prediction: Prediction, *, grid: Sequence[Clip] | None, count: int) -> np.ndarray:
+    """Return where each candidate clip begins and the last one ends: ``[count + 1]`` seconds.
+
+    Args:
+        prediction: whose chosen clips anchor the grid.
+        grid: the candidate clips, if they are known.
+        count: how many candidates there are.
+
+    Raises:
+        UsageError: ``grid`` has another length.
+    """
+    if grid is not None:
+        if len(grid) != count:
+            raise UsageError(f"{count} saliency scores for {len(grid)} candidate clips")
+        return np.array([clip.start_seconds for clip in grid] + [grid[-1].end_seconds])
+    known = sorted((c.clip for c in prediction.clips), key=lambda clip: clip.index)
+    first, last = known[0], known[-1]
+    step = first.end_seconds - first.start_seconds
+    if last.index > first.index:
+        step = (last.start_seconds - first.start_seconds) / (last.index - first.index)
+    at = np.arange(count + 1)
+    edges = np.interp(at, [c.index for c in known], [c.start_seconds for c in known])
+    edges += step * (np.maximum(at - last.index, 0) - np.maximum(first.index - at, 0))
+    return np.clip(edges, 0.0, max(prediction.video.duration_seconds, last.end_seconds))
+
+
+def clock(seconds: float, *, fine: bool = False) -> str:
+    """Return a time as people write it.
+
+    >>> clock(65), clock(3725), clock(65.25, fine=True)
+    ('1:05', '1:02:05', '1:05.2')
+    """
+    tenths = round(seconds * 10) if fine else round(seconds) * 10
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest // 10:02d}" + (f".{rest % 10}" if fine else "")
+    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
+
+
+def _middle(chosen: ChosenClip) -> float:
+    return (chosen.clip.start_seconds + chosen.clip.end_seconds) / 2
+
+
+def _found(
+    clips: Sequence[ChosenClip], moments: Sequence[tuple[float, float]] | None
+) -> list[bool]:
+    """Tell which clips meet a true moment."""
+    if not moments:
+        return [False] * len(clips)
+    spans = torch.tensor([(c.clip.start_seconds, c.clip.end_seconds) for c in clips])
+    met: list[bool] = hits(spans, torch.tensor(moments)).any(1).tolist()
+    return met
+
+
+def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) -> None:
+    best, cost, count = prediction.predictions[0], prediction.cost, len(prediction.clips)
+    name = title or Path(prediction.video.path).name
+    of = f" of {len(prediction.saliency)}" if prediction.saliency is not None else ""
+    parts = [
+        f"{best.label} ({best.score:.0%})",
+        f"{prediction.method} looked closely at {count}{of} clip{'s' if count > 1 else ''}",
+    ]
+    if cost.macs and cost.dense_macs > cost.macs:
+        parts.append(f"{cost.dense_macs / cost.macs:.1f}x fewer multiply-adds than for all")
+    height = figure.get_size_inches()[1]
+    x, y = LEFT / WIDTH, 1 - 0.40 / height
+    figure.text(x, y, name, fontsize=14, fontweight="bold", color=INK, parse_math=False)
+    line = "   ·   ".join(parts)
+    figure.text(x, y - 0.27 / height, line, fontsize=10.5, color=GRAY, parse_math=False)
+
+
+def _add_legend(figure: Figure, *, looks: bool, moments: bool) -> None:
+    entries: list[Line2D | Patch] = []
+    if looks:
+        entries.append(Line2D([], [], color=CURVE, linewidth=1.6, label="saliency"))
+    entries.append(Patch(facecolor=CHOSEN, label="chosen clip"))
+    if moments:
+        entries.append(Patch(facecolor=MOMENT, alpha=0.45, label="true moment"))
+    height = figure.get_size_inches()[1]
+    figure.legend(
+        handles=entries,
+        loc="upper right",
+        bbox_to_anchor=(RIGHT / WIDTH, 1 - 0.47 / height),
+        borderaxespad=0,
+        borderpad=0,
+        ncols=len(entries),
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
+        handlelength=1.4,
+        columnspacing=1.6,
+    )
+
+
+def _draw_saliency(axes: Axes, prediction: Prediction, *, grid: Sequence[Clip] | None) -> None:
+    if prediction.saliency is None:
+        text = f"{prediction.method} chooses without looking"
+        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GRAY)
+        return
+    scores = np.asarray(prediction.saliency)
+    edges = grid_edges(prediction, grid=grid, count=len(scores))
+    axes.stairs(scores, edges, fill=True, color=CURVE, alpha=0.12, zorder=1.5)
+    axes.stairs(scores, edges, baseline=None, color=CURVE, linewidth=1.4, zorder=3)
+
+
+def _mark_clip(axes: Axes, chosen: ChosenClip) -> None:
+    """Shade a clip's span and put a bar on the time line, wide enough to be seen in any video."""
+    start, end = chosen.clip.start_seconds, chosen.clip.end_seconds
+    axes.axvspan(start, end, color=CHOSEN, alpha=0.30, linewidth=0, zorder=2)
+    bar = Line2D([start, end], [0, 0], color=CHOSEN, linewidth=5, solid_capstyle="projecting")
+    bar.set(transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
+    axes.add_line(bar)
+
+
+def _style(axes: Axes, *, duration: float, looks: bool) -> None:
+    """Put the clock above the panel, as video editors do: below it stand the thumbnails."""
+    axes.set_xlim(0, duration)
+    axes.set_ylim(0, 1.05)
+    axes.set_yticks([0, 0.5, 1] if looks else [])
+    if looks:
+        axes.set_ylabel("saliency", fontsize=10, color=INK)
+    axes.xaxis.tick_top()
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+    step = next((s for s in steps if duration / s <= 14), duration / 10)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
+    axes.tick_params(which="both", colors=GRAY, labelsize=9.5, length=0)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(GRAY)
