@@ -1,1 +1,1 @@
-"""TBD."""
+"""Bytes to tensors: the only folder that imports ``av``."""

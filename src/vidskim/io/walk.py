@@ -1,0 +1,185 @@
+"""Decoding exactly the frames that are wanted, each group of pictures at most once.
+
+A frame can only be decoded after the frames it refers to, back to a key frame. The walk enters at
+the last key frame from which a wanted frame comes out right, reads on while wanted frames follow in
+what is being read, and jumps only to a later key frame. With K a key frame and ``*`` wanted::
+
+    K . . * . . . . K . . . . . K . * * .
+    >-----> drain   (skipped)   >-----> drain
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from vidskim.io.container import MAX_PIXELS
+from vidskim.io.packets import PacketIndex
+from vidskim.io.source import PacketSource
+
+MAX_REORDERED = 17
+"""A decoder holds back at most 16 frames (H.264, A.3.1) before it shows one."""
+
+
+@dataclass
+class ReadStats:
+    """What reading has cost so far; every function that reads adds to it."""
+
+    frames_decoded: int = 0
+    bytes_read: int = 0
+
+
+@dataclass
+class Damage:
+    """What a walk could not deliver."""
+
+    packets_refused: int = 0
+    frames_corrupt: int = 0
+    numbers_missing: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Packets decoded without a break (last one included), and the frames wanted of them."""
+
+    first_packet: int
+    last_packet: int
+    numbers: NDArray[np.int64]
+
+
+def plan(index: PacketIndex, wanted: Iterable[tuple[int, int]]) -> list[Segment]:
+    """Choose the stretches of packets to decode, in the order of the file.
+
+    Args:
+        index: the packets of the file.
+        wanted: half-open ranges ``(start, stop)`` of frame numbers; parts outside of the video are
+            left out, overlaps count once.
+
+    Returns:
+        Segments that neither overlap nor touch.
+    """
+    is_wanted = np.zeros(len(index), np.bool_)
+    for start, stop in wanted:
+        is_wanted[max(start, 0) : max(stop, 0)] = True
+    numbers = np.flatnonzero(is_wanted)
+    if len(numbers) == 0:
+        return []
+    first = _entries(index)[numbers]
+    last = np.maximum.accumulate(index.decode_order[numbers])
+    if not index.timed:  # the k-th frame to come out is not the k-th packet: a few more go in
+        last = np.minimum(last + MAX_REORDERED, len(index.demuxed.is_key) - 1)
+    breaks = np.flatnonzero(first[1:] > last[:-1] + 1) + 1
+    return [
+        Segment(int(first[group].min()), int(last[group[-1]]), numbers[group])
+        for group in np.split(np.arange(len(numbers)), breaks)
+    ]
+
+
+def walk(
+    path: str | Path,
+    index: PacketIndex,
+    wanted: Iterable[tuple[int, int]],
+    *,
+    stats: ReadStats | None = None,
+    damage: Damage | None = None,
+    motion_vectors: bool = False,
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode the wanted frames in one pass.
+
+    One thread decodes: frame threads corrupt H.264's motion vectors where there are B-frames, cost
+    more CPU in all, and videos run in parallel anyway.
+
+    Args:
+        path: the file.
+        index: its packets.
+        wanted: half-open ranges ``(start, stop)`` of frame numbers.
+        stats: cost is added here.
+        damage: undecodable packets, concealed and missing frames are noted here.
+        motion_vectors: export motion vectors as side data. The loop filter is then off, which
+            leaves vectors untouched and pixels inexact: do not use those.
+
+    Yields:
+        ``(frame number, frame)`` in presentation order; a frame that cannot be decoded is left out.
+        Unwanted frames are decoded where others depend on them, and not yielded.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    stats = ReadStats() if stats is None else stats
+    damage = Damage() if damage is None else damage
+    segments = plan(index, wanted)
+    if not segments:
+        return
+    with PacketSource(path, index.demuxed) as source:
+        for segment in segments:
+            source.go_to(segment.first_packet)
+            context = source.codec_context
+            if context.is_open:
+                context.flush_buffers()
+            else:
+                _configure(context, motion_vectors=motion_vectors)
+            yield from _decode(source, index, segment, stats, damage)
+
+
+def _configure(context: VideoCodecContext, *, motion_vectors: bool) -> None:
+    """Set what must be set before the first packet is decoded."""
+    context.thread_count = 1
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    if motion_vectors:
+        context.options |= {"flags2": "+export_mvs", "skip_loop_filter": "all"}
+
+
+def _decode(
+    source: PacketSource,
+    index: PacketIndex,
+    segment: Segment,
+    stats: ReadStats,
+    damage: Damage,
+) -> Iterator[tuple[int, VideoFrame]]:
+    """Decode one segment to its end, draining the decoder."""
+    numbers = segment.numbers.tolist()
+    keys = index.pts[segment.numbers].tolist() if index.timed else numbers
+    pending = dict(zip(keys, numbers))
+    count = 0  # without times, a segment starts at the first packet and the k-th frame is frame k
+    for packet in chain(source.read_to(segment.last_packet), [None]):  # None drains the decoder
+        try:
+            frames = source.codec_context.decode(packet)
+        except av.error.FFmpegError:
+            damage.packets_refused += 1
+            continue
+        finally:
+            stats.bytes_read += source.take_bytes_read()
+        for frame in frames:
+            stats.frames_decoded += 1
+            number = pending.pop(frame.pts if index.timed else count, None)
+            count += 1
+            if number is not None:
+                damage.frames_corrupt += bool(frame.is_corrupt)
+                yield number, frame
+    damage.numbers_missing.extend(pending.values())
+
+
+def _entries(index: PacketIndex) -> NDArray[np.int64]:
+    """For every frame, the packet at which decoding must start for it to come out right.
+
+    That is the last key frame before it in the file, unless the frame is displayed before that key
+    frame (an open group of pictures): then it refers to the group before, and the key frame before
+    is the place.
+    """
+    demuxed = index.demuxed
+    if not index.timed or demuxed.identity is None:
+        return np.zeros(len(index), np.int64)
+    packets = np.arange(len(demuxed.is_key))
+    last_key = np.maximum.accumulate(np.where(demuxed.is_key, packets, 0))
+    entries = last_key[index.decode_order]
+    leading = (demuxed.pts[entries] > index.pts) & (entries > 0)
+    entries[leading] = last_key[entries[leading] - 1]
+    still_leading = (demuxed.pts[entries] > index.pts) & (entries > 0)
+    entries[still_leading] = 0
+    return entries
