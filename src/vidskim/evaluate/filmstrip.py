@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 GAP, CAPTION, ROW_GAP = 0.14, 0.26, 0.10
 """Inches between thumbnails, for a caption, and between rows."""
 ONE_ROW = 8
-"""More thumbnails than this stand in two rows."""
+"""More thumbnails than this stand in two rows, unless they are narrow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Slot:
 
 
 def lay_out(
-    wanted: Sequence[float], *, left: float, right: float, aspect: float, bottom: float = 0.36
+    wanted: Sequence[float], *, left: float, right: float, aspect: float, bottom: float = 0.40
 ) -> list[Slot]:
     """Find a place for each thumbnail.
 
-    Up to `ONE_ROW` stand in one row, more in two, taking turns; the lower ones stand below the gaps
-    of the upper ones, so that a tie can reach them::
+    In one row, or in two if that keeps them too small, taking turns; the lower ones stand below the
+    gaps of the upper ones, so that a tie can reach them::
 
         |---|   |---|   |---|
         | 0 | | | 2 | | | 4 |
@@ -52,9 +52,13 @@ def lay_out(
         bottom: lower edge of the lowest row.
     """
     count = len(wanted)
-    rows = 1 if count <= ONE_ROW else 2
-    width = (right - left - (count - 1) * GAP / rows) / (1 + (count - 1) / rows)
-    width = min(width, 2.0, 1.5 * aspect)
+    largest = min(2.0, 1.5 * aspect)
+
+    def widest(rows: int) -> float:
+        return (right - left - (count - 1) * GAP / rows) / (1 + (count - 1) / rows)
+
+    rows = 1 if count <= ONE_ROW or widest(1) >= largest else 2
+    width = min(widest(rows), largest)
     height = width / aspect
     spacing = (width + GAP) / rows
     low, high = left + width / 2, right - width / 2

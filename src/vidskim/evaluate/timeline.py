@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from torch import Tensor
 
@@ -24,10 +24,14 @@ from vidskim.types import ChosenClip, Clip, Prediction
 
 INK, GRAY, GRID = "#222222", "#6b6b6b", "#e4e4e4"
 CURVE, CHOSEN, MOMENT = "#0072B2", "#D55E00", "#009E73"
-WIDTH, LEFT, RIGHT, PANEL = 12.8, 0.62, 12.6, 1.7
+WIDTH, LEFT, RIGHT, PANEL = 12.8, 0.62, 12.45, 1.7
 """Inches: of the picture, where the time line begins and ends, and how high it is."""
 MOST = 16
 """Thumbnails drawn at most; more are thinned out evenly and the picture says so."""
+TOP = 1.05
+"""Upper end of the saliency axis."""
+STEPS = 600
+"""Steps the curve can show; of more, neighbors are drawn as one step at their maximum."""
 
 
 def draw_timeline(
@@ -79,7 +83,7 @@ def draw_timeline(
         axes.axvspan(start, end, color=MOMENT, alpha=0.25, linewidth=0, zorder=1)
     _draw_saliency(axes, prediction, grid=grid)
     for chosen in clips:
-        _mark_clip(axes, chosen)
+        _mark_clip(axes, chosen, duration=duration)
     _style(axes, duration=duration, looks=prediction.saliency is not None)
     found = _found(clips, moments)
     for index, slot, x in zip(shown, slots, wanted):
@@ -158,10 +162,11 @@ def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) ->
     of = f" of {len(prediction.saliency)}" if prediction.saliency is not None else ""
     parts = [
         f"{best.label} ({best.score:.0%})",
-        f"{prediction.method} looked closely at {count}{of} clip{'s' if count > 1 else ''}",
+        f"{prediction.method} looked closely at {count}{of} clip{'s' if of or count > 1 else ''}",
     ]
     if cost.macs and cost.dense_macs > cost.macs:
-        parts.append(f"{cost.dense_macs / cost.macs:.1f}x fewer multiply-adds than for all")
+        ratio = cost.dense_macs / cost.macs
+        parts.append(f"{ratio:.{0 if ratio >= 10 else 1}f}x fewer multiply-adds than for all")
     height = figure.get_size_inches()[1]
     x, y = LEFT / WIDTH, 1 - 0.40 / height
     figure.text(x, y, name, fontsize=14, fontweight="bold", color=INK, parse_math=False)
@@ -195,27 +200,33 @@ def _add_legend(figure: Figure, *, looks: bool, moments: bool) -> None:
 def _draw_saliency(axes: Axes, prediction: Prediction, *, grid: Sequence[Clip] | None) -> None:
     if prediction.saliency is None:
         text = f"{prediction.method} chooses without looking"
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=GRAY)
+        note = axes.text(0.5, 0.5, text, transform=axes.transAxes, color=INK, zorder=6)
+        note.set(ha="center", va="center", backgroundcolor="white", parse_math=False)
         return
-    scores = np.asarray(prediction.saliency)
+    scores = np.asarray(prediction.saliency)  # [N]
     edges = grid_edges(prediction, grid=grid, count=len(scores))
+    starts = np.arange(0, len(scores), -(-len(scores) // STEPS))
+    scores, edges = np.maximum.reduceat(scores, starts), np.append(edges[starts], edges[-1])
     axes.stairs(scores, edges, fill=True, color=CURVE, alpha=0.12, zorder=1.5)
     axes.stairs(scores, edges, baseline=None, color=CURVE, linewidth=1.4, zorder=3)
 
 
-def _mark_clip(axes: Axes, chosen: ChosenClip) -> None:
-    """Shade a clip's span and put a bar on the time line, wide enough to be seen in any video."""
+def _mark_clip(axes: Axes, chosen: ChosenClip, *, duration: float) -> None:
+    """Fill a clip's step and put a bar on the time line, wide enough to be seen in any video."""
     start, end = chosen.clip.start_seconds, chosen.clip.end_seconds
-    axes.axvspan(start, end, color=CHOSEN, alpha=0.30, linewidth=0, zorder=2)
-    bar = Line2D([start, end], [0, 0], color=CHOSEN, linewidth=5, solid_capstyle="projecting")
-    bar.set(transform=axes.get_xaxis_transform(), clip_on=False, zorder=5)
-    axes.add_line(bar)
+    wider = max(0.0, 0.003 * duration - (end - start)) / 2
+    start, end = start - wider, end + wider
+    height = 1.0 if chosen.saliency is None else chosen.saliency / TOP
+    for low, high, alpha in ((0.0, height, 0.45), (-0.025, 0.025, 1.0)):
+        bar = Rectangle((start, low), end - start, high - low, facecolor=CHOSEN, alpha=alpha)
+        bar.set(transform=axes.get_xaxis_transform(), clip_on=False, zorder=2 if alpha < 1 else 5)
+        axes.add_patch(bar)
 
 
 def _style(axes: Axes, *, duration: float, looks: bool) -> None:
     """Put the clock above the panel, as video editors do: below it stand the thumbnails."""
     axes.set_xlim(0, duration)
-    axes.set_ylim(0, 1.05)
+    axes.set_ylim(0, TOP)
     axes.set_yticks([0, 0.5, 1] if looks else [])
     if looks:
         axes.set_ylabel("saliency", fontsize=10, color=INK)

@@ -1,0 +1,130 @@
+"""Methods x manifest: every video is answered by every method, and what it cost is kept."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from vidskim import presets
+from vidskim.backbones.contract import Backbone
+from vidskim.data.manifest import Manifest, Row
+from vidskim.errors import ManifestError, VideoError
+from vidskim.evaluate.metrics import precision_at_k
+from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
+from vidskim.look import Look
+from vidskim.recognizer import Recognizer
+from vidskim.types import Prediction, Saliency
+
+EVALUATED = (*presets.METHODS, "oracle")
+"""Methods that can be evaluated; the oracle is told the true label."""
+
+Moments = Mapping[str, Sequence[tuple[float, float]]]
+"""Absolute file path to the (start, end) seconds in which its class shows."""
+
+
+def benchmark(
+    manifest: Manifest,
+    *,
+    encoder: Backbone,
+    methods: Sequence[str],
+    k: int,
+    saliency: Callable[[], Saliency],
+    moments: Moments | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> list[MethodResult]:
+    """Answer every video of a manifest by every method, side by side.
+
+    The methods take turns on each video, and who goes first changes from video to video, so that
+    what drifts on the machine (load, disk cache) falls on all of them alike. A video that cannot be
+    read counts as wrong and does not stop the run.
+
+    Args:
+        manifest: whole videos; each row is answered from the whole file.
+        encoder: the clip classifier.
+        methods: names of `EVALUATED`.
+        k: clips a method may choose.
+        saliency: gives the trained saliency of ``scsampler``.
+        moments: where the class shows, for precision at k.
+        precision: "fp32" or "bf16".
+        device: where the networks run.
+
+    Raises:
+        UsageError: an unknown method.
+        ManifestError: a label the classifier does not know.
+    """
+    labels = {label for row in manifest.rows for label in row.labels}
+    known = set(encoder.classes or ())
+    if not labels <= known:
+        example = sorted(labels - known)[0]
+        raise ManifestError(
+            f"{manifest.source}: label {example!r} is not among the {len(known)} classes of "
+            f"{encoder.name}; evaluate a model trained on these classes"
+        )
+    looks = {
+        method: presets.look(method, k=k, saliency=saliency)
+        for method in methods
+        if method != "oracle"
+    }
+    answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
+    recognizers = {
+        method: Recognizer(encoder, look=look, precision=precision, device=device)
+        for method, look in looks.items()
+    }
+    if manifest.rows:
+        _warm_up(recognizers, manifest.rows[0])
+    for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2)):
+        for i in range(len(methods)):
+            method = methods[(n + i) % len(methods)]
+            if method == "oracle":
+                look = presets.oracle(encoder, label=row.label, k=k)
+                answer = _recognizer(encoder, look, precision, device)
+            else:
+                answer = recognizers[method]
+            answers[method].append(_judge(answer, row, manifest.name_of(row), moments))
+    return [MethodResult(method, encoder.name, tuple(answers[method])) for method in methods]
+
+
+def moments_of(manifest: Manifest) -> dict[str, list[tuple[float, float]]]:
+    """Collect the stretches of a manifest that has one row per moment."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for row in manifest.rows:
+        if row.start_seconds is not None and row.end_seconds is not None:
+            key = str(Path(row.path).resolve())
+            found.setdefault(key, []).append((row.start_seconds, row.end_seconds))
+    return found
+
+
+def _recognizer(encoder: Backbone, look: Look, precision: str, device: str) -> Recognizer:
+    return Recognizer(encoder, look=look, precision=precision, device=device)
+
+
+def _warm_up(recognizers: Mapping[str, Recognizer], row: Row) -> None:
+    """Run each method once before anything is timed: libraries load and kernels are built."""
+    for recognizer in recognizers.values():
+        try:
+            recognizer(row.path)
+        except VideoError:
+            return
+
+
+def _judge(recognizer: Recognizer, row: Row, name: str, moments: Moments | None) -> VideoResult:
+    try:
+        prediction = recognizer(row.path)
+    except VideoError as error:
+        return failure(name, labels=row.labels, reason=str(error))
+    return from_prediction(
+        prediction,
+        path=name,
+        labels=row.labels,
+        precision_at_k=_precision(prediction, row, moments),
+    )
+
+
+def _precision(prediction: Prediction, row: Row, moments: Moments | None) -> float | None:
+    if moments is None:
+        return None
+    true = moments.get(str(Path(row.path).resolve()), [])
+    clips = [(c.clip.start_seconds, c.clip.end_seconds) for c in prediction.clips]
+    return precision_at_k(torch.tensor(clips), torch.tensor(true).reshape(-1, 2))
