@@ -59,8 +59,8 @@ class PacketIndex:
 
     ``timestamps_seconds`` counts from the start of the file and never decreases. ``picture_types``
     holds ``"I"``, ``"P"``, ``"B"`` or ``"?"``. ``decode_order[n]`` is frame n's packet in
-    ``demuxed``. ``timed`` is False where the file's times do not tell the order of display (B-frames
-    in AVI): frames are then counted as the decoder emits them.
+    ``demuxed``. ``timed`` is False where the file's times do not tell the order of display
+    (B-frames in AVI): frames are then counted as the decoder emits them.
     """
 
     sizes: NDArray[np.int64]

@@ -1,0 +1,153 @@
+"""RGB frames of clips, as a viewer sees them: turned upright, in the file's own colors.
+
+All clips are served by one pass over the file. A frame is converted once and copied into every clip
+that holds it; memory holds the clips being filled and nothing else, whatever the video's length.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidskim.io.packets import PacketIndex
+from vidskim.io.walk import Damage, ReadStats, walk
+from vidskim.types import Clip
+
+
+def rotation_degrees(frame: VideoFrame) -> int:
+    """Return how far to turn a frame clockwise for display: 0, 90, 180 or 270."""
+    return round(-frame.rotation / 90) * 90 % 360
+
+
+class RgbConverter:
+    """Decoded frames to RGB pictures of one size: that of the first frame.
+
+    One conversion context serves all frames, at half the cost of one per frame.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+        self._size: tuple[int, int] | None = None
+
+    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        """Return uint8 ``[H, W, 3]``, turned upright: a view of the converted frame."""
+        if self._size is None:
+            self._size = frame.width, frame.height
+        width, height = self._size
+        plane = self._reformatter.reformat(
+            frame, width=width, height=height, format="rgb24", threads=1
+        ).planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        image = rows[:, : width * 3].reshape(height, width, 3)
+        return np.rot90(image, k=-rotation_degrees(frame) // 90)
+
+
+def read_clips(
+    path: str | Path,
+    index: PacketIndex,
+    clips: Sequence[Clip],
+    *,
+    stats: ReadStats | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[tuple[Clip, Tensor]]:
+    """Read the frames of clips, in time order.
+
+    A frame that cannot be decoded is replaced by the nearest one of its clip; a clip without a
+    single one is left out. Either is told in ``warnings``.
+
+    Args:
+        path: the file.
+        index: its packets.
+        clips: any clips of it, overlapping or not, in any order.
+        stats: cost is added here.
+        warnings: what could not be read is added here.
+
+    Yields:
+        The clip and its frames, uint8 RGB ``[T, 3, H, W]``, stored as ``[T, H, W, 3]``.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    waiting = deque(sorted(clips, key=lambda clip: (clip.start_frame, clip.index)))
+    filling: deque[_Filling] = deque()
+    damage = Damage()
+    unread = 0
+    convert = RgbConverter()
+    wanted = wanted_ranges(clips)
+    for number, frame in walk(path, index, wanted, stats=stats, damage=damage):
+        while waiting and waiting[0].start_frame <= number:
+            filling.append(_Filling(waiting.popleft()))
+        image = convert(frame)
+        for item in filling:
+            item.put(number, image)
+        while filling and filling[0].last_frame <= number:
+            clip, frames = filling.popleft().finish()
+            if frames is not None:
+                yield clip, frames
+            unread += frames is None
+    for clip, frames in [item.finish() for item in filling]:
+        if frames is not None:
+            yield clip, frames
+        unread += frames is None
+    if warnings is not None:
+        num_wanted = sum(stop - start for start, stop in wanted)
+        _report(damage, warnings, num_wanted=num_wanted, num_unread=unread + len(waiting))
+
+
+def wanted_ranges(clips: Sequence[Clip]) -> list[tuple[int, int]]:
+    """Return the frames that clips hold as sorted half-open ranges that do not touch."""
+    if not clips:
+        return []
+    numbers = np.unique([number for clip in clips for number in clip.frame_indices])
+    breaks = np.flatnonzero(np.diff(numbers) > 1)
+    starts, stops = numbers[np.r_[0, breaks + 1]], numbers[np.r_[breaks, -1]] + 1
+    return list(zip(starts.tolist(), stops.tolist()))
+
+
+class _Filling:
+    """A clip whose frames are arriving."""
+
+    def __init__(self, clip: Clip) -> None:
+        self.clip = clip
+        self.last_frame = clip.frame_indices[-1]
+        self._images: NDArray[np.uint8] | None = None
+        self._arrived = np.zeros(clip.num_frames, np.bool_)
+
+    def put(self, number: int, image: NDArray[np.uint8]) -> None:
+        """Copy a frame ``[H, W, 3]`` to its place, if the clip holds it."""
+        step, rest = divmod(number - self.clip.start_frame, self.clip.stride)
+        if rest or not 0 <= step < self.clip.num_valid:
+            return
+        if self._images is None:
+            self._images = np.empty((self.clip.num_frames, *image.shape), np.uint8)
+        self._images[step] = image
+        self._arrived[step] = True
+
+    def finish(self) -> tuple[Clip, Tensor | None]:
+        """Return the frames ``[T, 3, H, W]``, holes filled; None if not one has arrived."""
+        if self._images is None:
+            return self.clip, None
+        present = np.flatnonzero(self._arrived)
+        for step in np.flatnonzero(~self._arrived):
+            nearest = present[np.abs(present - step).argmin()]
+            self._images[step] = self._images[nearest]
+        return self.clip, torch.from_numpy(self._images).permute(0, 3, 1, 2)
+
+
+def _report(damage: Damage, warnings: list[str], *, num_wanted: int, num_unread: int) -> None:
+    """Say what could not be read, each thing once."""
+    texts = []
+    if damage.numbers_missing:
+        missing = len(damage.numbers_missing)
+        texts.append(f"{missing} of {num_wanted} frames could not be decoded")
+    if damage.frames_corrupt:
+        texts.append(f"{damage.frames_corrupt} of {num_wanted} frames are damaged")
+    if num_unread:
+        texts.append(f"{num_unread} clips are left out: not one of their frames could be decoded")
+    warnings.extend(text for text in texts if text not in warnings)

@@ -1,0 +1,89 @@
+"""What a file is: size, rate, codec, sound, rotation, after a look at its first frame."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from vidskim.errors import VideoError
+from vidskim.io.container import check_size, main_video_stream, open_container, read_only
+from vidskim.io.frames import rotation_degrees
+from vidskim.io.packets import PacketIndex, demux
+from vidskim.io.walk import ReadStats
+from vidskim.types import VideoInfo
+
+MAX_PACKETS = 300
+"""A file none of whose first packets decodes is given up."""
+
+
+def probe(path: str | Path, index: PacketIndex, *, stats: ReadStats | None = None) -> VideoInfo:
+    """Describe a file; the first frame is decoded, for only frames tell their rotation.
+
+    Args:
+        path: the file.
+        index: its packets: the number of frames and the duration come from there.
+        stats: cost is added here.
+
+    Raises:
+        VideoError: not one frame can be decoded, or the file cannot be opened.
+    """
+    with open_container(path) as container:
+        stream = main_video_stream(container, path)
+        codec = stream.codec_context.codec.canonical_name
+        has_audio = bool(container.streams.audio)
+        rate = _frame_rate(stream, index)
+        frame = _first_frame(container, stream, path, ReadStats() if stats is None else stats)
+    check_size(path, width=frame.width, height=frame.height)
+    rotation = rotation_degrees(frame)
+    width, height = frame.width, frame.height
+    if rotation % 180:
+        width, height = height, width
+    return VideoInfo(
+        path=str(path),
+        duration_seconds=index.duration_seconds,
+        num_frames=len(index),
+        frame_rate=rate,
+        width=width,
+        height=height,
+        codec=codec,
+        has_audio=has_audio,
+        rotation=rotation,
+    )
+
+
+def _first_frame(
+    container: InputContainer, stream: VideoStream, path: str | Path, stats: ReadStats
+) -> VideoFrame:
+    """Decode until a frame comes out."""
+    read_only(container, stream)
+    context = stream.codec_context
+    codec = context.codec.canonical_name
+    context.thread_count = 1
+    encrypted = False
+    for count, packet in enumerate(demux(container, stream)):
+        stats.bytes_read += packet.size
+        encrypted = encrypted or packet.has_sidedata("encryption_info")
+        try:
+            frames = context.decode(packet)  # the last, empty packet drains the decoder
+        except av.error.FFmpegError:
+            frames = []
+        if frames:
+            stats.frames_decoded += len(frames)
+            return frames[0]
+        if count >= MAX_PACKETS:
+            break
+    if encrypted:
+        raise VideoError(path, f"its {codec} track is encrypted (DRM): give a decrypted copy")
+    raise VideoError(path, f"not one frame of its {codec} track can be decoded: it is damaged")
+
+
+def _frame_rate(stream: VideoStream, index: PacketIndex) -> Fraction:
+    """Return the average rate the container tells, else the one its times tell."""
+    declared = stream.average_rate or stream.guessed_rate
+    if declared:
+        return Fraction(declared)
+    seconds = max(index.duration_seconds, 1e-3)
+    return Fraction(len(index) / seconds).limit_denominator(1001)

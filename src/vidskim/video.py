@@ -1,0 +1,140 @@
+"""One video file, read lazily: nothing is opened before it is asked for, nothing is read twice.
+
+video = Video("game.mp4")
+clips = video.clips(num_frames=16, stride=2)
+frames = video.frames(clips[3:5])  # uint8 [2, 16, 3, H, W]
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidskim import clips as timeline
+from vidskim.errors import UsageError, VideoError
+from vidskim.io.audio import LogMel, log_mel
+from vidskim.io.compressed import Motion, iter_motion, motion
+from vidskim.io.frames import read_clips
+from vidskim.io.packets import PacketIndex, read_packets
+from vidskim.io.probe import probe
+from vidskim.io.walk import ReadStats
+from vidskim.types import Clip, VideoInfo
+
+
+class Video:
+    """A local video file.
+
+    What reading costs adds up in ``stats``; what went wrong is told in ``warnings``.
+
+    Args:
+        path: the file; it is not touched before its first use.
+
+    Raises:
+        VideoError: from every property and method but ``path``, ``stats`` and ``warnings``, if the
+            file cannot be read at all. A file that breaks half-way gives what is readable and a
+            warning.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.stats = ReadStats()
+        self.warnings: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"Video({str(self.path)!r})"
+
+    @cached_property
+    def packets(self) -> PacketIndex:
+        """Size, time, type and place of every frame, without decoding one."""
+        index = read_packets(self.path)
+        self.stats.bytes_read += index.bytes_total
+        self._warn(index.warnings)
+        return index
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """What the file is; one frame is decoded for it."""
+        return probe(self.path, self.packets, stats=self.stats)
+
+    @property
+    def timestamps_seconds(self) -> NDArray[np.float64]:
+        """Presentation time of every frame ``[F]``, from the start of the file."""
+        return self.packets.timestamps_seconds
+
+    def clips(
+        self, *, num_frames: int = 16, stride: int = 1, step: int | None = None
+    ) -> list[Clip]:
+        """Lay the grid of candidate clips over the video; see `vidskim.clips.split`."""
+        return timeline.split(
+            self.timestamps_seconds.tolist(),
+            num_frames=num_frames,
+            stride=stride,
+            step=step,
+            end_seconds=self.packets.end_seconds,
+        )
+
+    def iter_frames(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
+        """Yield each clip with its frames, uint8 ``[T, 3, H, W]``, in time order.
+
+        Memory stays flat however many clips there are. A frame that cannot be decoded is replaced
+        by the nearest one of its clip, a clip without any is left out; a warning tells of both.
+        """
+        return read_clips(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+
+    def frames(self, clips: Sequence[Clip]) -> Tensor:
+        """Return the frames of clips, uint8 ``[N, T, 3, H, W]``, in the order given.
+
+        Raises:
+            UsageError: no clips, or clips of unequal length.
+            VideoError: not one frame of a clip can be decoded.
+        """
+        lengths = {clip.num_frames for clip in clips}
+        if len(lengths) != 1:
+            raise UsageError(
+                f"frames() stacks clips of one length, got lengths {sorted(lengths)}: use "
+                "iter_frames() for others"
+            )
+        places: dict[Clip, list[int]] = {}
+        for place, clip in enumerate(clips):
+            places.setdefault(clip, []).append(place)
+        stacked: Tensor | None = None
+        for clip, frames in self.iter_frames(list(places)):
+            if stacked is None:
+                shape = (len(clips), *frames.permute(0, 2, 3, 1).shape)
+                stacked = torch.empty(shape, dtype=torch.uint8).permute(0, 1, 4, 2, 3)
+            for place in places.pop(clip):
+                stacked[place] = frames
+        if stacked is None or places:
+            lost = min(places, key=lambda clip: clip.start_frame)
+            raise VideoError(
+                self.path,
+                f"not one frame of clip {lost.index} (from {lost.start_seconds:.2f} s) can be "
+                "decoded: the file is damaged there, leave this clip out",
+            )
+        return stacked
+
+    def iter_motion(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Motion]]:
+        """Yield each clip with its motion maps, in time order; see `vidskim.io.compressed`."""
+        return iter_motion(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+
+    def motion(self, clips: Sequence[Clip]) -> Motion:
+        """Return the motion maps of clips, packed; see `vidskim.io.compressed`."""
+        return motion(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+
+    def log_mel(self, clips: Sequence[Clip], *, window_clips: float = 2.0) -> LogMel:
+        """Return one log-mel window per clip; see `vidskim.io.audio`."""
+        return log_mel(
+            self.path,
+            clips,
+            window_clips=window_clips,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
+
+    def _warn(self, texts: Sequence[str]) -> None:
+        """Add warnings that are not known yet."""
+        self.warnings.extend(text for text in texts if text not in self.warnings)
