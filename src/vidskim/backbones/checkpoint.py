@@ -78,10 +78,11 @@ def save_backbone(
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, part, metadata={HEADER_KEY: text})
         os.replace(part, path)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
     finally:
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink()
 
 
 def read_header(path: str | Path) -> Header:

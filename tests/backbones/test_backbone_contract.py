@@ -1,0 +1,163 @@
+"""Every registered network keeps the contract: a registered backbone is a tested backbone."""
+
+import pytest
+import torch
+
+from vidskim.backbones import (
+    Backbone,
+    ClipSpec,
+    create_backbone,
+    list_backbones,
+    list_networks,
+    split_at,
+)
+from vidskim.cost import count
+from vidskim.errors import UsageError
+
+WIDTH = 4
+VARIANTS = [(name, {}) for name in list_networks()] + [
+    ("r2plus1d_18", {"mid": "vmz"}),
+    ("resnet_18", {"in_channels": 2, "stem": "small"}),
+]
+
+
+def _input(network, *, batch: int = 2) -> torch.Tensor:
+    torch.manual_seed(1)
+    if network.clip is None:
+        return torch.randn(batch, network.options["in_channels"], 36, 44)
+    return torch.randn(batch, 3, 9, 36, 44)
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: "-".join([v[0], *map(str, v[1].values())]))
+def network(request):
+    name, options = request.param
+    torch.manual_seed(0)
+    return create_backbone(name, num_classes=6, width=WIDTH, **options)
+
+
+def test_keeps_the_contract(network):
+    assert isinstance(network, Backbone)
+    assert network.name in list_networks()
+    assert network.num_features == 8 * WIDTH
+    assert (network.num_classes, network.classes) == (6, None)
+    assert (network.clip is None) == (network.name not in list_backbones())
+    assert (network.transform is None) == (network.clip is None)
+    if network.clip is not None:
+        assert network.transform.crop == network.clip.size
+
+
+def test_forward_is_classify_of_features(network):
+    x = _input(network)
+    network.eval()
+    with torch.no_grad():
+        features = network.features(x)
+        assert features.ndim == x.ndim
+        assert features.shape[:2] == (2, network.num_features)
+        logits = network(x)
+        assert logits.shape == (2, 6)
+        assert torch.equal(logits, network.classify(features))
+        # the head reads the mean over the map
+        mean = features.flatten(2).mean(-1)
+        torch.testing.assert_close(logits, network.fc(mean))
+
+
+def test_time_and_space_shrink_as_documented(network):
+    x = _input(network)
+    with torch.no_grad():
+        size = network.eval().features(x).shape[2:]
+    if network.clip is None:
+        assert tuple(size) == ((5, 6) if network.options["stem"] == "small" else (2, 2))
+    else:
+        assert tuple(size) == (9 if network.name == "mc3_18" else 2, 3, 3)
+
+
+def test_every_parameter_gets_a_gradient(network):
+    network(_input(network)).square().sum().backward()
+    without = [
+        name
+        for name, p in network.named_parameters()
+        if p.grad is None or not p.grad.isfinite().all() or not p.grad.any()
+    ]
+    assert without == []
+
+
+def test_splits_at_every_stage(network):
+    x = _input(network)
+    network.eval()
+    with torch.no_grad():
+        whole = network.features(x)
+        total = count(network, x.shape).macs
+        for stage in network.stages:
+            early, late = split_at(network, stage)
+            torch.testing.assert_close(late(early(x)), whole, rtol=0, atol=0)
+            middle = early(x).shape
+            parts = count(early, x.shape).macs + count(late, middle).macs
+            assert parts + 2 * network.fc.weight.numel() == total
+    owned = {p.data_ptr() for p in network.parameters()} - {
+        p.data_ptr() for p in network.fc.parameters()
+    }
+    for part_of in network.stages:
+        parts = split_at(network, part_of)
+        assert {p.data_ptr() for part in parts for p in part.parameters()} == owned
+
+
+def test_a_wrong_stage_is_named(network):
+    with pytest.raises(UsageError, match=r"'layer3': .*res2, res3, res4, res5, stem"):
+        split_at(network, "layer3")
+
+
+def test_a_new_head_fits_the_new_classes(network):
+    x = _input(network)
+    network.double().reset_classifier(3, classes=("a", "b", "c"))
+    assert (network.num_classes, network.classes) == (3, ("a", "b", "c"))
+    assert network(x.double()).shape == (2, 3)
+    network.reset_classifier(4)
+    assert network.classes is None
+    with pytest.raises(UsageError, match="2 class names for 3 classes"):
+        network.reset_classifier(3, classes=("a", "b"))
+    with pytest.raises(UsageError, match="at least one class, got 0"):
+        network.reset_classifier(0)
+
+
+def test_options_build_the_same_network_again(network):
+    again = create_backbone(network.name, num_classes=network.num_classes, **network.options)
+    shapes, expected = ({k: v.shape for k, v in n.state_dict().items()} for n in (again, network))
+    assert shapes == expected
+
+
+def test_half_the_width_is_a_quarter_of_the_cost():
+    with torch.device("meta"):
+        full, half = (create_backbone("r3d_18", width=w) for w in (64, 32))
+    stages = [split_at(n, "stem")[1] for n in (full, half)]
+    costs = [count(s, (1, c, 8, 28, 28)).macs for s, c in zip(stages, (64, 32))]
+    assert costs[0] == 4 * costs[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("r3d18", {}, "unknown backbone 'r3d18': did you mean 'r3d_18'"),
+        ("r3d_18", {"widht": 8}, "unknown option of r3d_18 'widht': did you mean 'width'"),
+        ("r3d_18", {"mid": "vmz"}, "unknown option of r3d_18 'mid'"),
+        ("r3d_18", {"width": 0}, "width is at least one channel, got 0"),
+        ("r3d_18", {"width": "8"}, "width of r3d_18 is a whole number, got '8'"),
+        ("r3d_18", {"num_classes": 0}, "at least one class, got 0"),
+        ("r3d_18", {"num_classes": 2.5}, "whole number, got 2.5"),
+        ("r2plus1d_18", {"mid": "tv"}, "unknown mid 'tv'.*valid: torchvision, vmz"),
+        ("resnet_18", {"stem": "tiny"}, "unknown stem 'tiny'.*valid: imagenet, small"),
+        ("resnet_18", {"in_channels": 0}, "at least one, got 0"),
+    ],
+)
+def test_wrong_names_and_options_are_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        create_backbone(name, **options)
+
+
+def test_clip_specs_print_and_refuse():
+    spec = ClipSpec(num_frames=16, stride=2, size=(112, 96))
+    assert str(spec) == "16x2, 112x96 pixels"
+    assert spec.input_shape == (1, 3, 16, 112, 96)
+    with pytest.raises(UsageError, match="got 0, 1"):
+        ClipSpec(num_frames=0, stride=1, size=(112, 112))
+    with pytest.raises(UsageError, match="got 8, 1, 'no'"):
+        ClipSpec(num_frames=8, stride=1, size="no")
