@@ -17,9 +17,6 @@ from vidskim.errors import UsageError
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
 
-CHUNK_ELEMENTS = 1 << 20
-"""Frames are resized in chunks of about this many source values (4 MiB of float32) at a time."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transform:
@@ -54,11 +51,19 @@ class Transform:
             raise UsageError(f"sizes are at least one pixel, got {self}")
         if min(self.std) <= 0:
             raise UsageError(f"std is above zero in every channel, got {self.std}")
-        floor = (self.short_side,) * 2 if self.short_side is not None else self.resize_to
-        if self.crop and floor and (self.crop[0] > floor[0] or self.crop[1] > floor[1]):
+        if self.crop is None:
+            return
+        limit = None
+        if self.short_side is not None and min(self.crop) > self.short_side:
+            limit = f"a short side of {self.short_side}"
+        elif self.resize_to is not None and (
+            self.crop[0] > self.resize_to[0] or self.crop[1] > self.resize_to[1]
+        ):
+            limit = _by(self.resize_to)
+        if limit is not None:
             raise UsageError(
-                f"a crop of {_by(self.crop)} does not fit in frames of {_by(floor)}: resize to at "
-                "least the crop"
+                f"a crop of {_by(self.crop)} does not fit in frames of {limit}: resize to at least "
+                "the crop"
             )
 
     def __str__(self) -> str:
@@ -77,8 +82,7 @@ class Transform:
     def __call__(self, frames: Tensor) -> Tensor:
         """Prepare frames for a network.
 
-        At most about two frames of float32 at the source's size are alive at any time, whatever
-        the number of frames.
+        One frame of float32 at the source's size is alive at any time, whatever their number.
 
         Args:
             frames: uint8 RGB ``[..., T, 3, H, W]``.
@@ -108,22 +112,22 @@ class Transform:
         out = torch.empty(
             (flat.shape[0], C, T, height, width), dtype=torch.float32, device=frames.device
         )
-        chunk = max(1, CHUNK_ELEMENTS // max(1, C * H * W))
+        window = (..., slice(top, top + height), slice(left, left + width))
+        buffer = torch.empty((1, C, H, W), dtype=torch.float32, device=frames.device)
         for clip, target in zip(flat, out):
-            for start in range(0, T, chunk):
-                part = clip[start : start + chunk]  # [t, 3, H, W]
+            for t in range(T):
                 if resized == (H, W):
-                    part = part[..., top : top + height, left : left + width].float()
-                else:
-                    part = interpolate(
-                        part.float(),
-                        size=resized,
-                        mode="bilinear",
-                        align_corners=False,
-                        antialias=self.antialias,
-                    )
-                    part = part[..., top : top + height, left : left + width].round()
-                target[:, start : start + chunk] = part.transpose(0, 1)  # [3, t, h, w]
+                    target[:, t] = clip[t][window]
+                    continue
+                buffer[0] = clip[t]
+                image = interpolate(
+                    buffer,
+                    size=resized,
+                    mode="bilinear",
+                    align_corners=False,
+                    antialias=self.antialias,
+                )
+                torch.round(image[0][window], out=target[:, t])
         mean, std = (
             torch.tensor(values, device=frames.device).view(C, 1, 1, 1)
             for values in (self.mean, self.std)
