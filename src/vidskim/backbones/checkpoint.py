@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def save_backbone(
         "classes": backbone.classes,
         "clip": None if backbone.clip is None else asdict(backbone.clip),
         "transform": None if transform is None else transform.to_dict(),
-        "vidskim_version": version("vidskim"),
+        "vidskim_version": _own_version(),
         "metadata": dict(metadata or {}),
     }
     try:
@@ -236,3 +236,10 @@ def _find_header(path: Path) -> Header | None:
         )
     except (ValueError, TypeError, KeyError, UsageError) as error:
         raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error
+
+
+def _own_version() -> str:
+    try:
+        return version("vidskim")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0.0.0"
