@@ -29,13 +29,14 @@ class Views:
     num_crops: int
     num_frames: int
     stride: int
-    size: int
-    """Height and width of the network's input in pixels."""
+    size: tuple[int, int]
+    """(height, width) of the network's input in pixels."""
 
     def __str__(self) -> str:
+        height, width = self.size
         return (
             f"{self.num_clips} clips x {self.num_crops} crop{'s' if self.num_crops > 1 else ''}, "
-            f"{self.num_frames} frames x stride {self.stride}, {self.size} x {self.size} pixels"
+            f"{self.num_frames} frames x stride {self.stride}, {height} x {width} pixels"
         )
 
 

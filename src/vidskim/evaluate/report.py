@@ -18,12 +18,11 @@ from vidskim.evaluate.table import TableRow, table
 
 __all__ = ["TableRow", "table", "to_csv", "to_json", "to_markdown", "videos_to_csv", "write_report"]
 
-LEGEND = (
-    "Accuracy in [0, 1] with its 95 % bootstrap interval over videos; vs: difference on the same "
-    "videos, paired\ninterval, * where it excludes zero. GMACs: 1e9 multiply-adds per video, all "
-    "networks (the look's share). s/video:\nwall seconds per video, decoding included. Speed-up: "
-    "dense's total seconds over the method's."
-)
+LEGEND = """\
+accuracy: share of videos, with its 95 % bootstrap interval over videos; vs: difference on the same
+videos, paired interval, * where it excludes zero; GMACs: 1e9 multiply-adds per video, all networks
+(the look's share); s/video: wall seconds, decoding included; speed-up: dense's total seconds over
+the method's; P@K: share of the chosen clips that meet a true moment."""
 
 
 def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -> str:
@@ -128,25 +127,32 @@ def write_report(
 
 
 def _cells(row: TableRow, *, with_model: bool) -> dict[str, str]:
+    def show(interval: Interval, *, sign: str = "") -> str:
+        low, high = _share(interval.low, f"{sign}.2f"), _share(interval.high, f"{sign}.2f")
+        return f"{_share(interval.estimate, f'{sign}.3f')} [{low}, {high}]"
+
     def signed(interval: Interval | None) -> str:
         if interval is None:
             return ""
-        mark = "*" if interval.excludes_zero else " "
-        return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]{mark}"
+        return show(interval, sign="+") + ("*" if interval.excludes_zero else " ")
 
-    a = row.accuracy
     look = f" ({_short(row.look_gmacs)})" if row.look_gmacs else ""
     return {
         "method": row.method,
         "model": row.model if with_model else "",
-        "accuracy": f"{a.estimate:.3f} [{a.low:.3f}, {a.high:.3f}]",
+        "accuracy": show(row.accuracy),
         "vs dense": signed(row.difference_to_dense),
         "vs uniform": signed(row.difference_to_uniform),
         "GMACs (look)": _short(row.gmacs) + look,
         "s/video": _short(row.seconds),
         "speed-up": "" if row.speedup_over_dense is None else f"{_short(row.speedup_over_dense)}x",
-        "prec@K": "" if row.precision_at_k is None else f"{row.precision_at_k:.2f}",
+        "P@K": "" if row.precision_at_k is None else _share(row.precision_at_k, ".2f"),
     }
+
+
+def _share(value: float, form: str) -> str:
+    """A number in [-1, 1] without the zero before its point."""
+    return format(value, form).replace("0.", ".", 1) if abs(value) < 0.995 else format(value, form)
 
 
 def _short(value: float) -> str:
