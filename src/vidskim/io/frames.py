@@ -43,7 +43,7 @@ class RgbConverter:
         plane = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24", threads=1
         ).planes[0]
-        rows = np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
         image = rows[:, : width * 3].reshape(height, width, 3)
         return np.rot90(image, k=-rotation_degrees(frame) // 90)
 

@@ -10,6 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 import numpy as np
@@ -27,6 +28,8 @@ from vidskim.io.container import (
 )
 from vidskim.io.picture_type import picture_type_reader
 
+VideoPacket: TypeAlias = "av.Packet[VideoStream]"
+
 MAX_PACKETS = 10_000_000
 """Two days at 60 frames per second; a longer index is a hostile file."""
 MAX_READ_ERRORS = 8
@@ -41,13 +44,15 @@ class Demuxed:
     """Every packet of the stream in file order, frames that are never displayed included.
 
     Arrays are ``[R]``, R packets. ``frame_numbers`` is -1 where an edit list or the codec hides the
-    frame. ``identity`` is a value that names each packet wherever reading starts (its byte
-    position, or its time); it is None where the file offers none, and then nobody may seek.
+    frame; ``is_disposable`` says that no other frame refers to this one. ``identity`` is the column
+    that names each packet wherever reading starts ("position" or "pts"); it is None where the file
+    offers none, and then nobody may seek.
     """
 
     pts: NDArray[np.int64]
     dts: NDArray[np.int64]
     is_key: NDArray[np.bool_]
+    is_disposable: NDArray[np.bool_]
     frame_numbers: NDArray[np.int64]
     positions: NDArray[np.int64]
     identity: str | None
@@ -119,7 +124,7 @@ def read_packets(path: str | Path) -> PacketIndex:
 
 def demux(
     container: InputContainer, stream: VideoStream, *, errors: list[str] | None = None
-) -> Generator[av.Packet, None, None]:
+) -> Generator[VideoPacket, None, None]:
     """Yield the packets of a stream, past damaged places where FFmpeg finds its way.
 
     Args:
@@ -171,7 +176,7 @@ class _Table:
             self.is_key.append(key)
             # bit 4 of a VP8 frame is its show_frame flag (RFC 6386, 9.1)
             self.shown.append(not packet.is_discard and not (hides and not view[0] & 16))
-            self.types.append(73 if key else ord(self.type_of(view)))
+            self.types.append(ord("I") if key else ord(self.type_of(view)))
             self.num_incomplete += packet.is_corrupt
         return bool(errors)
 
@@ -183,38 +188,40 @@ def _index(
     pts, dts = np.array(table.pts, np.int64), np.array(table.dts, np.int64)
     sizes, is_key = np.array(table.sizes, np.int64), np.array(table.is_key, np.bool_)
     shown = np.flatnonzero(np.array(table.shown, np.bool_))
-    timed = _times_tell_order(pts[shown], container, stream)
+    timeless = any(name in _NO_TIMES for name in container.format.name.split(","))
+    timed = _times_tell_order(pts[shown], timeless=timeless, stream=stream)
     order = shown[np.argsort(pts[shown], kind="stable")] if timed else shown
     numbers = np.full(len(pts), -1, np.int64)
     numbers[order] = np.arange(len(order))
-    ticks = pts[order] if timed else _times_without_order(pts[order], dts[order])
+    ticks = _times_without_order(pts[order], dts[order]) if timeless or not timed else pts[order]
     unit = stream.time_base or Fraction(1, 1000)
     seconds = _seconds(ticks, unit, stream) - origin_seconds(container)
     end = seconds[-1] + _last_duration(seconds, table.durations[order[-1]] * float(unit), stream)
     positions = np.array(table.positions, np.int64)
+    types = np.frombuffer(bytes(table.types), np.uint8)
+    is_disposable = types >= ord("a")
     return PacketIndex(
         sizes=sizes[order],
         timestamps_seconds=seconds,
         is_key=is_key[order],
-        picture_types=np.frombuffer(bytes(table.types), "S1").astype("U1")[order],
+        picture_types=np.char.upper(types.view("S1").astype("U1"))[order],
         decode_order=order,
         pts=pts[order],
         end_seconds=float(end),
         bytes_total=int(sizes.sum()),
         timed=timed,
-        demuxed=Demuxed(pts, dts, is_key, numbers, positions, _identity(positions, pts)),
+        demuxed=Demuxed(
+            pts, dts, is_key, is_disposable, numbers, positions, _identity(positions, pts)
+        ),
         warnings=_warnings(table, container, stream, end=float(end), stopped=stopped),
     )
 
 
-def _times_tell_order(
-    pts: NDArray[np.int64], container: InputContainer, stream: VideoStream
-) -> bool:
+def _times_tell_order(pts: NDArray[np.int64], *, timeless: bool, stream: VideoStream) -> bool:
     """Whether sorting by presentation time gives the order of display."""
     if (pts == UNKNOWN).any() or len(np.unique(pts)) < len(pts):
         return False
-    names = container.format.name.split(",")
-    return not (stream.codec_context.has_b_frames and any(name in _NO_TIMES for name in names))
+    return not (timeless and stream.codec_context.has_b_frames)
 
 
 def _times_without_order(pts: NDArray[np.int64], dts: NDArray[np.int64]) -> NDArray[np.int64]:

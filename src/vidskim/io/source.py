@@ -5,20 +5,28 @@ after a jump, a landing that is too late is repaired from further ahead, and a f
 searched is read from its start.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
 
 from vidskim.io.container import main_video_stream, open_container, read_only
-from vidskim.io.packets import UNKNOWN, Demuxed, demux
+from vidskim.io.packets import UNKNOWN, Demuxed, VideoPacket, demux
 
 MAX_SKIPPED_PACKETS = 128
 """A gap up to this many packets is read over; a longer one is jumped."""
+
+
+class _Numbered(NamedTuple):
+    """A packet and its number in the index."""
+
+    number: int
+    packet: VideoPacket
 
 
 class PacketSource:
@@ -38,6 +46,8 @@ class PacketSource:
         self._names = demuxed.positions if demuxed.identity == "position" else demuxed.pts
         self._sorter = np.argsort(self._names, kind="stable") if demuxed.identity else None
         self._bytes_read = 0
+        self._packets: Generator[VideoPacket, None, None]
+        self._ahead: _Numbered | None
         self._open()
 
     def __enter__(self) -> Self:
@@ -63,18 +73,18 @@ class PacketSource:
 
     def go_to(self, number: int) -> None:
         """Make packet ``number`` the next one, or the first after it that can be read."""
-        here = self._number_ahead()
-        if here is None or not 0 <= number - here <= MAX_SKIPPED_PACKETS:
+        ahead = self._look_ahead()
+        if ahead is None or not 0 <= number - ahead.number <= MAX_SKIPPED_PACKETS:
             self._jump(number)
-        while (here := self._number_ahead()) is not None and here < number:
+        while (ahead := self._look_ahead()) is not None and ahead.number < number:
             self._ahead = None
 
-    def read_to(self, last: int) -> Iterator[av.Packet]:
-        """Yield the packets from the current one up to number ``last``."""
-        while (here := self._number_ahead()) is not None and here <= last:
-            assert self._ahead is not None
-            packet, self._ahead = self._ahead, None
-            yield packet
+    def read_to(self, last: int, *, skip: NDArray[np.bool_]) -> Iterator[VideoPacket]:
+        """Yield the packets from the current one up to number ``last``, but those in ``skip``."""
+        while (ahead := self._look_ahead()) is not None and ahead.number <= last:
+            self._ahead = None
+            if not skip[ahead.number]:
+                yield ahead.packet
 
     def _jump(self, number: int) -> None:
         """Seek so that packet ``number`` still lies ahead; else start the file again."""
@@ -82,8 +92,8 @@ class PacketSource:
             keys = np.flatnonzero(self._demuxed.is_key[: number + 1])[::-1][:2].tolist()
             for target in keys:
                 if self._seek(target):
-                    here = self._number_ahead()
-                    if here is not None and here <= number:
+                    ahead = self._look_ahead()
+                    if ahead is not None and ahead.number <= number:
                         return
         self._close()
         self._open()
@@ -107,21 +117,20 @@ class PacketSource:
             self._expected = number
         return True
 
-    def _number_ahead(self) -> int | None:
-        """Return the number of the next packet, None at the end; the packet is held."""
+    def _look_ahead(self) -> _Numbered | None:
+        """Return the next packet of the index without taking it; None at the end of the file."""
         while self._ahead is None:
             packet = next(self._packets, None)
             if packet is None:
                 return None
-            if packet.size:
-                self._bytes_read += packet.size
-                number = self._recognize(packet)
-                if number is not None:
-                    self._ahead, self._ahead_number = packet, number
-                    self._expected = number + 1
-        return self._ahead_number
+            self._bytes_read += packet.size
+            number = self._recognize(packet) if packet.size else None
+            if number is not None:
+                self._ahead = _Numbered(number, packet)
+                self._expected = number + 1
+        return self._ahead
 
-    def _recognize(self, packet: av.Packet) -> int | None:
+    def _recognize(self, packet: VideoPacket) -> int | None:
         """Find a packet's number: the expected one, else by its name; None if not in the index."""
         expected = self._expected
         if self._sorter is None:
@@ -143,8 +152,7 @@ class PacketSource:
         self._stream = main_video_stream(self._container, self._path)
         read_only(self._container, self._stream)
         self._packets = demux(self._container, self._stream)
-        self._ahead: av.Packet | None = None
-        self._ahead_number = 0
+        self._ahead = None
         self._expected = 0
 
     def _close(self) -> None:
