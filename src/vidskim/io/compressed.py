@@ -4,7 +4,7 @@ One single-threaded decode to YUV, nothing else: no RGB, no optical flow. Frame 
 H.264 vectors on streams with B-frames, so many videos are read in parallel, never one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,18 +14,19 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType, VideoFrame
 from torch import Tensor
 
-from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
+from vidskim.io.probe import probe
 from vidskim.io.vectors import (
     CELL,
     RECORD,
+    Distances,
     motion_map,
     reference_distances,
     turn_vectors,
 )
 from vidskim.io.walk import Damage, ReadStats, walk
-from vidskim.types import Clip
+from vidskim.types import Clip, VideoInfo
 
 MOTION_CODECS = frozenset(
     {"h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "h263p", "flv1", "msmpeg4v2", "msmpeg4v3"}
@@ -35,6 +36,9 @@ MOTION_CODECS = frozenset(
 
 WITHOUT_B_VECTORS = frozenset({"mpeg4"})
 """Codecs whose decoder exports nothing but zeros for B-frames: they get no map."""
+
+DELAYED = frozenset({"mpeg4", "mpeg1video", "mpeg2video"})
+"""Codecs whose decoder adds the vectors of a P-frame only when the next P- or I-frame arrives."""
 
 _INTRA = frozenset({PictureType.I, PictureType.SI, PictureType.BI})
 
@@ -59,23 +63,6 @@ class Motion:
 
     def __repr__(self) -> str:
         return f"Motion(vectors={tuple(self.vectors.shape)}, intra={tuple(self.intra.shape)})"
-
-
-@dataclass(frozen=True, slots=True)
-class CodedVideo:
-    """What of a stream decides how its vectors are read."""
-
-    codec: str
-    width: int
-    """Coded width in pixels, before rotation."""
-    height: int
-    rotation: int
-    """Clockwise degrees to turn decoded frames for display."""
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Cells (h, w) of a map before rotation."""
-        return -(-self.height // CELL), -(-self.width // CELL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +98,8 @@ def motion(
     """
     parts = [part for _, part in iter_motion(path, index, clips, stats=stats, warnings=warnings)]
     if not parts:
-        return _pack([], [], position=0, grid=displayed_grid(coded_video(path)))
+        info = probe(path, index, stats=stats)
+        return _pack([], [], position=0, grid=cells(info.width, info.height))
     parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
     return Motion(
         vectors=torch.cat([part.vectors for part in parts]),
@@ -149,54 +137,36 @@ def iter_motion(
     Raises:
         VideoError: the file cannot be opened.
     """
-    coded = coded_video(path)
+    info = probe(path, index, stats=stats)
+    grid = cells(info.width, info.height)
     wanted = spans(clips, total=len(index))
     arrivals: Iterator[tuple[int, _Map]] = iter(())
     damage = Damage()
-    if exports_motion(coded, warnings=warnings):
-        arrivals = _maps(path, index, wanted, coded=coded, stats=stats, damage=damage)
+    if exports_motion(info.codec, warnings=warnings):
+        arrivals = _maps(path, index, wanted, info=info, stats=stats, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
-        yield (
-            gathered.clip,
-            _pack(
-                gathered.items,
-                gathered.numbers,
-                position=gathered.position,
-                grid=displayed_grid(coded),
-            ),
-        )
+        motion = _pack(gathered.items, gathered.numbers, position=gathered.position, grid=grid)
+        yield gathered.clip, motion
     warn_missing(damage, warnings=warnings)
 
 
-def coded_video(path: str | Path) -> CodedVideo:
-    """Open a file and return what decides how its vectors are read.
-
-    Raises:
-        VideoError: the file cannot be opened or has no video.
-    """
-    with open_container(path) as container:
-        stream = main_video_stream(container, path)
-        context = stream.codec_context
-        return CodedVideo(
-            codec=context.codec.canonical_name,
-            width=context.width,
-            height=context.height,
-            rotation=0,
-        )
+def cells(width: int, height: int) -> tuple[int, int]:
+    """Return the cells (h, w) of a map of frames of a size in pixels."""
+    return -(-height // CELL), -(-width // CELL)
 
 
-def displayed_grid(coded: CodedVideo) -> tuple[int, int]:
-    """Return the cells (h, w) of a map as displayed, after rotation."""
-    height, width = coded.grid
-    return (width, height) if coded.rotation % 180 else (height, width)
+def frame_distances(index: PacketIndex) -> Distances:
+    """Return how far the likely references of every frame of a file are."""
+    disposable = index.demuxed.is_disposable[index.decode_order]
+    return reference_distances(index.decode_order, is_disposable=disposable)
 
 
-def exports_motion(coded: CodedVideo, *, warnings: list[str] | None) -> bool:
-    """Say whether the codec exports vectors; if not, warn once."""
-    if coded.codec in MOTION_CODECS:
+def exports_motion(codec: str, *, warnings: list[str] | None) -> bool:
+    """Say whether a codec's decoder exports vectors; if not, warn once."""
+    if codec in MOTION_CODECS:
         return True
     text = (
-        f"codec {coded.codec} exports no motion vectors: key frames, packet sizes and sound are "
+        f"codec {codec} exports no motion vectors: key frames, packet sizes and sound are "
         f"left to look at (H.264 and MPEG-4 have vectors)"
     )
     if warnings is not None and text not in warnings:
@@ -204,11 +174,49 @@ def exports_motion(coded: CodedVideo, *, warnings: list[str] | None) -> bool:
     return False
 
 
-def is_predicted(frame: VideoFrame, *, codec: str) -> bool:
-    """Say whether a frame is coded from others and its vectors can be had."""
-    if frame.pict_type == PictureType.B and codec in WITHOUT_B_VECTORS:
-        return False
-    return frame.pict_type not in _INTRA
+def iter_records(
+    path: str | Path,
+    index: PacketIndex,
+    wanted: Iterable[range],
+    *,
+    codec: str,
+    stats: ReadStats | None = None,
+    damage: Damage | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the vectors of predicted frames, those of any choice equal to those of a whole read.
+
+    Args:
+        path: a video file.
+        index: its packet index.
+        wanted: frame numbers.
+        codec: one of `MOTION_CODECS`.
+        stats: what is read is added here.
+        damage: what could not be decoded is added here.
+
+    Yields:
+        Frame number, ascending, and structured `RECORD` ``[R]``, empty where all is coded without
+        vectors. Left out: I-frames, B-frames of `WITHOUT_B_VECTORS`, and the last frame of a file
+        where the decoder never delivers its vectors (`DELAYED`).
+    """
+    ranges = [(numbers.start, numbers.stop) for numbers in wanted]
+    last_reference = -1
+    if codec in DELAYED:
+        is_b = (index.picture_types == "B") | (frame_distances(index).future > 0)
+        references = np.flatnonzero(~is_b)
+        last_reference = int(references[-1])
+        following = np.searchsorted(references, [stop for _, stop in ranges])
+        ranges += [
+            (number, number + 1)
+            for number in references[following[following < len(references)]].tolist()
+        ]
+    for number, frame in walk(path, index, ranges, motion_vectors=True, stats=stats, damage=damage):
+        if frame.pict_type in _INTRA:
+            continue
+        if frame.pict_type == PictureType.B and codec in WITHOUT_B_VECTORS:
+            continue
+        records = frame_records(frame)
+        if len(records) or number != last_reference:
+            yield number, records
 
 
 def frame_records(frame: VideoFrame) -> np.ndarray:
@@ -236,24 +244,30 @@ def _maps(
     index: PacketIndex,
     wanted: Sequence[range],
     *,
-    coded: CodedVideo,
+    info: VideoInfo,
     stats: ReadStats | None,
     damage: Damage,
 ) -> Iterator[tuple[int, _Map]]:
     """Decode the wanted frames and yield the maps of the predicted ones, as displayed."""
-    distances = reference_distances(index.decode_order)
-    ranges = [(span.start, span.stop) for span in wanted]
-    for number, frame in walk(path, index, ranges, motion_vectors=True, stats=stats, damage=damage):
-        if not is_predicted(frame, codec=coded.codec):
-            continue
+    distances = frame_distances(index)
+    turned = info.rotation % 180 != 0
+    grid = cells(info.height, info.width) if turned else cells(info.width, info.height)
+    for number, records in iter_records(
+        path, index, wanted, codec=info.codec, stats=stats, damage=damage
+    ):
         vectors, intra = motion_map(
-            frame_records(frame),
-            grid=coded.grid,
+            records,
+            grid=grid,
             past=int(distances.past[number]),
             future=int(distances.future[number]),
         )
-        turned = np.rot90(intra, k=-(coded.rotation // 90))
-        yield number, _Map(turn_vectors(vectors, rotation=coded.rotation), turned)
+        yield (
+            number,
+            _Map(
+                vectors=turn_vectors(vectors, rotation=info.rotation),
+                intra=np.rot90(intra, k=-(info.rotation // 90)),
+            ),
+        )
 
 
 def _pack(

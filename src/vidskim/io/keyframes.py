@@ -1,0 +1,191 @@
+"""The key frame of each clip: the one picture of a group that stands on its own.
+
+Only key frames are decoded, each once: about a fifteenth of the cost of decoding a file whose key
+frames are ten seconds apart, half of it where they are half a second apart.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidskim.errors import UsageError, VideoError
+from vidskim.io.frames import RgbConverter
+from vidskim.io.packets import PacketIndex
+from vidskim.io.source import PacketSource
+from vidskim.io.walk import ReadStats
+from vidskim.types import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFrames:
+    """The key frames of N clips, in the order of the clips."""
+
+    images: Tensor
+    """uint8 RGB ``[N, 3, H, W]``, as displayed."""
+    frame_number: Tensor
+    """int64 ``[N]``, in presentation order."""
+
+    def __repr__(self) -> str:
+        return f"KeyFrames(images={tuple(self.images.shape)})"
+
+
+def key_frames(
+    path: str | Path,
+    index: PacketIndex,
+    clips: Sequence[Clip],
+    *,
+    stats: ReadStats | None = None,
+    warnings: list[str] | None = None,
+) -> KeyFrames:
+    """Return one key frame per clip: the first inside it, else the last before it.
+
+    Clips that share a key frame hold equal copies; `iter_key_frames` does without them. A key frame
+    that cannot be decoded is replaced by that of the nearest clip, and a warning says so.
+
+    Args:
+        path: a video file.
+        index: its packet index.
+        clips: any clips of it, at least one.
+        stats: what is read is added here.
+        warnings: what went wrong is added here, once.
+
+    Returns:
+        `KeyFrames` in the order of ``clips``.
+
+    Raises:
+        UsageError: no clips.
+        VideoError: the file cannot be opened, or none of its key frames can be decoded.
+    """
+    if not clips:
+        raise UsageError("key_frames() needs at least one clip, got none: pass clips of the video")
+    images: Tensor | None = None
+    numbers = torch.full((len(clips),), -1, dtype=torch.int64)
+    for position, number, image in _iter_positions(path, index, clips, stats=stats):
+        if images is None:
+            images = torch.empty(len(clips), *image.shape, dtype=torch.uint8)
+        images[position] = image
+        numbers[position] = number
+    read = np.flatnonzero(numbers.numpy() >= 0)
+    if images is None:
+        raise VideoError(path, "not one of its key frames can be decoded: it is damaged")
+    lost = np.flatnonzero(numbers.numpy() < 0)
+    starts = np.array([clip.start_frame for clip in clips])
+    for position in lost.tolist():
+        nearest = read[np.abs(starts[read] - starts[position]).argmin()]
+        images[position] = images[int(nearest)]
+        numbers[position] = numbers[int(nearest)]
+    _warn_lost(len(lost), warnings)
+    return KeyFrames(images=images, frame_number=numbers)
+
+
+def iter_key_frames(
+    path: str | Path,
+    index: PacketIndex,
+    clips: Sequence[Clip],
+    *,
+    stats: ReadStats | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[tuple[Clip, int, Tensor]]:
+    """Yield each clip with its key frame in time order, holding one picture at a time.
+
+    Args:
+        path: a video file.
+        index: its packet index.
+        clips: any clips of it.
+        stats: what is read is added here.
+        warnings: what went wrong is added here, once.
+
+    Yields:
+        The clip, the frame number, and uint8 RGB ``[3, H, W]``, the same tensor for clips that
+        share a key frame. A clip whose key frame cannot be decoded is left out.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    num_read = 0
+    for position, number, image in _iter_positions(path, index, clips, stats=stats):
+        num_read += 1
+        yield clips[position], number, image
+    _warn_lost(len(clips) - num_read, warnings)
+
+
+def choose_key_frames(is_key: NDArray[np.bool_], clips: Sequence[Clip]) -> NDArray[np.int64]:
+    """Return for each clip the first key frame in its span, else the last before, else the first.
+
+    Args:
+        is_key: bool ``[F]``.
+        clips: any clips of the video.
+
+    Returns:
+        int64 ``[N]`` frame numbers; frame 0 stands in where there is no key frame at all.
+    """
+    keys = np.flatnonzero(is_key)
+    if len(keys) == 0:
+        keys = np.zeros(1, np.int64)
+    starts = np.array([clip.start_frame for clip in clips], np.int64)
+    stops = np.array([clip.stop_frame for clip in clips], np.int64)
+    place = np.searchsorted(keys, starts)
+    following = keys[np.minimum(place, len(keys) - 1)]
+    inside = (following >= starts) & (following < stops)
+    return np.where(inside, following, keys[np.maximum(place - 1, 0)])
+
+
+def _iter_positions(
+    path: str | Path, index: PacketIndex, clips: Sequence[Clip], *, stats: ReadStats | None
+) -> Iterator[tuple[int, int, Tensor]]:
+    """Yield position of the clip, key frame number and picture, in time order."""
+    stats = ReadStats() if stats is None else stats
+    numbers = choose_key_frames(index.is_key, clips).tolist()
+    positions = sorted(range(len(clips)), key=lambda p: (numbers[p], clips[p].start_frame))
+    convert = RgbConverter()
+    nothing = np.zeros(len(index.demuxed.is_key), np.bool_)
+    with PacketSource(path, index.demuxed) as source:
+        for number, sharing in groupby(positions, key=lambda position: numbers[position]):
+            packet_number = int(index.decode_order[number])
+            image = _decode_one(source, packet_number, convert, skip=nothing, stats=stats)
+            if image is not None:
+                for position in sharing:
+                    yield position, number, image
+
+
+def _decode_one(
+    source: PacketSource,
+    packet_number: int,
+    convert: RgbConverter,
+    *,
+    skip: NDArray[np.bool_],
+    stats: ReadStats,
+) -> Tensor | None:
+    """Decode one packet by itself; None if nothing comes out."""
+    source.go_to(packet_number)
+    context = source.codec_context
+    if context.is_open:
+        context.flush_buffers()
+    else:
+        context.thread_count = 1
+    frames = []
+    try:
+        for packet in source.read_to(packet_number, skip=skip):
+            frames += context.decode(packet)
+        frames += context.decode(None)
+    except av.error.FFmpegError:
+        pass
+    stats.bytes_read += source.take_bytes_read()
+    stats.frames_decoded += len(frames)
+    if not frames:
+        return None
+    return torch.from_numpy(convert(frames[0]).transpose(2, 0, 1).copy())
+
+
+def _warn_lost(num_lost: int, warnings: list[str] | None) -> None:
+    """Say, once, how many key frames could not be decoded."""
+    text = f"damaged: the key frames of {num_lost} clips could not be decoded"
+    if num_lost and warnings is not None and text not in warnings:
+        warnings.append(text)
