@@ -29,7 +29,7 @@ from vidskim.io.walk import Damage, ReadStats, walk
 from vidskim.types import Clip, VideoInfo
 
 MOTION_CODECS = frozenset(
-    {"h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "h263p", "flv1", "msmpeg4v2", "msmpeg4v3"}
+    {"h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3"}
     | {"wmv1", "wmv2"}
 )
 """Codecs whose FFmpeg decoder exports motion vectors."""
