@@ -1,1 +1,60 @@
-"""vidskim."""
+"""Skim the whole video, look closely only where it matters.
+
+>>> import vidskim
+>>> answer = vidskim.recognize("video.mp4", method="scsampler", model="demo")  # doctest: +SKIP
+>>> answer.label, [clip.clip.start_seconds for clip in answer.clips]  # doctest: +SKIP
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("vidskim")
+except PackageNotFoundError:  # run from a source tree that is not installed
+    __version__ = "0.0.0"
+
+from vidskim.api import Selection, recognize, select
+from vidskim.video import Video
+from vidskim.clips import split
+from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+from vidskim.look import Look
+from vidskim.recognizer import Recognizer
+from vidskim.backbones.registry import create_backbone, list_backbones
+from vidskim.backbones.checkpoint import load_backbone, save_backbone
+from vidskim.cost import Count, count
+from vidskim.errors import (
+    AudioError,
+    CheckpointError,
+    ManifestError,
+    UsageError,
+    VideoError,
+    VidskimError,
+)
+
+__all__ = [
+    "AudioError",
+    "CheckpointError",
+    "ChosenClip",
+    "Clip",
+    "Cost",
+    "Count",
+    "Look",
+    "ManifestError",
+    "Prediction",
+    "Recognizer",
+    "Score",
+    "Selection",
+    "UsageError",
+    "Video",
+    "VideoError",
+    "VideoInfo",
+    "VidskimError",
+    "__version__",
+    "count",
+    "create_backbone",
+    "list_backbones",
+    "load_backbone",
+    "recognize",
+    "save_backbone",
+    "select",
+    "split",
+]

@@ -1,4 +1,4 @@
-"""The methods by name, each a short function from a clip classifier to a `Recognizer`."""
+"""The methods by name: each a short function to a `Look`, the cheap half that tells them apart."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vidskim import select
+from vidskim import selection
 from vidskim.backbones.contract import Backbone
 from vidskim.errors import UsageError, unknown_name
-from vidskim.recognizer import Recognizer
+from vidskim.look import Look
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.visual import MotionEnergy
 from vidskim.types import Clip, Saliency
@@ -18,94 +18,107 @@ if TYPE_CHECKING:
     from vidskim.video import Video
 
 
-def dense(encoder: Backbone) -> Recognizer:
+def dense() -> Look:
     """Every clip of the grid: the cost that the others are measured against."""
-    return Recognizer(encoder, method="dense", select=select.by_place(None))
+    return Look("dense", selection.by_place(None))
 
 
-def uniform(encoder: Backbone, *, k: int = 10) -> Recognizer:
+def uniform(*, k: int = 10) -> Look:
     """k clips spread evenly."""
-    return Recognizer(encoder, method="uniform", select=select.by_place(k))
+    return Look("uniform", selection.by_place(k))
 
 
-def random(encoder: Backbone, *, k: int = 10, seed: int = 0) -> Recognizer:
+def random(*, k: int = 10, seed: int = 0) -> Look:
     """k clips drawn by chance."""
-    return Recognizer(encoder, method="random", select=select.by_chance(k), seed=seed)
+    return Look("random", selection.by_chance(k), seed=seed)
 
 
-def packets(encoder: Backbone, *, k: int = 10) -> Recognizer:
+def packets(*, k: int = 10) -> Look:
     """The k clips that cost the encoder most bytes of change; nothing is decoded to find them."""
-    return Recognizer(
-        encoder, method="packets", select=select.by_score(k), saliency=PacketSaliency()
-    )
+    return Look("packets", selection.by_score(k), PacketSaliency())
 
 
-def motion(encoder: Backbone, *, k: int = 10) -> Recognizer:
+def motion(*, k: int = 10) -> Look:
     """The k clips in which most moves against the camera, by the file's own motion vectors."""
-    return Recognizer(encoder, method="motion", select=select.by_score(k), saliency=MotionEnergy())
+    return Look("motion", selection.by_score(k), MotionEnergy())
 
 
-def scsampler(encoder: Backbone, *, k: int = 10, saliency: Saliency) -> Recognizer:
+def scsampler(saliency: Saliency, *, k: int = 10) -> Look:
     """SCSampler: the k clips that a trained saliency network scores highest."""
-    return Recognizer(encoder, method="scsampler", select=select.by_score(k), saliency=saliency)
+    return Look("scsampler", selection.by_score(k), saliency)
 
 
-def oracle(encoder: Backbone, *, k: int = 10, label: str) -> Recognizer:
+def oracle(encoder: Backbone, *, label: str, k: int = 10) -> Look:
     """The k clips that the classifier itself scores highest for the true label.
 
     An upper bound that needs the answer (SCSampler, section 3.2: O(v, y; K)); for evaluation only.
+
+    Raises:
+        UsageError: the classifier does not know the label.
     """
-    saliency = OracleSaliency(encoder, label=label)
-    return Recognizer(encoder, method="oracle", select=select.by_score(k), saliency=saliency)
+    return Look("oracle", selection.by_score(k), OracleSaliency(encoder, label=label))
 
 
-METHODS: dict[str, Callable[..., Recognizer]] = {
-    f.__name__: f for f in (dense, uniform, random, packets, motion, scsampler)
+UNTRAINED: dict[str, Callable[..., Look]] = {
+    "uniform": uniform,
+    "random": random,
+    "packets": packets,
+    "motion": motion,
 }
+METHODS = ("dense", *UNTRAINED, "scsampler")
 """What ``--method`` takes."""
+
+
+def look(method: str, *, k: int, saliency: Callable[[], Saliency]) -> Look:
+    """Return the `Look` a method's name stands for.
+
+    Args:
+        method: one of `METHODS`.
+        k: clips to choose; ``dense`` takes all.
+        saliency: gives the trained saliency of ``scsampler``; called only for that.
+
+    Raises:
+        UsageError: an unknown method, with the nearest valid name, or k below 1.
+    """
+    if method in UNTRAINED:
+        return UNTRAINED[method](k=k)
+    if method == "dense":
+        return dense()
+    if method == "scsampler":
+        return scsampler(saliency(), k=k)
+    if method == "oracle":
+        raise UsageError("the oracle needs the true label: it runs in 'vidskim evaluate' only")
+    raise unknown_name("method", method, METHODS)
 
 
 class OracleSaliency:
     """Scores a clip by the classifier's probability of the true class (costs a dense pass)."""
 
-    def __init__(self, encoder: Backbone, *, label: str) -> None:
+    def __init__(self, encoder: Backbone, *, label: str, batch_size: int = 4) -> None:
         if encoder.classes is None or label not in encoder.classes:
             raise UsageError(f"label {label!r} is not among the classes of {encoder.name}")
         self.encoder = encoder
         self.target = encoder.classes.index(label)
+        self.batch_size = batch_size
 
     @torch.inference_mode()
     def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1]; 0 for a clip that cannot be read."""
+        assert self.encoder.transform is not None
         scores = torch.zeros(len(clips))
         place = {clip.index: n for n, clip in enumerate(clips)}
-        waiting: list[tuple[int, Tensor]] = []
-
-        def flush() -> None:
-            x = torch.stack([x for _, x in waiting])
-            x = x.contiguous(memory_format=torch.channels_last_3d)
-            logits = self.encoder.classify(self.encoder.features(x))  # [n, K]
-            mine = torch.softmax(logits.float(), dim=1)[:, self.target]
-            scores[torch.tensor([n for n, _ in waiting])] = mine.cpu()
-            waiting.clear()
-
+        batch: list[tuple[int, Tensor]] = []
         for clip, frames in video.iter_frames(list(clips)):
-            waiting.append((place[clip.index], self.encoder.transform(frames)))
-            if len(waiting) == 4:
-                flush()
-        if waiting:
-            flush()
+            batch.append((place[clip.index], self.encoder.transform(frames)))
+            if len(batch) == self.batch_size:
+                self._score(batch, scores)
+                batch = []
+        if batch:
+            self._score(batch, scores)
         return scores
 
-
-def recognizer(method: str, *, encoder: Backbone, k: int, **options: object) -> Recognizer:
-    """Return the `Recognizer` a method's name stands for.
-
-    Raises:
-        UsageError: an unknown method, with the nearest valid name.
-    """
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
-    if method == "dense":
-        return dense(encoder)
-    return METHODS[method](encoder, k=k, **options)
+    def _score(self, batch: Sequence[tuple[int, Tensor]], scores: Tensor) -> None:
+        x = torch.stack([x for _, x in batch]).contiguous(memory_format=torch.channels_last_3d)
+        logits = self.encoder.classify(self.encoder.features(x))  # [n, K]
+        mine = torch.softmax(logits.float(), dim=1)[:, self.target]
+        scores[torch.tensor([n for n, _ in batch])] = mine.cpu()

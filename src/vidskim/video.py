@@ -19,8 +19,10 @@ from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import LogMel, log_mel
 from vidskim.io.compressed import Motion, iter_motion, motion
 from vidskim.io.frames import read_clips
+from vidskim.io.keyframes import KeyFrames, key_frames
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
+from vidskim.io.residual import Residual, residuals
 from vidskim.io.walk import ReadStats
 from vidskim.types import Clip, VideoInfo
 
@@ -125,12 +127,39 @@ class Video:
         """Return the motion maps of clips, packed; see `vidskim.io.compressed`."""
         return motion(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
 
-    def log_mel(self, clips: Sequence[Clip], *, window_clips: float = 2.0) -> LogMel:
+    def residuals(
+        self, clips: Sequence[Clip], *, per_clip: int = 1, quarter_luma: bool = False
+    ) -> Residual:
+        """Return residual frames of clips, packed; see `vidskim.io.residual`."""
+        return residuals(
+            self.path,
+            self.packets,
+            clips,
+            per_clip=per_clip,
+            quarter_luma=quarter_luma,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
+
+    def key_frames(self, clips: Sequence[Clip]) -> KeyFrames:
+        """Return one key frame per clip, decoding nothing else; see `vidskim.io.keyframes`."""
+        return key_frames(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+
+    def log_mel(
+        self,
+        clips: Sequence[Clip],
+        *,
+        window_clips: float = 2.0,
+        num_steps: int = 200,
+        num_mels: int = 40,
+    ) -> LogMel:
         """Return one log-mel window per clip; see `vidskim.io.audio`."""
         return log_mel(
             self.path,
             clips,
             window_clips=window_clips,
+            num_steps=num_steps,
+            num_mels=num_mels,
             stats=self.stats,
             warnings=self.warnings,
         )

@@ -195,7 +195,7 @@ def _make(
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         ):
             results = pool.map(partial(_attempt, read), rows, chunksize=4)
-            for n, result in enumerate(tqdm(results, total=len(rows), desc=title, delay=2)):
+            for n, result in enumerate(tqdm(results, total=len(rows), desc=title, delay=2, disable=None)):
                 if isinstance(result, str):
                     failures.append(result)
                     continue

@@ -159,11 +159,11 @@ def make_synthetic(
     stamp.write_text(recipe)
     workers = workers or os.cpu_count() or 1
     if workers == 1:
-        moments = [make_video(job) for job in tqdm(jobs, desc="synthetic videos", delay=2)]
+        moments = [make_video(job) for job in tqdm(jobs, desc="synthetic videos", delay=2, disable=None)]
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             results = pool.map(make_video, jobs, chunksize=2)
-            bar = tqdm(results, total=len(jobs), desc="synthetic videos", delay=2)
+            bar = tqdm(results, total=len(jobs), desc="synthetic videos", delay=2, disable=None)
             moments = list(bar)
     videos: list[Row] = []
     shown: list[Row] = []

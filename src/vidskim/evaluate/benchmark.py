@@ -74,7 +74,7 @@ def benchmark(
     }
     if manifest.rows:
         _warm_up(recognizers, manifest.rows[0])
-    for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2)):
+    for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2, disable=None)):
         for i in range(len(methods)):
             method = methods[(n + i) % len(methods)]
             if method == "oracle":

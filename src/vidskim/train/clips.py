@@ -6,14 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
-from vidskim.data.manifest import read_manifest
+from vidskim.data.scan import load_manifest
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
@@ -106,9 +106,9 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     done = run.metrics()
     if done is not None:
         return done
-    manifest = read_manifest(recipe.data)
-    train = read_manifest(recipe.data, split=recipe.train_split).rows
-    test = read_manifest(recipe.data, split=recipe.test_split).rows
+    manifest = load_manifest(recipe.data)
+    train = load_manifest(recipe.data, split=recipe.train_split).rows
+    test = load_manifest(recipe.data, split=recipe.test_split).rows
     torch.manual_seed(recipe.seed)
     model = _build(recipe, manifest.classes)
     assert model.transform is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -73,7 +73,7 @@ def fit(
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
     clock, seen, loss_sum = time.perf_counter(), 0, 0.0
-    bar = tqdm(range(start, end), initial=start, total=total, desc="training", delay=2)
+    bar = tqdm(range(start, end), initial=start, total=total, desc="training", delay=2, disable=None)
     for step in bar:
         torch.manual_seed(step)
         learning_rate = plan.schedule(step)

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
+from lightning_fabric import Fabric
 from torch import nn
 
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.registry import IMAGE_BACKBONES, create_backbone
-from vidskim.data.manifest import read_manifest
+from vidskim.data.scan import load_manifest
 from vidskim.data.store import Store, motion_store
 from vidskim.errors import unknown_name
 from vidskim.train.checkpoint import Run
@@ -93,9 +93,9 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     done = run.metrics()
     if done is not None:
         return done
-    manifest = read_manifest(recipe.data)
-    train = read_manifest(recipe.data, split=recipe.train_split).rows
-    test = read_manifest(recipe.data, split=recipe.test_split).rows
+    manifest = load_manifest(recipe.data)
+    train = load_manifest(recipe.data, split=recipe.train_split).rows
+    test = load_manifest(recipe.data, split=recipe.test_split).rows
     size = (recipe.map_height, recipe.map_width)
     maps = motion_store(train, size=size, folder=Path(recipe.cache))
     torch.manual_seed(recipe.seed)

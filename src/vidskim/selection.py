@@ -1,7 +1,7 @@
 """Scores to indices: which clips of the grid are looked at closely.
 
 Every function returns sorted, unique indices into the grid, at most ``k`` of them, never none for a
-grid that is not empty.
+grid that is not empty. (The papers' "sampler" means three other things in PyTorch.)
 """
 
 from collections.abc import Callable

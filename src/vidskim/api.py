@@ -1,0 +1,175 @@
+"""One call for one video. For many videos build a `Recognizer` once and call it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vidskim import presets
+from vidskim.errors import UsageError
+from vidskim.look import Choice
+from vidskim.models import open_model, open_sampler
+from vidskim.recognizer import Recognizer
+from vidskim.types import ChosenClip, Prediction, VideoInfo
+from vidskim.video import Video
+
+DEFAULT_MODEL = "r2plus1d_18"
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """Single frames chosen from a video, in time order."""
+
+    indices: tuple[int, ...]
+    """Sorted and unique."""
+    timestamps_seconds: tuple[float, ...]
+    scores: tuple[float | None, ...]
+    """Saliency of the stretch around each frame, None where nothing was scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What of a video deserves a close look."""
+
+    video: VideoInfo
+    method: str
+    clips: tuple[ChosenClip, ...]
+    saliency: tuple[float, ...] | None
+    frames: Frames | None
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the object ``vidskim select --json`` prints."""
+        answer: dict[str, Any] = {
+            "video": self.video.to_json(),
+            "method": self.method,
+            "clips": [clip.to_json() for clip in self.clips],
+            "saliency": None if self.saliency is None else list(self.saliency),
+            "warnings": list(self.warnings),
+        }
+        if self.frames is not None:
+            answer["frames"] = {key: list(value) for key, value in asdict(self.frames).items()}
+        return answer
+
+
+def make_recognizer(
+    *,
+    method: str = "motion",
+    model: str = DEFAULT_MODEL,
+    k: int = 10,
+    sampler: str | None = None,
+    random_weights: bool = False,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Recognizer:
+    """Return the recognizer that the command line's options describe.
+
+    Raises:
+        UsageError: an unknown method, model or precision.
+        CheckpointError: weights that cannot be had.
+    """
+    look = presets.look(method, k=k, saliency=lambda: open_sampler(sampler))
+    encoder, warnings = open_model(model, random_weights=random_weights)
+    return Recognizer(encoder, look=look, precision=precision, device=device, warnings=warnings)
+
+
+def recognize(
+    path: str | Path,
+    *,
+    method: str = "motion",
+    model: str = DEFAULT_MODEL,
+    k: int = 10,
+    sampler: str | None = None,
+    random_weights: bool = False,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Prediction:
+    """Recognize what happens in a video file.
+
+    Args:
+        path: the file.
+        method: which clips are looked at closely: dense, uniform, random, packets, motion or
+            scsampler.
+        model: backbone with published weights, path of a checkpoint, or ``demo``.
+        k: clips to look at closely.
+        sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
+        random_weights: run the backbone untrained, to measure cost and speed only.
+        precision: "fp32" or "bf16".
+        device: where the networks run, for example "cuda".
+
+    Raises:
+        VideoError: the file cannot be read.
+        UsageError: an unknown method, model or precision.
+        CheckpointError: weights that cannot be had.
+    """
+    recognizer = make_recognizer(
+        method=method,
+        model=model,
+        k=k,
+        sampler=sampler,
+        random_weights=random_weights,
+        precision=precision,
+        device=device,
+    )
+    return recognizer(path)
+
+
+def select(
+    path: str | Path,
+    *,
+    method: str = "motion",
+    k: int = 10,
+    unit: Literal["clip", "frame"] = "clip",
+    sampler: str | None = None,
+    num_frames: int = 16,
+    stride: int = 1,
+) -> Selection:
+    """Choose the moments of a video that deserve a close look, without any classifier.
+
+    Args:
+        path: the file.
+        method: as for `recognize`.
+        k: clips or frames to choose.
+        unit: "frame" gives one frame from the middle of each chosen clip; where the grid has fewer
+            clips than frames are wanted, it is laid finer.
+        sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
+        num_frames: frames per clip.
+        stride: distance between them.
+
+    Raises:
+        VideoError: the file cannot be read.
+        UsageError: an unknown method or unit.
+    """
+    if unit not in ("clip", "frame"):
+        raise UsageError(f"unit must be 'clip' or 'frame', got {unit!r}")
+    look = presets.look(method, k=k, saliency=lambda: open_sampler(sampler))
+    video = Video(path)
+    if unit == "frame":
+        num_frames = max(1, min(num_frames * stride, video.info.num_frames // k))
+        stride = 1
+    choice = look(video, num_frames=num_frames, stride=stride)
+    scores = choice.scores
+    return Selection(
+        video=video.info,
+        method=method,
+        clips=tuple(
+            ChosenClip(clip, None if scores is None else float(scores[clip.index]), "")
+            for clip in choice.clips
+        ),
+        saliency=None if scores is None else tuple(scores.tolist()),
+        frames=_middles(choice, video.timestamps_seconds) if unit == "frame" else None,
+        warnings=tuple(video.warnings),
+    )
+
+
+def _middles(choice: Choice, timestamps_seconds: Sequence[float]) -> Frames:
+    """Return the middle frame of every chosen clip."""
+    indices = [clip.frame_indices[(clip.num_valid - 1) // 2] for clip in choice.clips]
+    scores = choice.scores
+    return Frames(
+        indices=tuple(indices),
+        timestamps_seconds=tuple(float(timestamps_seconds[i]) for i in indices),
+        scores=tuple(
+            None if scores is None else float(scores[clip.index]) for clip in choice.clips
+        ),
+    )

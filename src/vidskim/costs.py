@@ -1,0 +1,151 @@
+"""What backbones cost, and the papers' cost figures beside ours."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vidskim.backbones.registry import (
+    CLIP_BACKBONES,
+    IMAGE_BACKBONES,
+    create_backbone,
+    list_networks,
+)
+from vidskim.backbones.weights import OFFICIAL_WEIGHTS
+from vidskim.cost import Count, count
+from vidskim.errors import unknown_name
+
+
+def cost_of(name: str) -> Count:
+    """Count a backbone on the clip it was made for (image networks: 3 x 224 x 224).
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    if name not in list_networks():
+        raise unknown_name("backbone", name, list_networks())
+    network = create_backbone(name)
+    return count(network, (1, 3, 224, 224) if network.clip is None else network.clip.input_shape)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """One line of ``vidskim models``."""
+
+    name: str
+    kind: str
+    """"clip" or "image"."""
+    macs: int
+    params: int
+    input: tuple[int, ...]
+    dataset: str | None = None
+    url: str | None = None
+    license: str | None = None
+    protocol: str | None = None
+    top1: float | None = None
+    transform: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one object of ``vidskim models --json``."""
+        return {**asdict(self), "input": list(self.input)}
+
+
+def list_models() -> list[ModelRecord]:
+    """Return every backbone with its cost and, where published weights are known, theirs."""
+    found = []
+    for name in (*CLIP_BACKBONES, *IMAGE_BACKBONES):
+        counted = cost_of(name)
+        record = ModelRecord(
+            name=name,
+            kind="clip" if name in CLIP_BACKBONES else "image",
+            macs=counted.macs,
+            params=counted.params,
+            input=counted.input_shape,
+        )
+        if name in OFFICIAL_WEIGHTS:
+            weights = OFFICIAL_WEIGHTS[name]
+            record = ModelRecord(
+                name=name,
+                kind=record.kind,
+                macs=record.macs,
+                params=record.params,
+                input=record.input,
+                dataset=weights.dataset,
+                url=weights.url,
+                license=weights.license,
+                protocol=weights.protocol,
+                top1=weights.top1,
+                transform=str(weights.transform),
+            )
+        found.append(record)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class PaperRow:
+    """One published cost figure and ours.
+
+    ``verdict`` is "reproduced" within 2 %, "close" within 5 %, else "not reproducible".
+    """
+
+    paper: str
+    table: str
+    row: str
+    published: float
+    ours: float
+    unit: str
+    verdict: str
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one object of ``vidskim cost --papers --json``."""
+        return asdict(self)
+
+
+def paper_rows() -> list[PaperRow]:
+    """Return the cost figures of the papers whose networks are here, counted now.
+
+    So far the classifiers of SCSampler's Tables 1 and 2, whose costs stand in the R(2+1)D paper's
+    model zoo (VMZ), and the sampler figure of its section 2.
+    """
+    zoo = "VMZ, 16 x 112 x 112"
+    r3d, mc3 = cost_of("r3d_18"), cost_of("mc3_18")
+    vmz = count(create_backbone("r2plus1d_18", mid="vmz"), (1, 3, 16, 112, 112))
+    deep = count(create_backbone("r2plus1d_34", mid="vmz"), (1, 3, 32, 112, 112))
+    rows = [
+        _row("SCSampler", zoo, "R3D-18 GFLOPs", 40.7, r3d.macs / 1e9, "GMACs"),
+        _row("SCSampler", zoo, "R3D-18 parameters", 33.4, r3d.params / 1e6, "M"),
+        _row("SCSampler", zoo, "MC3-18 GFLOPs", 43.3, mc3.macs / 1e9, "GMACs"),
+        _row("SCSampler", zoo, "MC3-18 parameters", 11.7, mc3.params / 1e6, "M"),
+        _row("SCSampler", zoo, "R(2+1)D-18 GFLOPs", 41.5, vmz.macs / 1e9, "GMACs"),
+        _row("SCSampler", zoo, "R(2+1)D-18 parameters", 33.3, vmz.params / 1e6, "M"),
+        _row("SCSampler", "VMZ, 32 x 112 x 112", "R(2+1)D-34 GFLOPs", 152, deep.macs / 1e9, "GMACs"),
+        _row("SCSampler", "VMZ, 32 x 112 x 112", "R(2+1)D-34 parameters", 63.6,
+             deep.params / 1e6, "M"),
+    ]
+    per_minute = 60 * 30 // 16
+    rows.append(
+        _row(
+            "SCSampler",
+            "section 2",
+            "MC3-18 on all clips of 60 s",
+            1097,
+            mc3.macs / 1e9 * per_minute,
+            "GMACs",
+            note=f"{per_minute} clips of 16 frames at 30 fps; the paper does not say how it counts",
+        )
+    )
+    return rows
+
+
+def _row(
+    paper: str,
+    table: str,
+    row: str,
+    published: float,
+    ours: float,
+    unit: str,
+    *,
+    note: str = "",
+) -> PaperRow:
+    error = abs(ours / published - 1)
+    verdict = "reproduced" if error <= 0.02 else "close" if error <= 0.05 else "not reproducible"
+    return PaperRow(paper, table, row, published, round(ours, 3), unit, verdict, note)

@@ -1,0 +1,74 @@
+"""An answer as a picture: fetch one frame of every chosen clip, then draw the time line."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from vidskim.errors import UsageError
+from vidskim.types import ChosenClip, Prediction
+from vidskim.video import Video
+
+THUMBNAIL_HEIGHT = 144
+
+
+def save_timeline(
+    prediction: Prediction,
+    path: str | Path,
+    *,
+    moments: Sequence[tuple[float, float]] | None = None,
+    title: str | None = None,
+) -> None:
+    """Draw the saliency of a video over time with its chosen clips and their middle frames.
+
+    Args:
+        prediction: the answer.
+        path: the PNG to write.
+        moments: (start, end) seconds of what was to be found, where known.
+        title: by default the video's file name.
+
+    Raises:
+        UsageError: ``path`` is no PNG.
+        VideoError: the video is gone.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise UsageError(f"{path}: a time line is a PNG; give a name that ends in .png")
+    from vidskim.evaluate.timeline import draw_timeline  # matplotlib takes a second to import
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    draw_timeline(
+        prediction,
+        middle_frames(prediction.video.path, prediction.clips),
+        path,
+        moments=moments,
+        title=title,
+    )
+
+
+def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:
+    """Return the middle frame of every clip, uint8 ``[K, 3, h, w]``, 144 pixels high at most.
+
+    Raises:
+        VideoError: the video cannot be read, or not one frame of a clip.
+    """
+    middles = []
+    for chosen in clips:
+        clip = chosen.clip
+        frame = clip.frame_indices[(clip.num_valid - 1) // 2]
+        middles.append(
+            replace(clip, index=len(middles), start_frame=frame, num_frames=1, num_valid=1)
+        )
+    images: dict[int, Tensor] = {}
+    for clip, frames in Video(path).iter_frames(middles):
+        image = frames[:1].float()  # [1, 3, H, W]
+        if image.shape[2] > THUMBNAIL_HEIGHT:
+            width = max(1, image.shape[3] * THUMBNAIL_HEIGHT // image.shape[2])
+            size = (THUMBNAIL_HEIGHT, width)
+            image = interpolate(image, size=size, mode="bilinear", antialias=True)
+        images[clip.index] = image.round().clamp(0, 255).to(torch.uint8)[0]
+    shape = next(iter(images.values())).shape if images else (3, THUMBNAIL_HEIGHT, 192)
+    blank = torch.full(shape, 128, dtype=torch.uint8)
+    return torch.stack([images.get(n, blank) for n in range(len(middles))])

@@ -1,0 +1,83 @@
+"""The cheap half of every method: lay the grid, score all clips, choose few."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidskim.cost import Account
+from vidskim.errors import VideoError
+from vidskim.selection import Select
+from vidskim.types import Clip, Saliency
+from vidskim.video import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The grid of a video, its scores and what was chosen."""
+
+    grid: tuple[Clip, ...]
+    scores: Tensor | None
+    """``[N]`` in [0, 1], or None where nothing was scored."""
+    chosen: tuple[int, ...]
+    """Sorted indices into the grid."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The chosen clips in time order."""
+        return tuple(self.grid[i] for i in self.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Scores the clips of a video and chooses some of them.
+
+    Attributes:
+        method: the name that goes into the answer.
+        select: scores to indices, see `vidskim.selection`.
+        saliency: scores all clips; None where the selection needs no scores.
+        seed: for selections by chance. The draw also depends on the file's packets, never on its
+            path or on the order of files, so that a file is always answered alike.
+    """
+
+    method: str
+    select: Select
+    saliency: Saliency | None = None
+    seed: int = 0
+
+    @torch.inference_mode()
+    def __call__(
+        self, video: Video, *, num_frames: int, stride: int, account: Account | None = None
+    ) -> Choice:
+        """Look at one video.
+
+        Args:
+            video: the file.
+            num_frames: T, frames per clip.
+            stride: distance between them.
+            account: charged with the multiply-adds of the look, if given.
+
+        Raises:
+            VideoError: the file cannot be read or holds no frame.
+        """
+        grid = video.clips(num_frames=num_frames, stride=stride)
+        if not grid:
+            raise VideoError(video.path, "has no video frame that can be read")
+        scores = None
+        if self.saliency is not None:
+            with FlopCounterMode(display=False) as counter:
+                scores = self._scores(self.saliency, video, grid)
+            if account is not None:
+                account.add_macs(counter.get_total_flops() // 2, stage="look")
+        content = zlib.crc32(video.packets.sizes.tobytes())
+        generator = torch.Generator().manual_seed(self.seed * 2**32 + content)
+        return Choice(tuple(grid), scores, tuple(self.select(scores, len(grid), generator)))
+
+    @staticmethod
+    def _scores(saliency: Saliency, video: Video, grid: Sequence[Clip]) -> Tensor:
+        scores = saliency(video, grid).float().cpu()
+        assert scores.shape == (len(grid),), f"saliency gave shape {tuple(scores.shape)}"
+        return scores

@@ -1,0 +1,157 @@
+"""Answers as text for people."""
+
+from collections.abc import Sequence
+
+from vidskim.api import Selection
+from vidskim.cost import Count
+from vidskim.costs import ModelRecord, PaperRow
+from vidskim.inspection import Inspection
+from vidskim.types import ChosenClip, Prediction, VideoInfo
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+
+
+def prediction(answer: Prediction) -> str:
+    """Return an answer: classes, moments, cost."""
+    cost = answer.cost
+    share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
+    looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
+    stages = ", ".join(f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005)
+    lines = [video_line(answer.video), ""]
+    lines += [f"  {p.score:6.1%}  {p.label}" for p in answer.predictions[:5]]
+    lines += ["", f"{len(answer.clips)} clips seen closely ({answer.method}, {answer.model}):"]
+    lines += clip_lines(answer.clips)
+    if answer.saliency is not None:
+        lines += ["", f"saliency  {sparkline(answer.saliency)}"]
+    lines += [
+        "",
+        f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
+        "looking at every clip",
+        f"          {cost.frames_decoded} frames decoded, {cost.bytes_read / 1e6:.1f} MB read, "
+        f"peak memory {cost.peak_bytes / 1e6:.0f} MB",
+        f"          {cost.seconds['total']:.2f} s ({stages})",
+    ]
+    return "\n".join(lines)
+
+
+def selection(chosen: Selection) -> str:
+    """Return the chosen clips or frames."""
+    lines = [video_line(chosen.video), ""]
+    if chosen.frames is not None:
+        lines.append(f"{len(chosen.frames.indices)} frames ({chosen.method}):")
+        frames = zip(chosen.frames.indices, chosen.frames.timestamps_seconds, chosen.frames.scores)
+        lines += [
+            f"  {clock(seconds)}  frame {index}" + ("" if score is None else f"  {score:.3f}")
+            for index, seconds, score in frames
+        ]
+    else:
+        lines += [f"{len(chosen.clips)} clips ({chosen.method}):", *clip_lines(chosen.clips)]
+    if chosen.saliency is not None:
+        lines += ["", f"saliency  {sparkline(chosen.saliency)}"]
+    return "\n".join(lines)
+
+
+def inspection(report: Inspection) -> str:
+    """Return streams, groups of pictures and the packet time line."""
+    lines = [video_line(report.video), ""]
+    lines += [f"  stream {s.index}: {s.kind}, {s.codec}{s.details}" for s in report.streams]
+    types = ", ".join(f"{n} {kind}" for kind, n in report.picture_types.items())
+    lines += [
+        "",
+        f"  {report.num_packets} pictures ({types}), {report.bytes_video / 1e6:.2f} MB",
+        f"  {report.num_gops} groups of pictures, {report.gop_frames_mean:.1f} frames on average, "
+        f"{report.gop_frames_max} the longest",
+        f"  motion vectors: {'yes' if report.has_motion_vectors else 'not exported by this codec'}",
+        "",
+        f"  bytes     {sparkline(report.timeline_bytes)}",
+        f"  0 s {'':>{max(0, len(report.timeline_bytes) - 6)}}{report.video.duration_seconds:.1f} s",
+    ]
+    return "\n".join(lines)
+
+
+def cost(name: str, counted: Count) -> str:
+    """Return one network's cost."""
+    shape = " x ".join(str(n) for n in counted.input_shape)
+    return f"{name}: {_giga(counted.macs)}, {counted.params / 1e6:.2f} M parameters, input {shape}"
+
+
+def paper_costs(rows: Sequence[PaperRow]) -> str:
+    """Return the papers' figures beside ours."""
+    head = ("paper", "table", "row", "published", "ours", "unit", "verdict")
+    cells = [
+        (r.paper, r.table, r.row, f"{r.published:g}", f"{r.ours:g}", r.unit, r.verdict)
+        for r in rows
+    ]
+    notes = [f"{r.row}: {r.note}" for r in rows if r.note]
+    return "\n".join([_table(head, cells), *(["", *notes] if notes else [])])
+
+
+def models(found: Sequence[ModelRecord]) -> str:
+    """Return the backbones and their published weights."""
+    head = ("name", "GMACs", "M params", "input", "weights", "license", "top-1")
+    cells = [
+        (
+            m.name,
+            f"{m.macs / 1e9:.2f}",
+            f"{m.params / 1e6:.2f}",
+            "x".join(str(n) for n in m.input[1:]),
+            m.dataset or "-",
+            m.license or "-",
+            "-" if m.top1 is None else f"{m.top1:.1%}",
+        )
+        for m in found
+    ]
+    notes = [f"{m.name}: {m.url}\n  {m.protocol}; {m.transform}" for m in found if m.url]
+    return "\n".join([_table(head, cells), "", *notes])
+
+
+def video_line(video: VideoInfo) -> str:
+    """Return one line on a file."""
+    sound = "sound" if video.has_audio else "no sound"
+    return (
+        f"{video.path}: {clock(video.duration_seconds).strip()}, {video.num_frames} frames, "
+        f"{video.width}x{video.height}, {float(video.frame_rate):.4g} fps, {video.codec}, {sound}"
+    )
+
+
+def clip_lines(clips: Sequence[ChosenClip]) -> list[str]:
+    """Return one line per clip."""
+    return [
+        f"  {clock(c.clip.start_seconds)} - {clock(c.clip.end_seconds)}"
+        + ("" if c.saliency is None else f"  {c.saliency:.3f}")
+        for c in clips
+    ]
+
+
+def clock(seconds: float) -> str:
+    """Return a time as h:mm:ss.ss.
+
+    >>> clock(61.5)
+    '   1:01.50'
+    """
+    hours, rest = divmod(round(seconds * 100), 360_000)
+    minutes, rest = divmod(rest, 6000)
+    text = f"{minutes}:{rest / 100:05.2f}" if not hours else f"{hours}:{minutes:02d}:{rest / 100:05.2f}"
+    return text.rjust(10)
+
+
+def sparkline(values: Sequence[float], *, width: int = 72) -> str:
+    """Return values as a line of block characters, the largest of each stretch shown."""
+    if not values:
+        return ""
+    width = min(width, len(values))
+    edges = [i * len(values) // width for i in range(width + 1)]
+    tops = [max(values[a:b]) for a, b in zip(edges, edges[1:])]
+    low, high = min(tops), max(tops)
+    scale = (len(BLOCKS) - 2) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[1 + round((top - low) * scale)] for top in tops)
+
+
+def _giga(macs: int) -> str:
+    return f"{macs / 1e9:.3g} GMACs" if macs >= 1e7 else f"{macs / 1e6:.3g} MMACs"
+
+
+def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
+    rows = [head, ["-" * w for w in widths], *cells]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
