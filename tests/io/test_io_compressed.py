@@ -154,6 +154,21 @@ def test_any_choice_of_clips_gives_the_same_maps(pan: Callable[[str], Path], nam
     assert torch.equal(some.intra, dense.intra[places])
 
 
+@pytest.mark.parametrize("name", PANS)
+def test_single_frames_have_the_vectors_of_a_whole_read(
+    pan: Callable[[str], Path], name: str
+) -> None:
+    index = read_packets(pan(name))
+    codec = PANS[name][0]
+    dense = dict(iter_records(pan(name), index, [range(NUM_FRAMES)], codec=codec))
+    for number in dense:
+        ((same, records),) = iter_records(
+            pan(name), index, [range(number, number + 1)], codec=codec
+        )
+        assert same == number
+        assert_same(records, dense[number])
+
+
 def test_clips_come_in_time_order_with_every_frame_they_span(pan: Callable[[str], Path]) -> None:
     path = pan("pyramid.mp4")
     index = read_packets(path)

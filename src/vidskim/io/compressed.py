@@ -199,18 +199,20 @@ def iter_records(
         where the decoder never delivers its vectors (`DELAYED`).
     """
     ranges = [(numbers.start, numbers.stop) for numbers in wanted]
+    asked = np.zeros(len(index), bool)
+    for start, stop in ranges:
+        asked[start:stop] = True
     last_reference = -1
-    if codec in DELAYED:
+    if codec in DELAYED:  # read on to the next reference, B-frames between included
         is_b = (index.picture_types == "B") | (frame_distances(index).future > 0)
         references = np.flatnonzero(~is_b)
-        last_reference = int(references[-1])
-        following = np.searchsorted(references, [stop for _, stop in ranges])
-        ranges += [
-            (number, number + 1)
-            for number in references[following[following < len(references)]].tolist()
+        last_reference = int(references.max(initial=0))
+        following = np.append(references, len(index))
+        ranges = [
+            (start, int(following[np.searchsorted(references, stop)]) + 1) for start, stop in ranges
         ]
     for number, frame in walk(path, index, ranges, motion_vectors=True, stats=stats, damage=damage):
-        if frame.pict_type in _INTRA:
+        if not asked[number] or frame.pict_type in _INTRA:
             continue
         if frame.pict_type == PictureType.B and codec in WITHOUT_B_VECTORS:
             continue
