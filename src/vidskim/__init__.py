@@ -13,13 +13,9 @@ except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
 from vidskim.api import Selection, recognize, select
-from vidskim.video import Video
-from vidskim.clips import split
-from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
-from vidskim.look import Look
-from vidskim.recognizer import Recognizer
-from vidskim.backbones.registry import create_backbone, list_backbones
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
+from vidskim.backbones.registry import create_backbone, list_backbones
+from vidskim.clips import split
 from vidskim.cost import Count, count
 from vidskim.errors import (
     AudioError,
@@ -29,6 +25,10 @@ from vidskim.errors import (
     VideoError,
     VidskimError,
 )
+from vidskim.look import Look
+from vidskim.recognizer import Recognizer
+from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+from vidskim.video import Video
 
 __all__ = [
     "AudioError",

@@ -41,7 +41,7 @@ class Average(nn.Module):
         """Take in the next clips ``[B, N, C, T', H', W']`` of each video; return the new state."""
         B, N = features.shape[:2]
         logits = self.classify(features.flatten(0, 1))  # [B * N, K]
-        probability = torch.softmax(logits.float(), dim=-1).unflatten(0, (B, N)).sum(1)  # [B, K]
+        probability = torch.softmax(logits.float(), dim=-1).reshape(B, N, -1).sum(1)  # [B, K]
         total = probability if state.total is None else state.total + probability
         return Mean(total, state.count + N)
 

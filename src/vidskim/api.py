@@ -1,9 +1,11 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vidskim import presets
 from vidskim.errors import UsageError
@@ -162,7 +164,7 @@ def select(
     )
 
 
-def _middles(choice: Choice, timestamps_seconds: Sequence[float]) -> Frames:
+def _middles(choice: Choice, timestamps_seconds: NDArray[np.float64]) -> Frames:
     """Return the middle frame of every chosen clip."""
     indices = [clip.frame_indices[(clip.num_valid - 1) // 2] for clip in choice.clips]
     scores = choice.scores

@@ -234,9 +234,7 @@ def data_synthetic(
     _print(f"{train + test} videos: {manifest}, moments: {manifest.with_name('moments.csv')}")
 
 
-def data_scan(
-    folder: str, out: str | None = None, test_share: float = 0.2, seed: int = 0
-) -> None:
+def data_scan(folder: str, out: str | None = None, test_share: float = 0.2, seed: int = 0) -> None:
     """Make a manifest of a folder with one folder per class.
 
     Args:

@@ -117,9 +117,17 @@ def paper_rows() -> list[PaperRow]:
         _row("SCSampler", zoo, "MC3-18 parameters", 11.7, mc3.params / 1e6, "M"),
         _row("SCSampler", zoo, "R(2+1)D-18 GFLOPs", 41.5, vmz.macs / 1e9, "GMACs"),
         _row("SCSampler", zoo, "R(2+1)D-18 parameters", 33.3, vmz.params / 1e6, "M"),
-        _row("SCSampler", "VMZ, 32 x 112 x 112", "R(2+1)D-34 GFLOPs", 152, deep.macs / 1e9, "GMACs"),
-        _row("SCSampler", "VMZ, 32 x 112 x 112", "R(2+1)D-34 parameters", 63.6,
-             deep.params / 1e6, "M"),
+        _row(
+            "SCSampler", "VMZ, 32 x 112 x 112", "R(2+1)D-34 GFLOPs", 152, deep.macs / 1e9, "GMACs"
+        ),
+        _row(
+            "SCSampler",
+            "VMZ, 32 x 112 x 112",
+            "R(2+1)D-34 parameters",
+            63.6,
+            deep.params / 1e6,
+            "M",
+        ),
     ]
     per_minute = 60 * 30 // 16
     rows.append(

@@ -1,7 +1,7 @@
 """One small tree of exceptions; every message gives the value, what was expected and the remedy."""
 
-from difflib import get_close_matches
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 

@@ -1,6 +1,7 @@
 """What a file is made of: streams, groups of pictures and the packet time line."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,6 @@ def inspect_video(path: str | Path) -> Inspection:
         gop_frames_mean=float(gops.mean()),
         gop_frames_max=int(gops.max()),
         has_motion_vectors=info.codec in MOTION_CODECS,
-        timeline_bytes=tuple(int(index.sizes[a:b].sum()) for a, b in zip(edges, edges[1:])),
+        timeline_bytes=tuple(int(index.sizes[a:b].sum()) for a, b in pairwise(edges)),
         warnings=tuple(video.warnings),
     )

@@ -24,12 +24,12 @@ def dense() -> Look:
 
 
 def uniform(*, k: int = 10) -> Look:
-    """k clips spread evenly."""
+    """K clips spread evenly."""
     return Look("uniform", selection.by_place(k))
 
 
 def random(*, k: int = 10, seed: int = 0) -> Look:
-    """k clips drawn by chance."""
+    """K clips drawn by chance."""
     return Look("random", selection.by_chance(k), seed=seed)
 
 

@@ -1,6 +1,7 @@
 """Answers as text for people."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from vidskim.api import Selection
 from vidskim.cost import Count
@@ -16,7 +17,9 @@ def prediction(answer: Prediction) -> str:
     cost = answer.cost
     share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
     looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
-    stages = ", ".join(f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005)
+    stages = ", ".join(
+        f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005
+    )
     lines = [video_line(answer.video), ""]
     lines += [f"  {p.score:6.1%}  {p.label}" for p in answer.predictions[:5]]
     lines += ["", f"{len(answer.clips)} clips seen closely ({answer.method}, {answer.model}):"]
@@ -55,6 +58,7 @@ def inspection(report: Inspection) -> str:
     """Return streams, groups of pictures and the packet time line."""
     lines = [video_line(report.video), ""]
     lines += [f"  stream {s.index}: {s.kind}, {s.codec}{s.details}" for s in report.streams]
+    width = max(0, len(report.timeline_bytes) - 3)
     types = ", ".join(f"{n} {kind}" for kind, n in report.picture_types.items())
     lines += [
         "",
@@ -64,7 +68,7 @@ def inspection(report: Inspection) -> str:
         f"  motion vectors: {'yes' if report.has_motion_vectors else 'not exported by this codec'}",
         "",
         f"  bytes     {sparkline(report.timeline_bytes)}",
-        f"  0 s {'':>{max(0, len(report.timeline_bytes) - 6)}}{report.video.duration_seconds:.1f} s",
+        f"            0 s{f'{report.video.duration_seconds:.1f} s':>{width}}",
     ]
     return "\n".join(lines)
 
@@ -131,7 +135,11 @@ def clock(seconds: float) -> str:
     """
     hours, rest = divmod(round(seconds * 100), 360_000)
     minutes, rest = divmod(rest, 6000)
-    text = f"{minutes}:{rest / 100:05.2f}" if not hours else f"{hours}:{minutes:02d}:{rest / 100:05.2f}"
+    text = (
+        f"{minutes}:{rest / 100:05.2f}"
+        if not hours
+        else f"{hours}:{minutes:02d}:{rest / 100:05.2f}"
+    )
     return text.rjust(10)
 
 
@@ -141,7 +149,7 @@ def sparkline(values: Sequence[float], *, width: int = 72) -> str:
         return ""
     width = min(width, len(values))
     edges = [i * len(values) // width for i in range(width + 1)]
-    tops = [max(values[a:b]) for a, b in zip(edges, edges[1:])]
+    tops = [max(values[a:b]) for a, b in pairwise(edges)]
     low, high = min(tops), max(tops)
     scale = (len(BLOCKS) - 2) / (high - low) if high > low else 0.0
     return "".join(BLOCKS[1 + round((top - low) * scale)] for top in tops)

@@ -60,7 +60,8 @@ def by_score(k: int) -> Select:
     _check(k)
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
-        assert scores is not None and len(scores) == num_clips
+        assert scores is not None
+        assert len(scores) == num_clips
         return top_k(scores, k=k)
 
     return choose

@@ -1,7 +1,8 @@
 """The nouns of vidskim: a clip of a video, the prediction for it, and what that cost.
 
-Letters used in every shape comment: B videos, N clips of a video, V views (clip x crop), C channels,
-T frames, H, W, D pooled features, M mel bins, S mel steps, P predicted frames packed over clips.
+Letters used in every shape comment: B videos, N clips of a video, V views (clip x crop), C
+channels, T frames, H, W, D pooled features, M mel bins, S mel steps, P predicted frames packed over
+clips.
 """
 
 from collections.abc import Sequence
@@ -36,9 +37,7 @@ class Clip:
     def frame_indices(self) -> tuple[int, ...]:
         """The T frame numbers that are read, the last valid one repeated past the end."""
         last = self.start_frame + (self.num_valid - 1) * self.stride
-        return tuple(
-            min(self.start_frame + t * self.stride, last) for t in range(self.num_frames)
-        )
+        return tuple(min(self.start_frame + t * self.stride, last) for t in range(self.num_frames))
 
     @property
     def stop_frame(self) -> int:

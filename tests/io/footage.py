@@ -6,8 +6,6 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vidskim.io.writer import write_video
-
 STREAMS = {
     "h264_long_gop.mp4": ("h264", {"g": "250"}),
     "h264_open_gop.mp4": ("h264", {"x264-params": "open-gop=1:keyint=10:bframes=3:scenecut=0"}),

@@ -25,6 +25,9 @@ PANS = {
     "no_b.mp4": ("h264", {"bf": "0", "g": "10"}),
     "mpeg4.avi": ("mpeg4", {"g": "12", "b": "4000000"}),
     "mpeg4_b.mp4": ("mpeg4", {"g": "12", "bf": "2", "b": "4000000"}),
+    "mpeg4_b.avi": ("mpeg4", {"g": "12", "bf": "2", "b": "4000000"}),
+    "pyramid.avi": ("h264", {"bf": "3", "x264-params": "b-adapt=0:scenecut=0"}),
+    "pyramid.ts": ("h264", {"bf": "3", "x264-params": "b-adapt=0:scenecut=0"}),
 }
 NUM_FRAMES = 40
 

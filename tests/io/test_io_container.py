@@ -74,9 +74,7 @@ def test_a_name_is_never_a_protocol_or_a_pattern(video, name, monkeypatch):
 def test_a_playlist_does_not_open_what_it_lists(video, tmp_path):
     part, playlist = tmp_path / "part.ts", tmp_path / "list.m3u8"
     write_video(part, _pictures())
-    playlist.write_text(
-        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\npart.ts\n#EXT-X-ENDLIST\n"
-    )
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:0.4,\npart.ts\n#EXT-X-ENDLIST\n")
     with av.open(str(playlist)) as container:  # FFmpeg left alone does
         assert container.streams.video
     with pytest.raises(VideoError, match="playlists and lists are refused"):
@@ -200,5 +198,6 @@ def test_times_count_from_the_start_of_a_transport_stream(tmp_path):
     path = tmp_path / "late.ts"
     write_video(path, _pictures())
     with open_container(path) as container:
-        assert origin_seconds(container) == pytest.approx(1.4, abs=0.2)  # FFmpeg's muxer delay
+        first = next(container.decode(video=0)).time
+        assert origin_seconds(container) == pytest.approx(first) != 0
     assert read_packets(path).timestamps_seconds[0] == pytest.approx(0, abs=1e-6)

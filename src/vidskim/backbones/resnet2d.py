@@ -4,6 +4,7 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1. P
 as in torchvision, so that ImageNet weights load unchanged; a test holds both to the same outputs.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from torch import Tensor, nn
@@ -67,11 +68,11 @@ class ResNet2d(nn.Module):
             raise unknown_name("stem", stem, STEMS)
         check_classes(num_classes, None)
         self.name = "resnet_18"
-        self.options: dict[str, Any] = {"in_channels": in_channels, "width": width, "stem": stem}
+        self.options: Mapping[str, Any] = {"in_channels": in_channels, "width": width, "stem": stem}
         self.num_features = 8 * width
         self.num_classes = num_classes
         self.classes: tuple[str, ...] | None = None
-        self.stages = ("stem", "res2", "res3", "res4", "res5")
+        self.stages: tuple[str, ...] = ("stem", "res2", "res3", "res4", "res5")
         self.clip: ClipSpec | None = None
         self.transform: Transform | None = None
         if stem == "imagenet":

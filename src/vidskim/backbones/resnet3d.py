@@ -168,11 +168,11 @@ class ResNet3d(nn.Module):
             raise unknown_name("mid", mid, MIDS)
         check_classes(num_classes, None)
         self.name = name
-        self.options = dict(options)
+        self.options: Mapping[str, Any] = dict(options)
         self.num_features = 8 * width
         self.num_classes = num_classes
         self.classes: tuple[str, ...] | None = None
-        self.stages = ("stem", "res2", "res3", "res4", "res5")
+        self.stages: tuple[str, ...] = ("stem", "res2", "res3", "res4", "res5")
         self.clip: ClipSpec | None = clip
         self.transform: Transform | None = TRANSFORM_112
         self.stem = _stem(width, factorized=kinds[0] == "2+1d")

@@ -35,7 +35,7 @@ def texture(rng: Generator, height: int, width: int, *, contrast: float) -> np.n
         rows, columns = height // cell + 2, width // cell + 2
         coarse = rng.normal(0, contrast * weight, (rows, columns, 3)).astype(np.float32)
         image = image + _enlarge(coarse, height, width, cell)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
 
 
 def _enlarge(coarse: np.ndarray, height: int, width: int, cell: int) -> np.ndarray:
@@ -45,7 +45,7 @@ def _enlarge(coarse: np.ndarray, height: int, width: int, cell: int) -> np.ndarr
     fy, fx = (y - row)[:, None, None], (x - column)[None, :, None]
     top = coarse[row][:, column] * (1 - fx) + coarse[row][:, column + 1] * fx
     bottom = coarse[row + 1][:, column] * (1 - fx) + coarse[row + 1][:, column + 1] * fx
-    return (top * (1 - fy) + bottom * fy).astype(np.float32)
+    return np.asarray(top * (1 - fy) + bottom * fy, dtype=np.float32)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -64,8 +64,11 @@ def frame_store(
         ManifestError: more than a tenth of the rows cannot be read.
     """
     read = partial(_read_frames, transform=transform)
-    settings = {"kind": "frames", "resize": [transform.short_side, transform.resize_to]}
-    settings["antialias"] = transform.antialias
+    settings = {
+        "kind": "frames",
+        "resize": [transform.short_side, transform.resize_to],
+        "antialias": transform.antialias,
+    }
     return _store(rows, read, settings=settings, folder=folder, workers=workers)
 
 
@@ -141,7 +144,7 @@ def _store(
     rows: Sequence[Row],
     read: Callable[[Row], np.ndarray],
     *,
-    settings: dict[str, object],
+    settings: Mapping[str, object],
     folder: Path,
     workers: int | None,
 ) -> Store:
@@ -152,8 +155,9 @@ def _store(
     data, index = folder / f"{name}.bin", folder / f"{name}.json"
     if not index.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        _make(rows, read, data=data, index=index, title=f"reading {settings['kind']}",
-              workers=workers)
+        _make(
+            rows, read, data=data, index=index, title=f"reading {settings['kind']}", workers=workers
+        )
     record = json.loads(index.read_text())
     shapes = tuple(tuple(shape) for shape in record["shapes"])
     sizes = [int(np.prod(shape)) for shape in shapes]
@@ -195,7 +199,9 @@ def _make(
             ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
         ):
             results = pool.map(partial(_attempt, read), rows, chunksize=4)
-            for n, result in enumerate(tqdm(results, total=len(rows), desc=title, delay=2, disable=None)):
+            for n, result in enumerate(
+                tqdm(results, total=len(rows), desc=title, delay=2, disable=None)
+            ):
                 if isinstance(result, str):
                     failures.append(result)
                     continue

@@ -139,7 +139,9 @@ def make_synthetic(
     out.mkdir(parents=True, exist_ok=True)
     jobs = [
         Job(
-            path=str(out / split / f"{split}_{index:04d}_{list(CLASSES)[index % len(CLASSES)]}.mp4"),
+            path=str(
+                out / split / f"{split}_{index:04d}_{list(CLASSES)[index % len(CLASSES)]}.mp4"
+            ),
             label=list(CLASSES)[index % len(CLASSES)],
             split=split,
             index=index,
@@ -159,7 +161,9 @@ def make_synthetic(
     stamp.write_text(recipe)
     workers = workers or os.cpu_count() or 1
     if workers == 1:
-        moments = [make_video(job) for job in tqdm(jobs, desc="synthetic videos", delay=2, disable=None)]
+        moments = [
+            make_video(job) for job in tqdm(jobs, desc="synthetic videos", delay=2, disable=None)
+        ]
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             results = pool.map(make_video, jobs, chunksize=2)
@@ -226,9 +230,7 @@ def _plan(rng: Generator, motions: tuple[str, ...], seconds: float) -> tuple[Mom
     return tuple(moments)
 
 
-def _frames(
-    rng: Generator, moments: tuple[Moment, ...], num_frames: int
-) -> Iterator[np.ndarray]:
+def _frames(rng: Generator, moments: tuple[Moment, ...], num_frames: int) -> Iterator[np.ndarray]:
     """Yield the frames, uint8 ``[HEIGHT, WIDTH, 3]``."""
     camera = wander(rng, num_frames, speed=(0.6, 2.2), limit=(MARGIN_X, MARGIN_Y))
     bystanders = [
@@ -275,9 +277,7 @@ def _pose_at(moments: tuple[Moment, ...], seconds: float) -> Pose:
     return Pose()
 
 
-def _sound(
-    rng: Generator, label: str, moments: tuple[Moment, ...], num_frames: int
-) -> np.ndarray:
+def _sound(rng: Generator, label: str, moments: tuple[Moment, ...], num_frames: int) -> np.ndarray:
     """Return the sound, float32 ``[samples]``: ambience, and something at each moment."""
     sound = ambience(rng, num_frames * SAMPLE_RATE // FRAME_RATE)
     for moment in moments:
@@ -294,4 +294,4 @@ def _sound(
             loud = rng.uniform(0.05, 0.25)
             voice = loud * np.sin(2 * np.pi * 110 * time) * np.exp(-3 * ((time * 2) % 1.0))
         sound[start : start + length] += voice.astype(np.float32)
-    return np.clip(sound, -1, 1)
+    return np.asarray(np.clip(sound, -1, 1), dtype=np.float32)

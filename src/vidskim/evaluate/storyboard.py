@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vidskim.errors import UsageError
-from vidskim.types import ChosenClip, Prediction
+from vidskim.types import ChosenClip, Clip, Prediction
 from vidskim.video import Video
 
 THUMBNAIL_HEIGHT = 144
@@ -54,7 +54,7 @@ def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:
     Raises:
         VideoError: the video cannot be read, or not one frame of a clip.
     """
-    middles = []
+    middles: list[Clip] = []
     for chosen in clips:
         clip = chosen.clip
         frame = clip.frame_indices[(clip.num_valid - 1) // 2]

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from av.audio.codeccontext import AudioCodecContext
+from av.video.codeccontext import VideoCodecContext
+
 from vidskim.io.container import open_container
 
 
@@ -30,9 +33,9 @@ def list_streams(path: str | Path) -> tuple[str, tuple[StreamInfo, ...]]:
             context = stream.codec_context
             codec = "unknown" if context is None else context.codec.canonical_name
             details = ""
-            if stream.type == "video" and context is not None:
+            if isinstance(context, VideoCodecContext):
                 details = f", {context.width}x{context.height}, {context.pix_fmt or 'no format'}"
-            elif stream.type == "audio" and context is not None:
+            elif isinstance(context, AudioCodecContext):
                 details = f", {context.sample_rate} Hz, {context.channels} channels"
             found.append(StreamInfo(stream.index, str(stream.type), codec, details))
         return container.format.name, tuple(found)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -49,12 +50,15 @@ def write_video(
     count = 0
     try:
         with av.open(str(part), "w") as container:
-            stream = container.add_stream(ENCODERS[codec], rate=rate, options=dict(options or {}))
+            stream = cast(
+                "av.VideoStream",
+                container.add_stream(ENCODERS[codec], rate=rate, options=dict(options or {})),
+            )
             stream.pix_fmt = "yuv420p"
             stream.codec_context.thread_count = 1
             if codec == "hevc":
                 stream.codec_context.options = {**dict(options or {}), "x265-params": "log-level=1"}
-            voice = None
+            voice: av.AudioStream | None = None
             if audio is not None:
                 voice = container.add_stream("aac", rate=sample_rate, layout="mono")
                 voice.bit_rate = 48_000

@@ -32,7 +32,8 @@ def motion_energy(vectors: Tensor, *, intra: Tensor) -> Tensor:
     camera = vectors.flatten(2).median(dim=2).values[:, :, None, None]  # [P, 2, 1, 1]
     speed = (vectors - camera).norm(dim=1)  # [P, h, w]
     known = 1 - intra
-    return (speed * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1e-6)
+    energy: Tensor = (speed * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1e-6)
+    return energy
 
 
 def network_input(vectors: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
@@ -137,7 +138,7 @@ def _score_motion(
 def _batches(
     video: "Video", clips: Sequence[Clip], place: dict[int, int], batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield (vectors ``[P, 2, h, w]``, intra ``[P, h, w]``, clip ``[P]``), P near ``batch_size``."""
+    """Yield vectors ``[P, 2, h, w]``, intra ``[P, h, w]``, clips ``[P]``; P near batch_size."""
     vectors: list[Tensor] = []
     intra: list[Tensor] = []
     owner: list[Tensor] = []

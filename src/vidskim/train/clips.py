@@ -1,4 +1,4 @@
-"""The task of recognizing single clips: any clip backbone, trained on the stretches of a manifest."""
+"""The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -215,7 +215,8 @@ def clip_accuracy(
 ) -> float:
     """Return the share of rows whose mean class probability over clips is right."""
     model.eval()
-    assert model.clip is not None and model.transform is not None
+    assert model.clip is not None
+    assert model.transform is not None
     device = next(model.parameters()).device
     span = (model.clip.num_frames - 1) * model.clip.stride + 1
     right = 0
@@ -243,4 +244,4 @@ def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> ResNet3d:
     model.transform = Transform(
         short_side=recipe.short_side, crop=(recipe.crop_height, recipe.crop_width)
     )
-    return model.to(memory_format=torch.channels_last_3d)
+    return model

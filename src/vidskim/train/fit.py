@@ -73,7 +73,9 @@ def fit(
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
     clock, seen, loss_sum = time.perf_counter(), 0, 0.0
-    bar = tqdm(range(start, end), initial=start, total=total, desc="training", delay=2, disable=None)
+    bar = tqdm(
+        range(start, end), initial=start, total=total, desc="training", delay=2, disable=None
+    )
     for step in bar:
         torch.manual_seed(step)
         learning_rate = plan.schedule(step)
