@@ -12,7 +12,8 @@ import torch
 from vidskim.clips import split
 from vidskim.io.compressed import iter_motion, iter_records, motion
 from vidskim.io.packets import read_packets
-from vidskim.io.vectors import motion_map, reference_distances
+from vidskim.io.references import find_references
+from vidskim.io.vectors import motion_map
 from vidskim.io.walk import ReadStats
 from vidskim.io.writer import write_video
 from vidskim.types import Clip
@@ -106,20 +107,18 @@ def test_each_direction_alone_tells_the_velocity(
     pan: Callable[[str], Path], name: str, ahead: bool
 ) -> None:
     index = read_packets(pan(name))
-    distances = reference_distances(
-        index.decode_order, is_disposable=index.demuxed.is_disposable[index.decode_order]
-    )
+    references = find_references(index)
     medians = []
     for number, records in iter_records(pan(name), index, [range(NUM_FRAMES)], codec="h264"):
         chosen = records[(records["source"] > 0) == ahead]
         chosen = chosen[(chosen["motion_x"] != 0) | (chosen["motion_y"] != 0)]
-        if distances.future[number] == 0 or len(chosen) < 10:
+        if references.future[number] == 0 or len(chosen) < 10:
             continue
         vectors, intra = motion_map(
             chosen,
             grid=(7, 10),
-            past=int(distances.past[number]),
-            future=int(distances.future[number]),
+            past=int(references.past[number]),
+            future=int(references.future[number]),
         )
         medians.append(np.median(vectors[:, intra == 0], axis=1))
     assert len(medians) > 10

@@ -1,9 +1,9 @@
-"""Records to maps, against plain loops; references, against drawings of real GOPs."""
+"""Records to maps, against plain loops."""
 
 import numpy as np
 import pytest
 
-from vidskim.io.vectors import RECORD, block_offsets, motion_map, reference_distances, turn_vectors
+from vidskim.io.vectors import RECORD, block_offsets, motion_map, turn_vectors
 
 
 def records(*rows: tuple[int, int, int, int, int, float, float], scale: int = 4) -> np.ndarray:
@@ -119,33 +119,6 @@ def test_offsets_lead_to_the_past_reference() -> None:
     offsets = block_offsets(rows, grid=(1, 2), past=2, future=1)
     assert offsets[0].tolist() == [[-4.25, -4.25, -6, -5], [0, 0, 0, 0]]
     assert offsets[1].tolist() == [[2, 2, 0, 1], [0, 0, 0, 0]]
-
-
-def test_references_of_a_pyramid() -> None:
-    #                    I0 b1 B2 b3 P4 b5 B6 b7 P8 P9
-    order = np.array([0, 3, 2, 4, 1, 7, 6, 8, 5, 9])
-    distances = reference_distances(order)
-    assert distances.past.tolist() == [1, 1, 2, 1, 4, 1, 2, 1, 4, 1]
-    assert distances.future.tolist() == [0, 1, 2, 1, 0, 1, 2, 1, 0, 0]
-
-
-def test_references_without_a_pyramid_and_without_b_frames() -> None:
-    #                   I0 b1 b2 b3 P4
-    distances = reference_distances(np.array([0, 2, 3, 4, 1]))
-    assert distances.past.tolist() == [1, 1, 2, 3, 4]
-    assert distances.future.tolist() == [0, 3, 2, 1, 0]
-    distances = reference_distances(np.arange(6))
-    assert distances.past.tolist() == [1] * 6
-    assert distances.future.tolist() == [0] * 6
-
-
-def test_disposable_frames_are_no_references() -> None:
-    #                    I0 B1 b2 P3: nothing waits for B1, yet it is a reference
-    order, disposable = np.array([0, 2, 3, 1]), np.array([False, False, True, False])
-    assert reference_distances(order).past.tolist() == [1, 1, 2, 3]
-    told = reference_distances(order, is_disposable=disposable)
-    assert told.past.tolist() == [1, 1, 1, 3]
-    assert told.future.tolist() == [0, 2, 1, 0]
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

@@ -17,12 +17,11 @@ from torch import Tensor
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
+from vidskim.io.references import find_references
 from vidskim.io.vectors import (
     CELL,
     RECORD,
-    Distances,
     motion_map,
-    reference_distances,
     turn_vectors,
 )
 from vidskim.io.walk import Damage, ReadStats, walk
@@ -155,12 +154,6 @@ def cells(width: int, height: int) -> tuple[int, int]:
     return -(-height // CELL), -(-width // CELL)
 
 
-def frame_distances(index: PacketIndex) -> Distances:
-    """Return how far the likely references of every frame of a file are."""
-    disposable = index.demuxed.is_disposable[index.decode_order]
-    return reference_distances(index.decode_order, is_disposable=disposable)
-
-
 def exports_motion(codec: str, *, warnings: list[str] | None) -> bool:
     """Say whether a codec's decoder exports vectors; if not, warn once."""
     if codec in MOTION_CODECS:
@@ -204,8 +197,7 @@ def iter_records(
         asked[start:stop] = True
     last_reference = -1
     if codec in DELAYED:  # read on to the next reference, B-frames between included
-        is_b = (index.picture_types == "B") | (frame_distances(index).future > 0)
-        references = np.flatnonzero(~is_b)
+        references = np.flatnonzero(~find_references(index).is_b)
         last_reference = int(references.max(initial=0))
         following = np.append(references, len(index))
         ranges = [
@@ -251,7 +243,7 @@ def _maps(
     damage: Damage,
 ) -> Iterator[tuple[int, _Map]]:
     """Decode the wanted frames and yield the maps of the predicted ones, as displayed."""
-    distances = frame_distances(index)
+    references = find_references(index)
     turned = info.rotation % 180 != 0
     grid = cells(info.height, info.width) if turned else cells(info.width, info.height)
     for number, records in iter_records(
@@ -260,8 +252,8 @@ def _maps(
         vectors, intra = motion_map(
             records,
             grid=grid,
-            past=int(distances.past[number]),
-            future=int(distances.future[number]),
+            past=int(references.past[number]),
+            future=int(references.future[number]),
         )
         yield (
             number,

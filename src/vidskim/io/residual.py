@@ -24,7 +24,6 @@ from vidskim.errors import UsageError
 from vidskim.io.compressed import (
     WITHOUT_B_VECTORS,
     exports_motion,
-    frame_distances,
     iter_records,
     warn_missing,
 )
@@ -32,7 +31,8 @@ from vidskim.io.frames import RgbConverter, rotation_degrees
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
-from vidskim.io.vectors import BLOCK, Distances, block_offsets
+from vidskim.io.references import References, find_references
+from vidskim.io.vectors import BLOCK, block_offsets
 from vidskim.io.walk import Damage, ReadStats, walk
 from vidskim.types import Clip, VideoInfo
 
@@ -138,10 +138,10 @@ def iter_residuals(
         raise UsageError(f"per_clip must be at least 1, got {per_clip}")
     info = probe(path, index, stats=stats)
     shape = _shape(info, quarter_luma=quarter_luma)
-    distances = frame_distances(index)
+    references = find_references(index)
     wanted: list[list[int]] = [[] for _ in clips]
     if exports_motion(info.codec, warnings=warnings):
-        candidates = _candidates(index, distances, codec=info.codec)
+        candidates = _candidates(references, codec=info.codec)
         wanted = [
             choose_predicted(span, candidates=candidates, per_clip=per_clip)
             for span in spans(clips, total=len(index))
@@ -151,7 +151,7 @@ def iter_residuals(
         path,
         index,
         sorted({number for numbers in wanted for number in numbers}),
-        distances=distances,
+        references=references,
         info=info,
         quarter_luma=quarter_luma,
         stats=stats,
@@ -203,16 +203,13 @@ def compensate(reference: NDArray[np.uint8], offsets: NDArray[np.int32]) -> NDAr
     return predicted
 
 
-def _candidates(
-    index: PacketIndex, distances: Distances, *, codec: str
-) -> tuple[NDArray[np.bool_], ...]:
+def _candidates(references: References, *, codec: str) -> tuple[NDArray[np.bool_], ...]:
     """Return which frames are P-frames, and which B-frames, with a past reference."""
-    predicted = ~index.is_key & (index.picture_types != "I")
-    predicted &= np.arange(len(index)) >= distances.past
-    is_b = (index.picture_types == "B") | (distances.future > 0)
+    is_p = ~references.is_intra & ~references.is_b
+    is_p &= np.arange(len(is_p)) >= references.past
     if codec in WITHOUT_B_VECTORS:
-        return (predicted & ~is_b,)
-    return predicted & ~is_b, predicted & is_b
+        return (is_p,)
+    return is_p, references.is_b & (np.arange(len(is_p)) >= references.past)
 
 
 def _targets(
@@ -220,7 +217,7 @@ def _targets(
     index: PacketIndex,
     numbers: Sequence[int],
     *,
-    distances: Distances,
+    references: References,
     info: VideoInfo,
     quarter_luma: bool,
     stats: ReadStats | None,
@@ -231,7 +228,7 @@ def _targets(
     Two decoders run side by side: the one that exports vectors leaves out the loop filter, so its
     pixels are of no use.
     """
-    last_use = {int(number - distances.past[number]): number for number in numbers}
+    last_use = {int(number - references.past[number]): number for number in numbers}
     ranges = [(number, number + 1) for number in sorted({*numbers, *last_use})]
     targets = [range(number, number + 1) for number in numbers]
     vectors = iter_records(path, index, targets, codec=info.codec, stats=stats)
@@ -241,14 +238,14 @@ def _targets(
     for number, frame in walk(path, index, ranges, stats=stats, damage=damage):
         while told is not None and told[0] < number:
             told = next(vectors, None)
-        reference_number = number - int(distances.past[number])
+        reference_number = number - int(references.past[number])
         image = picture(frame)
         if told is not None and told[0] == number and reference_number in held:
             offsets = block_offsets(
                 told[1],
                 grid=(-(-frame.height // 16), -(-frame.width // 16)),
-                past=int(distances.past[number]),
-                future=int(distances.future[number]),
+                past=int(references.past[number]),
+                future=int(references.future[number]),
             )
             whole = np.floor(offsets + 0.5).astype(np.int32)
             values = image.astype(np.int16) - compensate(held[reference_number], whole)

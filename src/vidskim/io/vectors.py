@@ -6,11 +6,9 @@ frame (``dst``) to where its pixels are taken from in another frame (``src``)::
     motion = src - dst      past reference (source < 0):   content moved by -motion
                             future reference (source > 0): content will move by +motion
 
-so a displacement *per frame* needs the sign and the distance to the reference. Records carry no
-reference number; `reference_distances` reads the likely ones off the order of decoding.
+so a displacement *per frame* needs the sign and the distance to the reference, which
+`vidskim.io.references` estimates.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -30,64 +28,6 @@ RECORD = np.dtype(
 )
 """The fields of FFmpeg's ``AVMotionVector`` that are used. ``src_x``, ``src_y`` are truncated to
 whole pixels, so motion / motion_scale (4 in H.264, 2 or 4 in MPEG-4) is read instead."""
-
-MAX_REFERENCE_DISTANCE = 32
-"""Frames searched for a reference; H.264 keeps at most 16 reference frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Distances:
-    """How many frames away, in presentation order, the likely references of each frame are."""
-
-    past: np.ndarray
-    """int64 ``[F]``, at least 1."""
-    future: np.ndarray
-    """int64 ``[F]``, 0 where no later frame is decoded earlier."""
-
-
-def reference_distances(
-    decode_order: np.ndarray, *, is_disposable: np.ndarray | None = None
-) -> Distances:
-    """Estimate from the order of decoding which frames each frame is predicted from.
-
-    A frame with a future reference is decoded after that reference, though shown before it: it is a
-    B-frame. A B-frame that some earlier-shown frame waits for is itself a reference, all other
-    B-frames are leaves, and everything else (I, P) is a reference::
-
-        shown     I0  b1  B2  b3  P4        b1: past 1 (I0), future 1 (B2)
-        decoded    0   3   2   4   1        B2: past 2 (I0), future 2 (P4)     P4: past 4 (I0)
-
-    The nearest reference shown before is taken as the past one, the nearest shown after as the
-    future one; encoders may choose farther ones for single blocks, which nothing exported tells.
-    Where the packets say themselves that nothing refers to them, they are believed.
-
-    Args:
-        decode_order: int ``[F]`` rank in decoding order of each frame in presentation order.
-        is_disposable: bool ``[F]``, frames that no other frame refers to; not used if it marks
-            none, for many files do not tell.
-
-    Returns:
-        The distances, ``[F]`` each.
-    """
-    order = np.asarray(decode_order, dtype=np.int64)
-    total = len(order)
-    past = np.zeros(total, dtype=np.int64)
-    future = np.zeros(total, dtype=np.int64)
-    if total == 0:
-        return Distances(past=past, future=future)
-    if is_disposable is not None and is_disposable.any():
-        is_reference = ~is_disposable
-    else:
-        is_b, awaited = np.zeros(total, dtype=bool), np.zeros(total, dtype=bool)
-        is_b[:-1] = np.minimum.accumulate(order[::-1])[::-1][1:] < order[:-1]
-        awaited[1:] = np.maximum.accumulate(order)[:-1] > order[1:]
-        is_reference = ~is_b | awaited
-    for distance in range(1, min(MAX_REFERENCE_DISTANCE, total - 1) + 1):
-        usable = is_reference[:-distance] & (order[:-distance] < order[distance:])
-        past[distance:][usable & (past[distance:] == 0)] = distance
-        ahead = is_reference[distance:] & (order[distance:] < order[:-distance])
-        future[:-distance][ahead & (future[:-distance] == 0)] = distance
-    return Distances(past=np.maximum(past, 1), future=future)
 
 
 def motion_map(
