@@ -97,7 +97,7 @@ class Video:
         lengths = {clip.num_frames for clip in clips}
         if len(lengths) != 1:
             raise UsageError(
-                f"frames() stacks clips of one length, got lengths {sorted(lengths)}: use "
+                f"frames() stacks clips of one length, got {sorted(lengths) or 'none'}: use "
                 "iter_frames() for others"
             )
         places: dict[Clip, list[int]] = {}

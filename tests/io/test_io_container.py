@@ -1,7 +1,6 @@
 """Only local media files are opened: no protocol, playlist or reference reaches anything else."""
 
 import os
-import resource
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -153,10 +152,8 @@ def test_a_file_of_absurd_frames_is_refused_before_decoding(tmp_path):
     place = data.index(b"\x9d\x01\x2a") + 3
     data[place : place + 4] = size
     path.write_bytes(data)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(VideoError, match="16383x16383"):
         read_packets(path)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
 
 
 def test_cover_art_is_no_video(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -83,7 +84,7 @@ def test_the_plan_enters_at_key_frames_and_never_twice(footage, name):
             packets = index.decode_order[segment.numbers]
             assert packets.min() >= segment.first_packet
             assert packets.max() <= segment.last_packet < len(keys)
-        for before, after in zip(segments, segments[1:]):
+        for before, after in pairwise(segments):
             assert before.last_packet < after.first_packet
 
     check()

@@ -33,6 +33,8 @@ VideoPacket: TypeAlias = "av.Packet[VideoStream]"
 MAX_PACKETS = 10_000_000
 """Two days at 60 frames per second; a longer index is a hostile file."""
 MAX_READ_ERRORS = 8
+SLACK_SECONDS = 0.25
+"""A video may end this much before its declared end and still be whole."""
 _NO_TIMES = ("avi", "h264", "hevc", "m4v", "mpegvideo", "vc1", "obu", "mjpeg")
 """Formats that store no presentation times: FFmpeg counts packets in their order in the file."""
 UNKNOWN = int(np.iinfo(np.int64).min)
@@ -265,12 +267,9 @@ def _warnings(
     stopped: bool,
 ) -> tuple[str, ...]:
     """Say that the file is cut off, if it is."""
-    if stream.duration is not None and stream.time_base is not None:
-        declared = float(stream.duration * stream.time_base)
-        short = declared - end > max(1.0, 0.1 * declared)
-    else:
-        declared = (container.duration or 0) / av.time_base
-        short = declared - end > max(1.0, 0.2 * declared)
+    declared = _declared_seconds(container, stream)
+    own = stream.duration is not None or not container.streams.audio
+    short = declared - end > (SLACK_SECONDS if own else max(1.0, 0.2 * declared))
     if short:
         return (f"cut off: {max(end, 0.0):.1f} of the declared {declared:.1f} s can be read",)
     if table.num_incomplete:
@@ -278,3 +277,13 @@ def _warnings(
     if stopped:
         return (f"damaged: reading failed after {len(table.sizes)} packets",)
     return ()
+
+
+def _declared_seconds(container: InputContainer, stream: VideoStream) -> float:
+    """How long the file says the video is; where only the whole file tells, sound counts too."""
+    if stream.duration is None or stream.time_base is None:
+        return (container.duration or 0) / av.time_base
+    ticks = stream.duration
+    if container.format.name == "avi":  # FFmpeg shortens the duration of a file cut off
+        ticks = max(ticks, stream.frames)
+    return float(ticks * stream.time_base)

@@ -6,6 +6,7 @@ searched is read from its start.
 """
 
 from collections.abc import Generator, Iterator
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -65,6 +66,11 @@ class PacketSource:
     def codec_context(self) -> VideoCodecContext:
         """The stream's decoder; a fresh one if the file had to be opened again."""
         return self._stream.codec_context
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds per tick of presentation times."""
+        return self._stream.time_base or Fraction(1, 1000)
 
     def take_bytes_read(self) -> int:
         """Return the bytes of the packets read since the last call."""

@@ -163,6 +163,7 @@ def _decode(
             number = pending.pop(frame.pts if index.timed else count, None)
             count += 1
             if number is not None:
+                frame.time_base = source.time_base  # a drained frame comes without one
                 damage.frames_corrupt += bool(frame.is_corrupt)
                 yield number, frame
     damage.numbers_missing.extend(pending.values())
