@@ -10,23 +10,20 @@ Sound costs about a quarter of decoding the pictures and often tells where to lo
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
-from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
-from av.audio.stream import AudioStream
-from av.container import InputContainer
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidskim.errors import UsageError
-from vidskim.io.container import open_container, origin_seconds, read_only
+from vidskim.io.container import open_container
 from vidskim.io.mel import log_mel_spectra
-from vidskim.io.packets import MAX_READ_ERRORS
+from vidskim.io.samples import Chunk, audio_stream, iter_samples
 from vidskim.io.walk import ReadStats
 from vidskim.types import Clip
 
@@ -34,9 +31,8 @@ FRAME_SECONDS = 0.025
 """Shortest stretch under one spectrum."""
 MAX_WINDOW_SECONDS = 120.0
 """Longest window; where a gap in the pictures makes a clip longer, its middle is heard."""
-GAP_SECONDS = 0.1
-"""A timestamp that differs from the count of samples by more than this is a gap or a jump."""
-_BATCH = 16
+_BATCH_SAMPLES = 300_000
+"""Spectra of about this many samples are computed at once: 16 windows of half-second clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class LogMel:
     values: Tensor
     """float32 ``[N, 1, M, S]``: log(1 + power / 1e-8), so 0 is silence and full scale about 17."""
     has_audio: bool
-    """False if there is no readable track; values are then 0."""
+    """False if there is no track or nothing of it can be decoded; values are then 0."""
 
     def __repr__(self) -> str:
         return f"LogMel(values={tuple(self.values.shape)}, has_audio={self.has_audio})"
@@ -66,19 +62,6 @@ class Window:
     hop: int
     length: int
     n_fft: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Mono samples float32 ``[samples]`` and the place of the first, from the start of the file."""
-
-    start: int
-    samples: NDArray[np.float32]
-
-    @property
-    def stop(self) -> int:
-        """One past the last sample."""
-        return self.start + len(self.samples)
 
 
 def log_mel(
@@ -133,72 +116,20 @@ def log_mel(
         for position, clip in enumerate(clips)
     ]
     with open_container(path) as container:
-        stream = _audio_stream(container)
-        if stream is None:
-            _warn(warnings, "no audio track that can be decoded: sound is taken as silence")
-            return LogMel(values=values, has_audio=False)
-        chunks = iter_samples(
-            container,
-            stream,
-            sample_rate=sample_rate,
-            stats=ReadStats() if stats is None else stats,
-            warnings=warnings,
-        )
-        for batch in _batches(fill_windows(windows, chunks)):
-            first = batch[0][0]
-            samples = torch.from_numpy(np.stack([samples for _, samples in batch]))
-            values[[window.position for window, _ in batch], 0] = log_mel_spectra(
-                samples,
-                sample_rate=sample_rate,
-                hop=first.hop,
-                length=first.length,
-                n_fft=first.n_fft,
-                num_mels=num_mels,
-            )
-    return LogMel(values=values, has_audio=True)
-
-
-def iter_samples(
-    container: InputContainer,
-    stream: AudioStream,
-    *,
-    sample_rate: int,
-    stats: ReadStats,
-    warnings: list[str],
-) -> Iterator[Chunk]:
-    """Decode a track to mono, placed by its timestamps; what cannot be decoded is left out.
-
-    Args:
-        container: an open file.
-        stream: one of its audio streams.
-        sample_rate: samples per second of the result.
-        stats: bytes read are added here.
-        warnings: damage is told here at the end.
-
-    Yields:
-        Chunks in the order of the file; between them may be gaps.
-    """
-    read_only(container, stream)
-    origin = origin_seconds(container)
-    mono = _Mono(sample_rate)
-    num_packets = num_damaged = 0
-    for packet in _packets(container, stream):
-        num_packets += 1
-        if packet is None:
-            num_damaged += 1
-            continue
-        stats.bytes_read += packet.size
-        try:
-            for frame in packet.decode():
-                yield from mono.feed(frame, None if frame.time is None else frame.time - origin)
-        except (av.error.FFmpegError, ValueError):
-            num_damaged += 1
-    yield from mono.flush()
-    if num_damaged:
-        _warn(
-            warnings,
-            f"damaged audio: {num_damaged} of {num_packets} packets are taken as silence",
-        )
+        stream = audio_stream(container)
+        has_audio = False
+        if stream is not None:
+            stats = ReadStats() if stats is None else stats
+            with closing(
+                iter_samples(
+                    container, stream, sample_rate=sample_rate, stats=stats, warnings=warnings
+                )
+            ) as chunks:
+                has_audio = _spectra_into(values, windows, chunks, sample_rate=sample_rate)
+        if not has_audio:
+            text = "no audio track that can be decoded: sound is taken as silence"
+            warnings += [] if text in warnings else [text]
+        return LogMel(values=values, has_audio=has_audio)
 
 
 def fill_windows(
@@ -229,43 +160,25 @@ def fill_windows(
         yield window, _cut(window, held)
 
 
-class _Mono:
-    """Converts frames to mono samples at one rate and knows the place of the next one."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.resampler: AudioResampler | None = None
-        self.format: tuple[str, str, int] | None = None
-        self.seconds = 0.0
-        self.place = 0
-
-    def feed(self, frame: AudioFrame, seconds: float | None) -> Iterator[Chunk]:
-        """Convert one frame that says it starts at ``seconds``; start anew after a gap."""
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        jumps = seconds is not None and abs(seconds - self.seconds) > GAP_SECONDS
-        if self.resampler is None or kind != self.format or jumps:
-            yield from self.flush()
-            self.resampler = AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
-            self.format = kind
-            self.seconds = self.seconds if seconds is None else seconds
-            self.place = round(self.seconds * self.sample_rate)
-        self.seconds += frame.samples / frame.sample_rate
-        frame.pts = None
-        yield from self._place(self.resampler.resample(frame))
-
-    def flush(self) -> Iterator[Chunk]:
-        """Return what the resampler still holds."""
-        if self.resampler is not None:
-            resampler, self.resampler = self.resampler, None
-            yield from self._place(resampler.resample(None))
-
-    def _place(self, frames: Iterable[AudioFrame | None]) -> Iterator[Chunk]:
-        for frame in frames:
-            if frame is None:
-                continue
-            samples = np.nan_to_num(frame.to_ndarray().reshape(-1)).clip(-1.0, 1.0)
-            yield Chunk(self.place, samples)
-            self.place += len(samples)
+def _spectra_into(
+    values: Tensor, windows: Sequence[Window], chunks: Iterator[Chunk], *, sample_rate: int
+) -> bool:
+    """Fill in values ``[N, 1, M, S]`` as windows are heard; return whether there was any sound."""
+    first = next(chunks, None)
+    if first is None:
+        return False
+    for batch in _batches(fill_windows(windows, chain([first], chunks))):
+        shape = batch[0][0]
+        samples = torch.from_numpy(np.stack([samples for _, samples in batch]))
+        values[[window.position for window, _ in batch], 0] = log_mel_spectra(
+            samples,
+            sample_rate=sample_rate,
+            hop=shape.hop,
+            length=shape.length,
+            n_fft=shape.n_fft,
+            num_mels=values.shape[2],
+        )
+    return True
 
 
 def _window(
@@ -282,36 +195,14 @@ def _window(
     return Window(position, start, start + span, hop, length, n_fft)
 
 
-def _audio_stream(container: InputContainer) -> AudioStream | None:
-    """Return FFmpeg's best audio stream, if its codec is known."""
-    stream = container.streams.best("audio")
-    if not isinstance(stream, AudioStream) or stream.codec_context is None:
-        return None
-    return stream
-
-
-def _packets(
-    container: InputContainer, stream: AudioStream
-) -> "Iterator[av.Packet[AudioStream] | None]":
-    """Yield the packets of a track, None where reading failed; then FFmpeg looks for a way on."""
-    for _ in range(MAX_READ_ERRORS):
-        try:
-            yield from container.demux(stream)
-            return
-        except av.error.ExitError:
-            yield None
-            return
-        except (av.error.FFmpegError, OSError):
-            yield None
-
-
 def _batches(
     items: Iterable[tuple[Window, NDArray[np.float32]]],
 ) -> Iterator[list[tuple[Window, NDArray[np.float32]]]]:
     """Group neighboring windows of one shape, so that their spectra are computed together."""
     batch: list[tuple[Window, NDArray[np.float32]]] = []
     for item in items:
-        if batch and (len(batch) == _BATCH or batch[0][0].hop != item[0].hop):
+        full = sum(len(samples) for _, samples in batch) + len(item[1]) > _BATCH_SAMPLES
+        if batch and (full or batch[0][0].hop != item[0].hop):
             yield batch
             batch = []
         batch.append(item)
@@ -329,9 +220,3 @@ def _cut(window: Window, held: Iterable[Chunk]) -> NDArray[np.float32]:
                 start - chunk.start : stop - chunk.start
             ]
     return samples
-
-
-def _warn(warnings: list[str], text: str) -> None:
-    """Add a warning once."""
-    if text not in warnings:
-        warnings.append(text)
