@@ -2,7 +2,8 @@
 
 A store is one flat file per data set and setting in the cache folder, memory-mapped. Its name is
 a hash of the files' names, sizes and times and of the settings, so that a changed video or setting
-gives a new store and a finished store is never mistaken for another.
+gives a new store. The index beside it appears last: a store that was never finished, or whose file
+was cut or removed since, is made anew.
 """
 
 import hashlib
@@ -10,25 +11,26 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
-from tqdm import tqdm
 
 from vidskim.data.manifest import Row
-from vidskim.errors import ManifestError, VideoError
+from vidskim.data.workers import map_in_processes
+from vidskim.errors import ManifestError, UsageError, VideoError
 from vidskim.saliency.visual import network_input
 from vidskim.transforms import Transform
 from vidskim.types import Clip
 from vidskim.video import Video
 
 FORMAT = 1
+
+MAX_FAILED_SHARE = 0.1
+"""More unreadable rows than this are no accident: the data set is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ def frame_store(
     Each array is uint8 ``[F, 3, h, w]``, resized as ``transform`` says.
 
     Raises:
-        ManifestError: more than a tenth of the rows cannot be read.
+        ManifestError: no rows, or more than a tenth of them cannot be read.
+        UsageError: the folder cannot be written to.
     """
     read = partial(_read_frames, transform=transform)
     settings = {
@@ -84,7 +87,8 @@ def motion_store(
     Each array is float16 ``[P, 2, h, w]``; maps without any vector (all intra) are left out.
 
     Raises:
-        ManifestError: more than a tenth of the rows cannot be read.
+        ManifestError: no rows, or more than a tenth of them cannot be read.
+        UsageError: the folder cannot be written to.
     """
     read = partial(_read_motion, size=size)
     settings = {"kind": "motion", "size": size}
@@ -120,11 +124,18 @@ def _read_motion(row: Row, *, size: tuple[int, int] | None) -> np.ndarray:
 
 
 def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
-    """Return touching clips that cover the row's seconds, every frame exactly once."""
+    """Return touching clips that cover the frames in [start, end) seconds, each exactly once.
+
+    Times are compared with a microsecond's grace; a stretch between two frames gives the next one.
+    """
     times = np.asarray(video.timestamps_seconds)
-    first = 0 if row.start_seconds is None else int(np.searchsorted(times, row.start_seconds))
-    stop = len(times) if row.end_seconds is None else int(np.searchsorted(times, row.end_seconds))
-    first = min(first, max(len(times) - 1, 0))
+    if row.start_seconds is not None and len(times) and row.start_seconds > times[-1]:
+        raise VideoError(
+            row.path,
+            f"the row starts at {row.start_seconds:g} s, the last frame is at {times[-1]:.2f} s",
+        )
+    first = 0 if row.start_seconds is None else _frame_at(times, row.start_seconds)
+    stop = len(times) if row.end_seconds is None else _frame_at(times, row.end_seconds)
     stop = max(stop, first + 1)
     return [
         Clip(
@@ -140,6 +151,10 @@ def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
     ]
 
 
+def _frame_at(times: np.ndarray, seconds: float) -> int:
+    return int(np.searchsorted(times, seconds - 1e-6))
+
+
 def _store(
     rows: Sequence[Row],
     read: Callable[[Row], np.ndarray],
@@ -149,24 +164,27 @@ def _store(
     workers: int | None,
 ) -> Store:
     """Open the store of these rows and settings, making it first where it is missing."""
+    if not rows:
+        raise ManifestError("no rows to read: the manifest or its split is empty")
     identity = [_identity(row) for row in rows]
     text = json.dumps([FORMAT, settings, identity], sort_keys=True)
     name = f"{settings['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     data, index = folder / f"{name}.bin", folder / f"{name}.json"
-    if not index.exists():
+    store = _open(rows, data, index)
+    if store is not None:
+        return store
+    title = f"reading {settings['kind']}"
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        _make(
-            rows, read, data=data, index=index, title=f"reading {settings['kind']}", workers=workers
-        )
-    record = json.loads(index.read_text())
-    shapes = tuple(tuple(shape) for shape in record["shapes"])
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    return Store(
-        rows=tuple(rows[i] for i in record["kept"]),
-        flat=np.memmap(data, dtype=record["dtype"], mode="r"),
-        offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
-        shapes=shapes,
-    )
+        _make(rows, read, data=data, index=index, title=title, workers=workers)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot keep what is read there ({error.strerror or error}); give another "
+            "cache folder"
+        ) from None
+    store = _open(rows, data, index)
+    assert store is not None, f"{index} does not describe {data}"
+    return store
 
 
 def _identity(row: Row) -> list[object]:
@@ -175,6 +193,31 @@ def _identity(row: Row) -> list[object]:
     except OSError:
         return [str(row.path), None, None, row.start_seconds, row.end_seconds]
     return [str(row.path), status.st_size, status.st_mtime_ns, row.start_seconds, row.end_seconds]
+
+
+def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
+    """Return a finished store, None if it is missing, cut short or not readable."""
+    try:
+        record = json.loads(index.read_text())
+        shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
+        kept, dtype = tuple(rows[i] for i in record["kept"]), np.dtype(record["dtype"])
+        failures = list(record.get("failures", ()))
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        if data.stat().st_size != sum(sizes) * dtype.itemsize or len(kept) != len(shapes):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return None
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
+            stacklevel=4,
+        )
+    return Store(
+        rows=kept,
+        flat=np.memmap(data, dtype=dtype, mode="r"),
+        offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
+        shapes=shapes,
+    )
 
 
 def _make(
@@ -192,16 +235,10 @@ def _make(
     shapes: list[tuple[int, ...]] = []
     failures: list[str] = []
     dtype = "uint8"
-    workers = workers or os.cpu_count() or 1
     try:
-        with (
-            part.open("wb") as file,
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
-        ):
-            results = pool.map(partial(_attempt, read), rows, chunksize=4)
-            for n, result in enumerate(
-                tqdm(results, total=len(rows), desc=title, delay=2, disable=None)
-            ):
+        with part.open("wb") as file:
+            results = map_in_processes(partial(_attempt, read), rows, title=title, workers=workers)
+            for n, result in enumerate(results):
                 if isinstance(result, str):
                     failures.append(result)
                     continue
@@ -209,17 +246,12 @@ def _make(
                 shapes.append(result.shape)
                 dtype = str(result.dtype)
                 file.write(np.ascontiguousarray(result).tobytes())
-        if 10 * len(failures) > len(rows):
+        if len(failures) > MAX_FAILED_SHARE * len(rows):
             raise ManifestError(
                 f"{len(failures)} of {len(rows)} videos cannot be read, the first: {failures[0]}"
             )
-        if failures:
-            warnings.warn(
-                f"{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
-                stacklevel=3,
-            )
         part.replace(data)
-        record = {"dtype": dtype, "kept": kept, "shapes": shapes}
+        record = {"dtype": dtype, "kept": kept, "shapes": shapes, "failures": failures}
         temporary = index.with_suffix(f".{os.getpid()}.part")
         temporary.write_text(json.dumps(record))
         temporary.replace(index)
@@ -228,8 +260,7 @@ def _make(
 
 
 def _attempt(read: Callable[[Row], np.ndarray], row: Row) -> np.ndarray | str:
-    """Read one row in a worker; a file that cannot be read comes back as its reason."""
-    torch.set_num_threads(1)
+    """Read one row; a file that cannot be read comes back as its reason."""
     try:
         return read(row)
     except VideoError as error:

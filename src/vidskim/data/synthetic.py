@@ -6,15 +6,12 @@ Camera, scene cuts, bystanders and stray sounds are drawn alike for every class,
 (B-frames, long GOPs) or MPEG-4 Part 2 (I and P frames, GOP 12) alike, with AAC sound.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from vidskim.data.manifest import Row, write_manifest
 from vidskim.data.scene import (
@@ -31,6 +28,7 @@ from vidskim.data.scene import (
     texture,
     wander,
 )
+from vidskim.data.workers import map_in_processes
 from vidskim.errors import UsageError
 from vidskim.io.writer import write_video
 
@@ -73,6 +71,12 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "sweep": ("sweep",),
 }
 """Class name to the motions of its moments, in order; a single one is repeated."""
+
+SHORTEST_SECONDS = 15.0
+"""Three moments of up to 2.2 s, 3 s between them and 1 s at both ends fit in this."""
+
+SPLITS = {"train": 0, "test": 1}
+"""Splits and their part in every file's seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,56 +123,64 @@ def make_synthetic(
         train: number of training videos.
         test: number of test videos.
         seed: every file is a function of (seed, split, index).
-        min_seconds: shortest video.
+        min_seconds: shortest video, at least 15.
         max_seconds: longest video.
-        workers: processes; by default one per core.
+        workers: processes; by default one per core (see `vidskim.data.workers`).
 
     Returns:
         The path of ``videos.csv``.
 
     Raises:
-        UsageError: lengths that leave no room for the moments, or no videos.
+        UsageError: lengths that leave no room for the moments, no videos, or a folder that holds
+            another set or cannot be written to.
     """
-    if not 12 <= min_seconds <= max_seconds:
+    if not SHORTEST_SECONDS <= min_seconds <= max_seconds < math.inf:
         raise UsageError(
-            f"need 12 <= min_seconds <= max_seconds, got {min_seconds} and {max_seconds}"
+            f"need {SHORTEST_SECONDS:g} <= min_seconds <= max_seconds, got {min_seconds:g} and "
+            f"{max_seconds:g}"
         )
     if train < 0 or test < 0 or train + test == 0:
         raise UsageError(f"need at least one video, got train={train}, test={test}")
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; give a whole number of at least 0")
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     jobs = [
-        Job(
-            path=str(
-                out / split / f"{split}_{index:04d}_{list(CLASSES)[index % len(CLASSES)]}.mp4"
-            ),
-            label=list(CLASSES)[index % len(CLASSES)],
-            split=split,
-            index=index,
-            seed=seed,
-            min_seconds=min_seconds,
-            max_seconds=max_seconds,
-        )
+        _job(out, split, index, seed=seed, min_seconds=min_seconds, max_seconds=max_seconds)
         for split, number in (("train", train), ("test", test))
         for index in range(number)
     ]
-    stamp = out / "seed.txt"
-    recipe = f"seed={seed} seconds={min_seconds}-{max_seconds} format=1\n"
-    if stamp.exists() and stamp.read_text() != recipe:
-        raise UsageError(
-            f"{out} holds a set made with {stamp.read_text().strip()}; choose another folder"
+    try:
+        _claim(out, f"seed={seed} seconds={min_seconds}-{max_seconds} format=1\n")
+        moments = list(
+            map_in_processes(make_video, jobs, title="synthetic videos", workers=workers)
         )
+        return _write_manifests(out, jobs, moments)
+    except OSError as error:
+        raise UsageError(
+            f"{out}: cannot write the set there ({error.strerror or error}); give another folder"
+        ) from None
+
+
+def _job(
+    out: Path, split: str, index: int, *, seed: int, min_seconds: float, max_seconds: float
+) -> Job:
+    """Describe one file; the classes take turns."""
+    label = list(CLASSES)[index % len(CLASSES)]
+    path = out / split / f"{split}_{index:04d}_{label}.mp4"
+    return Job(str(path), label, split, index, seed, min_seconds, max_seconds)
+
+
+def _claim(out: Path, recipe: str) -> None:
+    """Keep sets of other seeds or lengths apart: their files bear the same names."""
+    out.mkdir(parents=True, exist_ok=True)
+    stamp = out / "seed.txt"
+    found = stamp.read_text() if stamp.exists() else recipe
+    if found != recipe:
+        raise UsageError(f"{out} holds a set made with {found.strip()}; choose another folder")
     stamp.write_text(recipe)
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        moments = [
-            make_video(job) for job in tqdm(jobs, desc="synthetic videos", delay=2, disable=None)
-        ]
-    else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            results = pool.map(make_video, jobs, chunksize=2)
-            bar = tqdm(results, total=len(jobs), desc="synthetic videos", delay=2, disable=None)
-            moments = list(bar)
+
+
+def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Moment, ...]]) -> Path:
     videos: list[Row] = []
     shown: list[Row] = []
     for job, found in zip(jobs, moments, strict=True):
@@ -192,7 +204,7 @@ def make_synthetic(
 
 def make_video(job: Job) -> tuple[Moment, ...]:
     """Write one file (unless it is there) and return its moments."""
-    rng = np.random.default_rng([job.seed, {"train": 0, "test": 1}[job.split], job.index])
+    rng = np.random.default_rng([job.seed, SPLITS[job.split], job.index])
     num_frames = int(rng.uniform(job.min_seconds, job.max_seconds) * FRAME_RATE)
     moments = _plan(rng, CLASSES[job.label], num_frames / FRAME_RATE)
     if not Path(job.path).exists():
