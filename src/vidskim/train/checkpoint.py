@@ -41,20 +41,29 @@ class Run:
     def begin(self, recipe: Mapping[str, Any]) -> None:
         """Claim the folder for a recipe, or find the same recipe there to go on with.
 
+        A recipe that never got as far as a saved state leaves nothing worth keeping: it is
+        replaced.
+
         Raises:
-            UsageError: the folder holds a run of another recipe.
+            UsageError: the folder holds a run of another recipe, or cannot be written to.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "recipe.yaml"
         text = yaml.safe_dump(dict(recipe), sort_keys=False)
-        if path.exists() and path.read_text() != text:
-            old = yaml.safe_load(path.read_text()) or {}
-            changed = [k for k in recipe if k not in old or old[k] != recipe[k]]
+        started = self.state_path.exists() or self.model_path.exists()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if started and path.exists() and path.read_text(encoding="utf-8") != text:
+                changed = ", ".join(_changed(path, recipe)) or "its keys"
+                raise UsageError(
+                    f"{self.folder} holds a run of another recipe (differs in {changed}); choose "
+                    "another out folder or remove it"
+                )
+            _write(path, text)
+        except OSError as error:
             raise UsageError(
-                f"{self.folder} holds a run of another recipe (differs in "
-                f"{', '.join(changed) or 'its keys'}); choose another out folder or remove it"
-            )
-        _write(path, text)
+                f"{self.folder}: cannot write the run there ({error.strerror}); choose another "
+                "out folder"
+            ) from None
 
     def load_state(self) -> dict[str, Any] | None:
         """Return the state of an unfinished run, tensors and plain containers only.
@@ -65,12 +74,14 @@ class Run:
         if not self.state_path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.state_path, weights_only=True)
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise CheckpointError(
-                f"{self.state_path}: damaged training state ({error}); remove it to start anew"
-            ) from error
-        self._cut_log(state["step"])
+                f"{self.state_path}: damaged training state ({reason}); remove it to start anew"
+            ) from None
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{self.state_path}: holds no training state; remove it")
         return state
 
     def save_state(self, state: Mapping[str, Any]) -> None:
@@ -93,15 +104,22 @@ class Run:
         self.state_path.unlink(missing_ok=True)
 
     def metrics(self) -> dict[str, Any] | None:
-        """Return the metrics of a finished run, None if it is not finished."""
+        """Return the metrics of a finished run, None if it is not finished.
+
+        Raises:
+            CheckpointError: they cannot be read.
+        """
         path = self.folder / "metrics.json"
         if not (path.exists() and self.model_path.exists()):
             return None
-        found: dict[str, Any] = json.loads(path.read_text())
+        try:
+            found: dict[str, Any] = json.loads(path.read_text())
+        except ValueError:
+            raise CheckpointError(f"{path}: damaged; remove the folder to train again") from None
         return found
 
-    def _cut_log(self, step: int) -> None:
-        """Drop log lines of steps after the state: they are going to be run again."""
+    def cut_log(self, step: int) -> None:
+        """Drop log lines of steps after ``step``, and torn ones: these steps are run again."""
         path = self.folder / "log.jsonl"
         if not path.exists():
             return
@@ -110,12 +128,23 @@ class Run:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-            except (ValueError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 continue
         _write(path, "".join(line + "\n" for line in kept))
 
 
+def _changed(path: Path, recipe: Mapping[str, Any]) -> list[str]:
+    """Return the keys in which a recipe differs from the one in a file."""
+    try:
+        old = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        old = None
+    if not isinstance(old, dict):
+        return []
+    return [key for key in recipe if key not in old or old[key] != recipe[key]]
+
+
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
     part.replace(path)

@@ -6,23 +6,20 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
-from vidskim.data.scan import load_manifest
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
 from vidskim.train.checkpoint import Run
-from vidskim.train.fit import Batch, Plan, fit
+from vidskim.train.examples import check_numbers, portable, read_examples
+from vidskim.train.fit import Batch, Plan, Precision, fit, make_fabric
 from vidskim.train.optim import Schedule, make_optimizer
 from vidskim.transforms import Transform
-
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,8 @@ class ClipRecipe:
         task: must be "clips".
         model: name of a backbone.
         width: channels of its first stage (64 is the published size).
-        init: checkpoint to start from, its head replaced; None starts from scratch.
+        init: checkpoint to start from, its head replaced unless it has the same classes; None
+            starts from scratch.
         train_split: split to train on.
         test_split: split to measure on.
         num_frames: frames per clip.
@@ -93,65 +91,73 @@ class ClipRecipe:
 
 
 def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train a clip classifier; return its metrics.
+    """Train a clip classifier, or go on with an unfinished run of the same recipe.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
 
     Raises:
         UsageError: a recipe that cannot be run.
         ManifestError: unusable data.
+        CheckpointError: unusable weights to start from, or a damaged state.
+        VidskimError: the loss is no number any more.
     """
-    run = Run(Path(recipe.out))
+    check_numbers(recipe)
     if recipe.model not in CLIP_BACKBONES:
         raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
+    run = Run(Path(recipe.out))
     run.begin(asdict(recipe))
     done = run.metrics()
     if done is not None:
         return done
-    manifest = load_manifest(recipe.data)
-    train = load_manifest(recipe.data, split=recipe.train_split).rows
-    test = load_manifest(recipe.data, split=recipe.test_split).rows
+    fabric = make_fabric(recipe.precision)
+    examples = read_examples(
+        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
+    )
     torch.manual_seed(recipe.seed)
-    model = _build(recipe, manifest.classes)
+    model = _build(recipe, examples.classes)
     assert model.transform is not None
     cache = Path(recipe.cache)
-    frames = frame_store(train, transform=model.transform, folder=cache)
-    labels = np.array([manifest.class_index[row.label] for row in frames.rows])
-    fabric = Fabric(accelerator="auto", devices=1, precision=recipe.precision)
+    frames = frame_store(examples.train, transform=model.transform, folder=cache)
+    labels = np.array([examples.class_index[row.label] for row in frames.rows])
     optimizer = make_optimizer(
         model,
         name=recipe.optimizer,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
     )
-    sampler = ClipSampler(recipe, frames, labels, num_classes=len(manifest.classes))
-    loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    plan = Plan(
-        Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
-        save_every=recipe.save_every,
-    )
     complete = fit(
         model,
         optimizer,
-        batch_of=sampler,
-        loss_of=loss,
-        plan=plan,
+        batch_of=ClipSampler(recipe, frames, labels, num_classes=len(examples.classes)),
+        loss_of=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        plan=Plan(
+            Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
+            save_every=recipe.save_every,
+        ),
         run=run,
         fabric=fabric,
         stop_after=stop_after,
     )
     if not complete:
         return {}
-    held_out = frame_store(test, transform=model.transform, folder=cache)
-    accuracy = clip_accuracy(model, held_out, manifest.class_index, num_clips=recipe.test_clips)
+    held_out = frame_store(examples.test, transform=model.transform, folder=cache)
+    accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
     metrics = {
         "test_accuracy": accuracy,
         "test_videos": len(held_out),
         "train_videos": len(frames),
         "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
-        "manifest_sha256": manifest.sha256,
-        "num_classes": len(manifest.classes),
+        "manifest_sha256": examples.manifest_sha256,
+        "num_classes": len(examples.classes),
         "steps": recipe.steps,
     }
-    save_backbone(model, run.model_path, metadata={"recipe": asdict(recipe), "metrics": metrics})
+    metadata = {"recipe": portable(recipe), "metrics": metrics}
+    save_backbone(model, run.model_path, metadata=metadata)
     run.finish(metrics)
     return metrics
 
@@ -234,11 +240,17 @@ def clip_accuracy(
 
 def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> ResNet3d:
     if recipe.init is not None:
-        model = load_backbone(recipe.model, checkpoint=recipe.init, num_classes=len(classes))
+        model = load_backbone(recipe.model, checkpoint=recipe.init)
     else:
         model = create_backbone(recipe.model, num_classes=len(classes), width=recipe.width)
-    if not isinstance(model, ResNet3d):
-        raise UsageError(f"{recipe.model} does not take clips")
+    assert isinstance(model, ResNet3d)
+    if model.options.get("width", recipe.width) != recipe.width:
+        raise UsageError(
+            f"width is {recipe.width}, that of {recipe.init} is {model.options['width']}; give the "
+            "latter"
+        )
+    if recipe.init is not None and model.classes != classes:
+        model.reset_classifier(len(classes), classes=classes)
     model.classes = classes
     model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
     model.transform = Transform(

@@ -5,19 +5,23 @@ drawn, how they are augmented, the learning rate. A run that is killed and start
 goes on at the exact step and ends with the same weights, bit for bit on one device.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vidskim.errors import VidskimError
+from vidskim.errors import CheckpointError, UsageError, VidskimError
 from vidskim.train.checkpoint import Run
 from vidskim.train.optim import Schedule
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+"""Of Lightning Fabric; the parameters are float32 in all of them."""
 
 Batch = tuple[Tensor, Tensor]
 """(network input, targets: class indices ``[N]`` or class probabilities ``[N, K]``)."""
@@ -31,6 +35,17 @@ class Plan:
     log_every: int = 20
     save_every: int = 100
     max_grad_norm: float = 5.0
+
+
+def make_fabric(precision: Precision) -> Fabric:
+    """Return Fabric on this machine's accelerator, or on its CPU.
+
+    Raises:
+        UsageError: float16 where there is no CUDA device.
+    """
+    if precision == "16-mixed" and not torch.cuda.is_available():
+        raise UsageError("precision 16-mixed needs a CUDA device; use bf16-mixed or 32-true")
+    return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
 def fit(
@@ -61,18 +76,29 @@ def fit(
 
     Raises:
         VidskimError: the loss is no number any more.
+        CheckpointError: the run's state is damaged or of another network.
     """
     wrapped, tuned = fabric.setup(model, optimizer)
-    start = 0
+    scaler = fabric.strategy.precision  # holds the loss scale of float16
+    start, loss_sum, seen = 0, 0.0, 0
     state = run.load_state()
     if state is not None:
-        model.load_state_dict(state["model"])
-        tuned.load_state_dict(state["optimizer"])
-        start = state["step"]
+        try:
+            model.load_state_dict(state["model"])
+            tuned.load_state_dict(state["optimizer"])
+            scaler.load_state_dict(state["precision"])
+            start, loss_sum, seen = state["step"], state["loss_sum"], state["seen"]
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"{run.state_path}: is the state of another network or version ({reason}); remove "
+                "it to start anew"
+            ) from None
+    run.cut_log(start)
     model.train()
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
-    clock, seen, loss_sum = time.perf_counter(), 0, 0.0
+    clock, timed = time.perf_counter(), 0
     bar = tqdm(
         range(start, end), initial=start, total=total, desc="training", delay=2, disable=None
     )
@@ -81,35 +107,41 @@ def fit(
         learning_rate = plan.schedule(step)
         for group in tuned.param_groups:
             group["lr"] = learning_rate
-        x, target = batch_of(step)
-        x, target = fabric.to_device((x, target))
+        x, target = fabric.to_device(batch_of(step))
         tuned.zero_grad(set_to_none=True)
         loss = loss_of(wrapped(x).float(), target)
         fabric.backward(loss)
         fabric.clip_gradients(wrapped, tuned, max_norm=plan.max_grad_norm, error_if_nonfinite=False)
         value = float(loss.detach())
-        if value != value or value in (float("inf"), float("-inf")):
+        if not math.isfinite(value):
             raise VidskimError(
-                f"{run.folder}: the loss is {value} at step {step}; lower learning_rate or use "
-                "precision 32-true, then start the same command again"
+                f"{run.folder}: the loss is {value} at step {step}; train again into another "
+                "folder with a lower learning_rate or precision 32-true"
             )
         tuned.step()
-        loss_sum, seen = loss_sum + value, seen + 1
+        loss_sum, seen, timed = loss_sum + value, seen + 1, timed + 1
         done = step + 1
-        if done % plan.log_every == 0 or done == end:
-            seconds = (time.perf_counter() - clock) / seen
-            record: Mapping[str, Any] = {
-                "step": done,
-                "loss": round(loss_sum / seen, 6),
-                "learning_rate": learning_rate,
-                "seconds_per_step": round(seconds, 4),
-            }
-            run.log(record)
+        if done % plan.log_every == 0 or done == total:
+            run.log(
+                {
+                    "step": done,
+                    "loss": round(loss_sum / seen, 6),
+                    "learning_rate": learning_rate,
+                    "seconds_per_step": round((time.perf_counter() - clock) / timed, 4),
+                }
+            )
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}")
-            clock, seen, loss_sum = time.perf_counter(), 0, 0.0
+            clock, timed, seen, loss_sum = time.perf_counter(), 0, 0, 0.0
         if done % plan.save_every == 0 or done == end:
             run.save_state(
-                {"model": model.state_dict(), "optimizer": tuned.state_dict(), "step": done}
+                {
+                    "model": model.state_dict(),
+                    "optimizer": tuned.state_dict(),
+                    "precision": scaler.state_dict(),
+                    "step": done,
+                    "loss_sum": loss_sum,
+                    "seen": seen,
+                }
             )
     model.eval()
     return end == total

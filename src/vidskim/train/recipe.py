@@ -51,7 +51,7 @@ def read_recipe(
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot read the recipe ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -60,11 +60,11 @@ def read_recipe(
     if not isinstance(values, dict):
         raise UsageError(f"{path}: a recipe is a list of 'key: value' lines")
     task = values.get("task")
-    if task not in TASKS:
-        if task is None:
-            raise UsageError(f"{path}: no key 'task' (one of {', '.join(TASKS)})")
+    if task is None:
+        raise UsageError(f"{path}: no key 'task'; give one of {', '.join(TASKS)}")
+    if str(task) not in TASKS:
         raise unknown_name("task", str(task), TASKS)
-    kind, run = TASKS[task]
+    kind, run = TASKS[str(task)]
     valid = [field.name for field in fields(kind)]
     given = [str(key) for key in values] + [_key(a) for a in overrides if a.startswith("--")]
     for key in given:

@@ -10,17 +10,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.registry import IMAGE_BACKBONES, create_backbone
-from vidskim.data.scan import load_manifest
 from vidskim.data.store import Store, motion_store
 from vidskim.errors import unknown_name
 from vidskim.train.checkpoint import Run
-from vidskim.train.clips import Precision
-from vidskim.train.fit import Batch, Plan, fit
+from vidskim.train.examples import check_numbers, portable, read_examples
+from vidskim.train.fit import Batch, Plan, Precision, fit, make_fabric
 from vidskim.train.optim import Schedule, make_optimizer
 
 
@@ -80,40 +78,51 @@ class SaliencyRecipe:
 
 
 def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train a saliency network; return its metrics.
+    """Train a saliency network, or go on with an unfinished run of the same recipe.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
 
     Raises:
         UsageError: a recipe that cannot be run.
         ManifestError: unusable data.
+        CheckpointError: a damaged state.
+        VidskimError: the loss is no number any more.
     """
-    run = Run(Path(recipe.out))
+    check_numbers(recipe)
     if recipe.network not in IMAGE_BACKBONES:
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)
+    run = Run(Path(recipe.out))
     run.begin(asdict(recipe))
     done = run.metrics()
     if done is not None:
         return done
-    manifest = load_manifest(recipe.data)
-    train = load_manifest(recipe.data, split=recipe.train_split).rows
-    test = load_manifest(recipe.data, split=recipe.test_split).rows
+    fabric = make_fabric(recipe.precision)
+    examples = read_examples(
+        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
+    )
     size = (recipe.map_height, recipe.map_width)
-    maps = motion_store(train, size=size, folder=Path(recipe.cache))
+    maps = motion_store(examples.train, size=size, folder=Path(recipe.cache))
     torch.manual_seed(recipe.seed)
     model = create_backbone(
         recipe.network,
-        num_classes=len(manifest.classes),
+        num_classes=len(examples.classes),
         in_channels=2,
         width=recipe.width,
         stem=recipe.stem,
     )
-    model.classes = manifest.classes
+    model.classes = examples.classes
     optimizer = make_optimizer(
         model,
         name=recipe.optimizer,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
     )
-    labels = np.array([manifest.class_index[row.label] for row in maps.rows])
+    labels = np.array([examples.class_index[row.label] for row in maps.rows])
     complete = fit(
         model,
         optimizer,
@@ -124,22 +133,22 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
             save_every=recipe.save_every,
         ),
         run=run,
-        fabric=Fabric(accelerator="auto", devices=1, precision=recipe.precision),
+        fabric=fabric,
         stop_after=stop_after,
     )
     if not complete:
         return {}
-    held_out = motion_store(test, size=size, folder=Path(recipe.cache))
+    held_out = motion_store(examples.test, size=size, folder=Path(recipe.cache))
     metrics = {
-        "test_accuracy": map_accuracy(model, held_out, manifest.class_index),
+        "test_accuracy": map_accuracy(model, held_out, examples.class_index),
         "test_videos": len(held_out),
         "train_videos": len(maps),
         "protocol": f"mean probability over all motion maps, split {recipe.test_split}",
-        "manifest_sha256": manifest.sha256,
-        "num_classes": len(manifest.classes),
+        "manifest_sha256": examples.manifest_sha256,
+        "num_classes": len(examples.classes),
         "steps": recipe.steps,
     }
-    metadata = {"recipe": asdict(recipe), "metrics": metrics, "map_size": list(size)}
+    metadata = {"recipe": portable(recipe), "metrics": metrics, "map_size": list(size)}
     save_backbone(model, run.model_path, metadata=metadata)
     run.finish(metrics)
     return metrics
@@ -170,6 +179,7 @@ def map_accuracy(model: nn.Module, store: Store, class_index: dict[str, int]) ->
     device = next(model.parameters()).device
     right = 0
     for n, row in enumerate(store.rows):
-        logits = model(torch.from_numpy(store[n].astype(np.float32)).to(device))
+        maps = torch.from_numpy(store[n].astype(np.float32))  # [P, 2, h, w]
+        logits = torch.cat([model(part.to(device)) for part in torch.split(maps, 512)])
         right += int(torch.softmax(logits, 1).mean(0).argmax()) == class_index[row.label]
     return right / len(store)

@@ -1,0 +1,119 @@
+"""What is checked before anything is trained: the rows of a manifest, the numbers of a recipe."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidskim.data.manifest import SPLITS, Row
+from vidskim.data.scan import load_manifest
+from vidskim.errors import ManifestError, UsageError, unknown_name
+
+RANGES: Mapping[str, tuple[float, float]] = {
+    "batch_size": (1, 2**20),
+    "color": (0, 1),
+    "crop_height": (1, 2**12),
+    "crop_width": (1, 2**12),
+    "label_smoothing": (0, 1),
+    "learning_rate": (1e-12, 1e6),
+    "map_height": (1, 2**12),
+    "map_width": (1, 2**12),
+    "min_scale": (0.01, 1),
+    "mixup": (0, 1e3),
+    "num_frames": (1, 2**12),
+    "save_every": (1, 2**62),
+    "seed": (0, 2**62),
+    "short_side": (1, 2**12),
+    "steps": (1, 2**62),
+    "stride": (1, 2**12),
+    "test_clips": (1, 2**20),
+    "warmup_steps": (0, 2**62),
+    "weight_decay": (0, 1e6),
+    "width": (1, 2**12),
+}
+"""Smallest and largest value of every number in a recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows to train on and to measure on, one class each."""
+
+    train: tuple[Row, ...]
+    test: tuple[Row, ...]
+    classes: tuple[str, ...]
+    """All classes, in the order of the network's outputs."""
+    manifest_sha256: str
+
+    @property
+    def class_index(self) -> dict[str, int]:
+        """Class to its place among the outputs."""
+        return {label: index for index, label in enumerate(self.classes)}
+
+
+def read_examples(path: str | Path, *, train_split: str, test_split: str) -> Examples:
+    """Read the rows of two splits.
+
+    Args:
+        path: a manifest, or a folder with one folder per class.
+        train_split: split to train on.
+        test_split: split to measure on.
+
+    Raises:
+        ManifestError: unusable data: a split without rows, a row with several labels, or a class
+            that is measured but never trained.
+        UsageError: a split's name is unknown.
+    """
+    for split in (train_split, test_split):
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+    manifest = load_manifest(path)
+    rows: dict[str, tuple[Row, ...]] = {}
+    for split in (train_split, test_split):
+        rows[split] = tuple(row for row in manifest.rows if row.split == split)
+        if not rows[split]:
+            raise ManifestError(f"{path}: no row is in split {split!r}; name another split")
+        for row in rows[split]:
+            if len(row.labels) > 1:
+                raise ManifestError(
+                    f"{path}: {manifest.name_of(row)} has the labels {'|'.join(row.labels)}; "
+                    "training takes one label per row"
+                )
+    trained = {row.label for row in rows[train_split]}
+    for row in rows[test_split]:
+        if row.label not in trained:
+            raise ManifestError(
+                f"{path}: class {row.label!r} is in split {test_split!r} but not in "
+                f"{train_split!r}, so it cannot be learned; add videos of it or remove its rows"
+            )
+    return Examples(rows[train_split], rows[test_split], manifest.classes, manifest.sha256)
+
+
+def check_numbers(recipe: Any) -> None:
+    """Refuse a recipe whose numbers cannot be meant.
+
+    Args:
+        recipe: a recipe's dataclass.
+
+    Raises:
+        UsageError: a value outside its range, or a warm-up as long as the training.
+    """
+    values = asdict(recipe)
+    for name, (low, high) in RANGES.items():
+        if name in values and not low <= values[name] <= high:
+            wanted = f"at least {low:g}" if high > 1 else f"between {low:g} and {high:g}"
+            raise UsageError(f"{name} is {values[name]}; give a value of {wanted}")
+    if values["warmup_steps"] >= values["steps"]:
+        raise UsageError(
+            f"warmup_steps is {values['warmup_steps']} of {values['steps']} steps; give fewer"
+        )
+
+
+def portable(recipe: Any) -> dict[str, Any]:
+    """Return a recipe's values for a checkpoint that travels: file names without their folders."""
+    values = asdict(recipe)
+    for name in ("out", "cache"):
+        values.pop(name)
+    for name in ("data", "init"):
+        if values.get(name) is not None:
+            values[name] = Path(values[name]).name
+    return values
