@@ -8,14 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidskim import presets
-from vidskim.errors import UsageError
-from vidskim.look import Choice
+from vidskim.errors import UsageError, unknown_name
+from vidskim.look import Choice, Look
 from vidskim.models import open_model, open_sampler
 from vidskim.recognizer import Recognizer
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 from vidskim.video import Video
 
 DEFAULT_MODEL = "r2plus1d_18"
+
+UNITS = ("clip", "frame")
+"""What `select` can choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,13 @@ def make_recognizer(
     """Return the recognizer that the command line's options describe.
 
     Raises:
-        UsageError: an unknown method, model or precision.
+        UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
+            method that takes none.
         CheckpointError: weights that cannot be had.
     """
-    look = presets.look(method, k=k, saliency=lambda: open_sampler(sampler))
-    encoder, warnings = open_model(model, random_weights=random_weights)
-    return Recognizer(encoder, look=look, precision=precision, device=device, warnings=warnings)
+    look = _look(method, k=k, sampler=sampler, random_weights=random_weights)
+    encoder, origin = open_model(model, random_weights=random_weights)
+    return Recognizer(encoder, look=look, precision=precision, device=device, origin=origin)
 
 
 def recognize(
@@ -95,13 +99,14 @@ def recognize(
         model: backbone with published weights, path of a checkpoint, or ``demo``.
         k: clips to look at closely.
         sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
-        random_weights: run the backbone untrained, to measure cost and speed only.
+        random_weights: run backbone and sampler untrained, to measure cost and speed only.
         precision: "fp32" or "bf16".
         device: where the networks run, for example "cuda".
 
     Raises:
         VideoError: the file cannot be read.
-        UsageError: an unknown method, model or precision.
+        UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
+            method that takes none.
         CheckpointError: weights that cannot be had.
     """
     recognizer = make_recognizer(
@@ -140,13 +145,15 @@ def select(
 
     Raises:
         VideoError: the file cannot be read.
-        UsageError: an unknown method or unit.
+        UsageError: an unknown method or unit, a k, length or stride below 1, a sampler for a method
+            that takes none.
+        CheckpointError: the sampler's weights cannot be had.
     """
-    if unit not in ("clip", "frame"):
-        raise UsageError(f"unit must be 'clip' or 'frame', got {unit!r}")
-    look = presets.look(method, k=k, saliency=lambda: open_sampler(sampler))
+    if unit not in UNITS:
+        raise unknown_name("unit", unit, UNITS)
+    look = _look(method, k=k, sampler=sampler)
     video = Video(path)
-    if unit == "frame":
+    if unit == "frame" and num_frames > 0 and stride > 0:
         num_frames = max(1, min(num_frames * stride, video.info.num_frames // k))
         stride = 1
     choice = look(video, num_frames=num_frames, stride=stride)
@@ -161,6 +168,17 @@ def select(
         saliency=None if scores is None else tuple(scores.tolist()),
         frames=_middles(choice, video.timestamps_seconds) if unit == "frame" else None,
         warnings=tuple(video.warnings),
+    )
+
+
+def _look(method: str, *, k: int, sampler: str | None, random_weights: bool = False) -> Look:
+    """Return the `Look` of a method; only ``scsampler`` takes a sampler's checkpoint."""
+    if sampler is not None and method in presets.METHODS and method != "scsampler":
+        raise UsageError(
+            f"method {method!r} takes no sampler, got {sampler!r}: choose method 'scsampler'"
+        )
+    return presets.look(
+        method, k=k, saliency=lambda: open_sampler(sampler, random_weights=random_weights)
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidskim.cost import Account
-from vidskim.errors import VideoError
+from vidskim.errors import UsageError, VideoError
 from vidskim.selection import Select
 from vidskim.types import Clip, Saliency
 from vidskim.video import Video
@@ -62,6 +62,7 @@ class Look:
 
         Raises:
             VideoError: the file cannot be read or holds no frame.
+            UsageError: the saliency does not give one score per clip.
         """
         grid = video.clips(num_frames=num_frames, stride=stride)
         if not grid:
@@ -73,11 +74,15 @@ class Look:
             if account is not None:
                 account.add_macs(counter.get_total_flops() // 2, stage="look")
         content = zlib.crc32(video.packets.sizes.tobytes())
-        generator = torch.Generator().manual_seed(self.seed * 2**32 + content)
+        generator = torch.Generator().manual_seed((self.seed * 2**32 + content) % 2**63)
         return Choice(tuple(grid), scores, tuple(self.select(scores, len(grid), generator)))
 
     @staticmethod
     def _scores(saliency: Saliency, video: Video, grid: Sequence[Clip]) -> Tensor:
         scores = saliency(video, grid).float().cpu()
-        assert scores.shape == (len(grid),), f"saliency gave shape {tuple(scores.shape)}"
-        return scores
+        if scores.shape != (len(grid),):
+            raise UsageError(
+                f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
+                f"{list(scores.shape)}"
+            )
+        return torch.nan_to_num(scores)

@@ -4,60 +4,90 @@ import os
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import torch
+
 from vidskim.backbones.checkpoint import load_backbone, read_header
-from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
+from vidskim.backbones.registry import CLIP_BACKBONES, Network, create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.errors import CheckpointError, unknown_name
+from vidskim.recognizer import Origin
 from vidskim.saliency.visual import MotionSaliency
 
 DEMO = "demo"
 """The small weights that ship with the package, trained on the synthetic set."""
 
+MOTION_CHANNELS = 2
 
-def open_model(model: str, *, random_weights: bool = False) -> tuple[ResNet3d, tuple[str, ...]]:
-    """Return a clip classifier and what an answer by it must warn of.
+
+def open_model(model: str, *, random_weights: bool = False) -> tuple[ResNet3d, Origin]:
+    """Return a clip classifier and where it comes from.
+
+    Answers call it by the name of a backbone with published weights (``r3d_18``), or by what the
+    user gave and the backbone in it (``demo (r3d_18)``, ``run/model.safetensors (r3d_18)``).
 
     Args:
         model: ``demo``, the name of a backbone with published weights (fetched once), or the path
             of a checkpoint.
-        random_weights: build the named backbone untrained, for measuring cost and speed.
+        random_weights: build the network untrained, for measuring cost and speed; the same numbers
+            are drawn each time.
 
     Raises:
         UsageError: no such name, and no such file.
         CheckpointError: a file that holds no clip classifier, or weights that cannot be fetched.
     """
-    if model == DEMO and not random_weights:
-        return _clip_classifier(demo_checkpoint("classifier"), source=DEMO), ()
     if model in CLIP_BACKBONES:
-        if not random_weights:
-            network = load_backbone(model)
-            assert isinstance(network, ResNet3d)
-            return network, ()
-        network = create_backbone(model)
-        assert isinstance(network, ResNet3d)
-        warning = f"{model} has random weights: its answers mean nothing, only its cost does"
-        return network, (warning,)
-    if random_weights or not _is_path(model):
+        if random_weights:
+            network, name = _untrained(model), model
+        else:
+            network, name = load_backbone(model), model
+    elif model == DEMO or _is_path(model):
+        path = demo_checkpoint("classifier") if model == DEMO else Path(model)
+        network = _untrained_like(path) if random_weights else load_backbone(checkpoint=path)
+        name = f"{model} ({network.name})"
+    else:
         raise unknown_name("model", model, [*CLIP_BACKBONES, DEMO])
-    return _clip_classifier(Path(model), source=model), ()
+    if not isinstance(network, ResNet3d):
+        raise CheckpointError(
+            f"{model}: holds {network.name}, which looks at images or motion maps, and no clip "
+            "classifier; a saliency network is given with --sampler"
+        )
+    if not random_weights:
+        return network, Origin(name)
+    warning = f"{model} has random weights: its answers mean nothing, only its cost does"
+    return network, Origin(f"{name}, random weights", warnings=(warning,))
 
 
-def open_sampler(path: str | None) -> MotionSaliency:
+def open_sampler(path: str | None, *, random_weights: bool = False) -> MotionSaliency:
     """Return the trained saliency of a checkpoint, by default the demo's.
+
+    Args:
+        path: the checkpoint; None for the demo's.
+        random_weights: build the network untrained; without a path, SCSampler's own ResNet-18.
 
     Raises:
         CheckpointError: a missing file, or one that holds no saliency network.
     """
+    if random_weights and path is None:
+        network = _untrained("resnet_18", in_channels=MOTION_CHANNELS)
+        assert isinstance(network, ResNet2d)
+        return MotionSaliency(network)
     checkpoint = demo_checkpoint("sampler") if path is None else Path(path)
-    network = load_backbone(checkpoint=checkpoint)
+    network = (
+        _untrained_like(checkpoint) if random_weights else load_backbone(checkpoint=checkpoint)
+    )
     if not isinstance(network, ResNet2d):
         raise CheckpointError(
             f"{checkpoint}: holds the clip classifier {network.name}, no saliency network; train "
             "one with a recipe of task 'saliency'"
         )
-    size = read_header(checkpoint).metadata.get("map_size")
-    return MotionSaliency(network, size=None if size is None else (int(size[0]), int(size[1])))
+    channels = network.options["in_channels"]
+    if channels != MOTION_CHANNELS:
+        raise CheckpointError(
+            f"{checkpoint}: its network takes {channels} channels, motion maps have "
+            f"{MOTION_CHANNELS}; train one with a recipe of task 'saliency'"
+        )
+    return MotionSaliency(network, size=_map_size(checkpoint))
 
 
 def demo_checkpoint(part: str) -> Path:
@@ -70,11 +100,30 @@ def _is_path(model: str) -> bool:
     return os.sep in model or Path(model).suffix != "" or Path(model).exists()
 
 
-def _clip_classifier(path: Path, *, source: str) -> ResNet3d:
-    network = load_backbone(checkpoint=path)
-    if not isinstance(network, ResNet3d):
-        raise CheckpointError(
-            f"{source}: holds the saliency network {network.name}, no clip classifier; give it "
-            "with --sampler"
-        )
+def _untrained(name: str, *, num_classes: int = 400, **options: object) -> Network:
+    """Build a network with the same random weights each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return create_backbone(name, num_classes=num_classes, **options).eval()
+
+
+def _untrained_like(path: Path) -> Network:
+    """Build the network of a checkpoint without its weights."""
+    header = read_header(path)
+    network = _untrained(header.name, num_classes=header.num_classes, **header.options)
+    network.classes, network.clip, network.transform = header.classes, header.clip, header.transform
     return network
+
+
+def _map_size(checkpoint: Path) -> tuple[int, int] | None:
+    """Return the (h, w) that the motion maps of a saliency network are resized to."""
+    size = read_header(checkpoint).metadata.get("map_size")
+    if size is None:
+        return None
+    try:
+        height, width = (int(n) for n in size)
+    except (TypeError, ValueError):
+        height = width = 0
+    if height < 1 or width < 1:
+        raise CheckpointError(f"{checkpoint}: its map_size is (height, width), got {size!r}")
+    return height, width

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidskim import selection
 from vidskim.backbones.contract import Backbone
@@ -74,12 +74,13 @@ def look(method: str, *, k: int, saliency: Callable[[], Saliency]) -> Look:
 
     Args:
         method: one of `METHODS`.
-        k: clips to choose; ``dense`` takes all.
+        k: clips to choose; ``dense`` takes all, whatever it is.
         saliency: gives the trained saliency of ``scsampler``; called only for that.
 
     Raises:
         UsageError: an unknown method, with the nearest valid name, or k below 1.
     """
+    selection.check_k(k)
     if method in UNTRAINED:
         return UNTRAINED[method](k=k)
     if method == "dense":
@@ -118,7 +119,10 @@ class OracleSaliency:
         return scores
 
     def _score(self, batch: Sequence[tuple[int, Tensor]], scores: Tensor) -> None:
-        x = torch.stack([x for _, x in batch]).contiguous(memory_format=torch.channels_last_3d)
+        assert isinstance(self.encoder, nn.Module)
+        device = next(self.encoder.parameters()).device
+        x = torch.stack([x for _, x in batch]).to(device)
+        x = x.contiguous(memory_format=torch.channels_last_3d)
         logits = self.encoder.classify(self.encoder.features(x))  # [n, K]
         mine = torch.softmax(logits.float(), dim=1)[:, self.target]
         scores[torch.tensor([n for n, _ in batch])] = mine.cpu()

@@ -1,23 +1,35 @@
 """The one path from a file to an answer: look, select, read, encode, relate, aggregate."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
 from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.cost import Account, count
-from vidskim.errors import UsageError, VideoError
-from vidskim.look import Look
+from vidskim.errors import CheckpointError, UsageError, VideoError, unknown_name
+from vidskim.look import Choice, Look
+from vidskim.selection import uniform
 from vidskim.transforms import Transform
 from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score
 from vidskim.video import Video
 
 PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a classifier comes from: the name answers give it, and what they must warn of."""
+
+    model: str
+    warnings: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -49,12 +61,13 @@ class Recognizer:
         context: relates the clips of the video to each other; None leaves them alone.
         aggregator: clips to logits; by default the mean of the clips' class probabilities.
         batch_size: clips per forward pass.
-        precision: "fp32" or "bf16" (autocast).
+        precision: "fp32" or "bf16" (autocast of the encoder; what follows it is float32).
         device: where the networks run.
-        warnings: said in every answer, for example that weights are random.
+        origin: what the answers call the classifier; by default the encoder's name.
 
     Raises:
-        UsageError: an unknown precision, an impossible batch size, a network that takes no clips.
+        UsageError: an unknown precision or device, an impossible batch size, a network that takes
+            no clips.
     """
 
     def __init__(
@@ -67,114 +80,146 @@ class Recognizer:
         batch_size: int = 4,
         precision: str = "fp32",
         device: str | torch.device = "cpu",
-        warnings: Sequence[str] = (),
+        origin: Origin | None = None,
     ) -> None:
         if precision not in PRECISIONS:
-            raise UsageError(f"precision must be one of {sorted(PRECISIONS)}, got {precision!r}")
+            raise unknown_name("precision", precision, PRECISIONS)
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         if encoder.clip is None or encoder.transform is None:
             raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-        self.device = torch.device(device)
-        if isinstance(encoder, nn.Module):
-            encoder.eval().to(self.device)
-        self.encoder = encoder
+        assert isinstance(encoder, nn.Module)
+        self.device = usable_device(device)
+        encoder.eval()
+        for part in (encoder, context, aggregator):
+            if isinstance(part, nn.Module):
+                part.to(self.device)
+        self.encoder: Backbone = encoder
         self.clip: ClipSpec = encoder.clip
         self.transform: Transform = encoder.transform
         self.look = look
         self.context = context
-        self.aggregator: Aggregator = aggregator or Average(encoder.classify)
+        self.aggregator = Average(encoder.classify) if aggregator is None else aggregator
         self.batch_size = batch_size
         self.precision = precision
-        self.warnings = tuple(warnings)
-        self._macs: dict[tuple[int, ...], int] = {}
+        self.origin = Origin(encoder.name) if origin is None else origin
+        self._macs: dict[tuple[int, ...], _ClipMacs] = {}
+        self._count(self.clip.input_shape)  # the counter's own start-up belongs to no video
 
     @torch.inference_mode()
     def __call__(self, video: Video | str | Path) -> Prediction:
         """Answer for one video.
 
         Raises:
-            VideoError: the file cannot be read, or no chosen clip of it can.
+            VideoError: the file cannot be read, or no clip of it can.
+            CheckpointError: the networks answer with something that is no number.
         """
         if not isinstance(video, Video):
             video = Video(video)
         account = Account(self.device)
         decoded, read = video.stats.frames_decoded, video.stats.bytes_read
         with account.stage("look"):
+            info = video.info
             choice = self.look(
                 video, num_frames=self.clip.num_frames, stride=self.clip.stride, account=account
             )
-        seen, logits, clip_macs = self._encode(video, choice.clips, account)
-        probability = torch.softmax(logits[0].float(), dim=0).cpu()  # [K]
+        answer = self._encode(video, choice.clips, account)
+        if answer is None:
+            answer = self._encode(video, _others(choice), account)
+            if answer is not None:
+                video.warnings.append(
+                    "none of the chosen clips can be read: others were seen instead"
+                )
+        if answer is None:
+            reason = "; ".join(video.warnings) or "no frame decodes"
+            raise VideoError(video.path, f"none of its clips can be read ({reason})")
+        probability = torch.softmax(answer.logits[0].float(), dim=0).cpu()  # [K]
+        if not probability.isfinite().all():
+            raise CheckpointError(
+                f"{self.origin.model}: answers with something that is no number; its weights are "
+                "damaged, give others"
+            )
         account.frames_decoded += video.stats.frames_decoded - decoded
         account.bytes_read += video.stats.bytes_read - read
         scores = choice.scores
         return Prediction(
-            video=video.info,
+            video=info,
             method=self.look.method,
-            model=self.encoder.name,
+            model=self.origin.model,
             predictions=self._ranked(probability),
             clips=tuple(
                 ChosenClip(c, None if scores is None else float(scores[c.index]), self.encoder.name)
-                for c in seen
+                for c in answer.seen
             ),
             saliency=None if scores is None else tuple(scores.tolist()),
-            cost=account.to_cost(dense_macs=clip_macs * len(choice.grid)),
-            warnings=tuple(dict.fromkeys([*self.warnings, *video.warnings])),
+            cost=account.to_cost(dense_macs=answer.clip_macs * len(choice.grid)),
+            warnings=tuple(dict.fromkeys([*self.origin.warnings, *video.warnings])),
         )
 
-    def _encode(
-        self, video: Video, chosen: Sequence[Clip], account: Account
-    ) -> tuple[list[Clip], Tensor, int]:
-        """Encode clips batch by batch; return those seen, the logits and the MACs of one clip."""
+    def _encode(self, video: Video, chosen: Sequence[Clip], account: Account) -> "_Answer | None":
+        """Encode clips batch by batch; None if not one of them can be read."""
         aggregator = self.aggregator
-        stepwise = isinstance(aggregator, StepwiseAggregator) and self.context is None
-        state = aggregator.start() if isinstance(aggregator, StepwiseAggregator) else None
+        steps: StepwiseAggregator | None = None
+        if self.context is None and isinstance(aggregator, StepwiseAggregator):
+            steps = aggregator
+        state = None if steps is None else steps.start()
         kept: list[Tensor] = []
         seen: list[Clip] = []
         clip_macs = 0
         for clips, x in self._batches(video, chosen, account):
-            clip_macs = self._count(x)
-            with account.stage("encode"), self._autocast():
-                features = self.encoder.features(x)  # [n, C, T', H', W']
-            account.add_macs(clip_macs * len(clips), stage="encode")
+            macs = self._count((1, *x.shape[1:]))
+            clip_macs = macs.whole
+            with account.stage("encode"):
+                with self._autocast():
+                    features = self.encoder.features(x)  # [n, C, T', H', W']
+                features = features.float()
+            account.add_macs(macs.features * len(clips), stage="encode")
             seen += clips
-            if stepwise and isinstance(aggregator, StepwiseAggregator):
-                with account.stage("aggregate"):
-                    state = aggregator.step(state, features[None])
-            else:
+            if steps is None:
                 kept.append(features)
+                continue
+            with account.stage("aggregate"), FlopCounterMode(display=False) as counter:
+                state = steps.step(state, features[None])
+            account.add_macs(counter.get_total_flops() // 2, stage="aggregate")
         if not seen:
-            reason = "; ".join(video.warnings) or "no frame decodes"
-            raise VideoError(video.path, f"none of the chosen clips can be read ({reason})")
-        with account.stage("aggregate"):
-            if stepwise and isinstance(aggregator, StepwiseAggregator):
-                return seen, aggregator.read(state), clip_macs
-            together = torch.cat(kept)[None]  # [1, N, C, T', H', W']
-            if self.context is not None:
-                together = self.context(together)
-            return seen, aggregator(together), clip_macs
+            return None
+        with account.stage("aggregate"), FlopCounterMode(display=False) as counter:
+            if steps is not None:
+                logits = steps.read(state)
+            else:
+                together = torch.cat(kept)[None]  # [1, N, C, T', H', W']
+                if self.context is not None:
+                    together = self.context(together)
+                logits = aggregator(together)
+        account.add_macs(counter.get_total_flops() // 2, stage="aggregate")
+        return _Answer(tuple(seen), logits, clip_macs)
 
     def _batches(
         self, video: Video, chosen: Sequence[Clip], account: Account
     ) -> Iterator[tuple[list[Clip], Tensor]]:
         """Yield clips and network input ``[n, 3, T, h, w]``; reading is timed, waiting is not."""
         stream = ((clip, self.transform(x)) for clip, x in video.iter_frames(list(chosen)))
-        while True:
-            with account.stage("read"):
-                batch = list(islice(stream, self.batch_size))
-                if not batch:
-                    return
-                x = torch.stack([frames for _, frames in batch]).to(self.device)
-                x = x.contiguous(memory_format=torch.channels_last_3d)
-            yield [clip for clip, _ in batch], x
+        with tqdm(
+            desc="recognizing", total=len(chosen), unit="clip", leave=False, delay=2, disable=None
+        ) as bar:
+            while True:
+                with account.stage("read"):
+                    batch = list(islice(stream, self.batch_size))
+                    if not batch:
+                        return
+                    x = torch.stack([frames for _, frames in batch]).to(self.device)
+                    x = x.contiguous(memory_format=torch.channels_last_3d)
+                yield [clip for clip, _ in batch], x
+                bar.update(len(batch))
 
-    def _count(self, x: Tensor) -> int:
-        """Return the MACs of one clip of a batch's shape."""
-        shape = (1, *x.shape[1:])
+    def _count(self, shape: tuple[int, ...]) -> "_ClipMacs":
+        """Return the MACs of one clip of a shape ``(1, 3, T, h, w)``."""
         if shape not in self._macs:
             assert isinstance(self.encoder, nn.Module)
-            self._macs[shape] = count(self.encoder, shape).macs
+            self._macs[shape] = _ClipMacs(
+                whole=count(self.encoder, shape).macs,
+                features=count(_Features(self.encoder), shape).macs,
+            )
         return self._macs[shape]
 
     def _autocast(self) -> torch.autocast:
@@ -182,6 +227,61 @@ class Recognizer:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=kind is not None)
 
     def _ranked(self, probability: Tensor) -> tuple[Score, ...]:
-        names = self.encoder.classes or tuple(f"class {i}" for i in range(len(probability)))
+        names = self.encoder.classes
+        if names is None or len(names) != len(probability):
+            names = tuple(f"class {i}" for i in range(len(probability)))
         order = torch.sort(probability, descending=True, stable=True).indices.tolist()
         return tuple(Score(names[i], float(probability[i])) for i in order)
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Return a device that tensors can be put on.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(
+            f"device {str(name)!r} cannot be used here ({reason}): try 'cpu'"
+        ) from None
+    return device
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Clips that were read, the logits ``[1, K]`` and the MACs of the classifier on one clip."""
+
+    seen: tuple[Clip, ...]
+    logits: Tensor
+    clip_macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class _ClipMacs:
+    """MACs of the whole classifier on one clip, and of its convolutional part."""
+
+    whole: int
+    features: int
+
+
+class _Features(nn.Module):
+    """The convolutional part of a classifier, as a module that can be counted."""
+
+    def __init__(self, encoder: Backbone) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``."""
+        return self.encoder.features(x)
+
+
+def _others(choice: Choice) -> tuple[Clip, ...]:
+    """Return as many other clips as were chosen, spread evenly, for where those cannot be read."""
+    chosen = set(choice.chosen)
+    rest = [clip for clip in choice.grid if clip.index not in chosen]
+    return tuple(rest[i] for i in uniform(len(rest), k=max(1, len(chosen))))

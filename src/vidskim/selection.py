@@ -1,7 +1,7 @@
 """Scores to indices: which clips of the grid are looked at closely.
 
-Every function returns sorted, unique indices into the grid, at most ``k`` of them, never none for a
-grid that is not empty. (The papers' "sampler" means three other things in PyTorch.)
+Every function returns sorted, unique indices into the grid: k of them, or all if there are fewer.
+A k below one is a `UsageError`. (The papers' "sampler" means three other things in PyTorch.)
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def top_k(scores: Tensor, *, k: int) -> list[int]:
     >>> top_k(torch.tensor([0.1, 0.9, 0.5, 0.9]), k=2)
     [1, 3]
     """
-    _check(k)
+    check_k(k)
     safe = torch.nan_to_num(scores.detach().double().cpu(), nan=-torch.inf)
     order = torch.sort(safe, descending=True, stable=True).indices
     return sorted(order[:k].tolist())
@@ -39,14 +39,14 @@ def uniform(num_clips: int, *, k: int) -> list[int]:
     >>> uniform(10, k=3)
     [1, 5, 8]
     """
-    _check(k)
+    check_k(k)
     k = min(k, num_clips)
     return [(2 * i + 1) * num_clips // (2 * k) for i in range(k)]
 
 
 def random(num_clips: int, *, k: int, generator: torch.Generator) -> list[int]:
     """Return k clips drawn without replacement (SCSampler, section 4.1.1: Random)."""
-    _check(k)
+    check_k(k)
     return sorted(torch.randperm(num_clips, generator=generator)[:k].tolist())
 
 
@@ -57,7 +57,7 @@ def dense(num_clips: int) -> list[int]:
 
 def by_score(k: int) -> Select:
     """Return the selection of the k most salient clips, for a `Recognizer` that looks."""
-    _check(k)
+    check_k(k)
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
         assert scores is not None
@@ -70,7 +70,7 @@ def by_score(k: int) -> Select:
 def by_place(k: int | None) -> Select:
     """Return the selection of k uniformly placed clips, or of all of them for None."""
     if k is not None:
-        _check(k)
+        check_k(k)
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
         return dense(num_clips) if k is None else uniform(num_clips, k=k)
@@ -80,7 +80,7 @@ def by_place(k: int | None) -> Select:
 
 def by_chance(k: int) -> Select:
     """Return the selection of k random clips."""
-    _check(k)
+    check_k(k)
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
         return random(num_clips, k=k, generator=generator)
@@ -88,6 +88,11 @@ def by_chance(k: int) -> Select:
     return choose
 
 
-def _check(k: int) -> None:
-    if k < 1:
-        raise UsageError(f"k must be at least 1 clip, got {k}")
+def check_k(k: int) -> None:
+    """Refuse a number of clips that is none.
+
+    Raises:
+        UsageError: not a whole number above zero.
+    """
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise UsageError(f"k is a whole number of clips, at least 1, got {k!r}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.types import Clip
@@ -20,7 +21,8 @@ def motion_energy(vectors: Tensor, *, intra: Tensor) -> Tensor:
     """Return how fast things move against their surroundings, in pixels per frame.
 
     The median vector of a frame stands for the camera and is taken off. Cells without any vector
-    (intra) say nothing and count with the share of their area that has one.
+    (intra) say nothing: they have no part in the median, and in the mean every cell counts with the
+    share of its area that has vectors.
 
     Args:
         vectors: ``[P, 2, h, w]`` source pixels per frame.
@@ -29,9 +31,10 @@ def motion_energy(vectors: Tensor, *, intra: Tensor) -> Tensor:
     Returns:
         ``[P]``; 0 for a frame that is all intra.
     """
-    camera = vectors.flatten(2).median(dim=2).values[:, :, None, None]  # [P, 2, 1, 1]
-    speed = (vectors - camera).norm(dim=1)  # [P, h, w]
     known = 1 - intra
+    told = torch.where(known[:, None] > 0, vectors, torch.nan)  # [P, 2, h, w]
+    camera = told.flatten(2).nanmedian(dim=2).values[:, :, None, None].nan_to_num()  # [P, 2, 1, 1]
+    speed = (vectors - camera).norm(dim=1)  # [P, h, w]
     energy: Tensor = (speed * known).sum((1, 2)) / known.sum((1, 2)).clamp_min(1e-6)
     return energy
 
@@ -110,9 +113,9 @@ def _score_motion(
 ) -> Tensor:
     """Average per-map values over clips (the largest class of it); memory flat in the length.
 
-    Clips without any map (key pictures only) get the mean score of the others; a video without any
-    map at all (codecs whose decoders export no vectors) is scored by its packet sizes, and a
-    warning says so.
+    Maps that are all intra are left out, as in training: they tell of no motion. Clips without any
+    map (key pictures only) get the mean score of the others; a video without any map at all (codecs
+    whose decoders export no vectors) is scored by its packet sizes, and a warning says so.
     """
     total: Tensor | None = None
     count = torch.zeros(len(clips))
@@ -142,12 +145,14 @@ def _batches(
     vectors: list[Tensor] = []
     intra: list[Tensor] = []
     owner: list[Tensor] = []
-    for clip, motion in video.iter_motion(clips):
-        if not len(motion.vectors):
+    stream = video.iter_motion(clips)
+    for clip, motion in tqdm(stream, "looking", len(clips), leave=False, delay=2, disable=None):
+        known = motion.intra.flatten(1).amin(1) < 1  # [P]
+        if not known.any():
             continue
-        vectors.append(motion.vectors)
-        intra.append(motion.intra)
-        owner.append(torch.full((len(motion.vectors),), place[clip.index]))
+        vectors.append(motion.vectors[known])
+        intra.append(motion.intra[known])
+        owner.append(torch.full((int(known.sum()),), place[clip.index]))
         if sum(map(len, owner)) >= batch_size:
             yield torch.cat(vectors), torch.cat(intra), torch.cat(owner)
             vectors, intra, owner = [], [], []
