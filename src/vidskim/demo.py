@@ -21,7 +21,9 @@ TRAIN_VIDEOS = 480
 """Training videos the shipped weights were made from (recipes/demo)."""
 
 
-def run_demo(out: Path, *, videos: int, train: bool) -> None:
+def run_demo(
+    out: Path, *, videos: int, train: bool, seconds: tuple[float, float] = (30.0, 40.0)
+) -> None:
     """Make the test videos, evaluate every method and draw the results.
 
     Args:
@@ -29,6 +31,7 @@ def run_demo(out: Path, *, videos: int, train: bool) -> None:
         videos: test videos, a multiple of the classes is balanced.
         train: first train classifier and sampler as recipes/demo describes, on a training set made
             here; the answers then come from these weights.
+        seconds: the test videos' shortest and longest duration.
 
     Raises:
         UsageError: fewer videos than classes.
@@ -39,8 +42,11 @@ def run_demo(out: Path, *, videos: int, train: bool) -> None:
     model, sampler = DEMO, None
     if train:
         model, sampler = _train(out)
-    _say(f"1/3  making {videos} videos of 30 to 40 s in {out / 'synthetic'}")
-    manifest = make_synthetic(out / "synthetic", train=0, test=videos)
+    shortest, longest = seconds
+    _say(f"1/3  making {videos} videos of {shortest:g} to {longest:g} s in {out / 'synthetic'}")
+    manifest = make_synthetic(
+        out / "synthetic", train=0, test=videos, min_seconds=shortest, max_seconds=longest
+    )
     moments = manifest.with_name("moments.csv")
     _say("2/3  every method answers every video")
     report = evaluate_manifest(

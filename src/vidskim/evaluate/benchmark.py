@@ -9,10 +9,10 @@ from tqdm import tqdm
 from vidskim import presets
 from vidskim.backbones.contract import Backbone
 from vidskim.data.manifest import Manifest, Row
-from vidskim.errors import ManifestError, VideoError
+from vidskim.errors import ManifestError, UsageError, VideoError
+from vidskim.evaluate.journal import Journal
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
-from vidskim.look import Look
 from vidskim.recognizer import Recognizer
 from vidskim.types import Prediction, Saliency
 
@@ -33,6 +33,7 @@ def benchmark(
     moments: Moments | None = None,
     precision: str = "fp32",
     device: str = "cpu",
+    journal: Journal | None = None,
 ) -> list[MethodResult]:
     """Answer every video of a manifest by every method, side by side.
 
@@ -49,11 +50,14 @@ def benchmark(
         moments: where the class shows, for precision at k.
         precision: "fp32" or "bf16".
         device: where the networks run.
+        journal: keeps every answer as it comes; what it knows already is not asked again.
 
     Raises:
-        UsageError: an unknown method.
-        ManifestError: a label the classifier does not know.
+        UsageError: an unknown method, or none.
+        ManifestError: a label the classifier does not know, or not one video that can be read.
     """
+    if not methods:
+        raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
     labels = {label for row in manifest.rows for label in row.labels}
     known = set(encoder.classes or ())
     if not labels <= known:
@@ -67,23 +71,38 @@ def benchmark(
         for method in methods
         if method != "oracle"
     }
-    answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
     recognizers = {
         method: Recognizer(encoder, look=look, precision=precision, device=device)
         for method, look in looks.items()
     }
-    if manifest.rows:
-        _warm_up(recognizers, manifest.rows[0])
+
+    def ask(method: str, row: Row) -> VideoResult:
+        if method == "oracle":
+            look = presets.oracle(encoder, label=row.label, k=k)
+            answer = Recognizer(encoder, look=look, precision=precision, device=device)
+        else:
+            answer = recognizers[method]
+        return _judge(answer, row, manifest.name_of(row), moments)
+
+    answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
+    _warm_up(recognizers, manifest.rows)
     for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2, disable=None)):
-        for i in range(len(methods)):
-            method = methods[(n + i) % len(methods)]
-            if method == "oracle":
-                look = presets.oracle(encoder, label=row.label, k=k)
-                answer = _recognizer(encoder, look, precision, device)
-            else:
-                answer = recognizers[method]
-            answers[method].append(_judge(answer, row, manifest.name_of(row), moments))
-    return [MethodResult(method, encoder.name, tuple(answers[method])) for method in methods]
+        for method in turns(methods, n):
+            result = None if journal is None else journal.find(method, n)
+            if result is None:
+                result = ask(method, row)
+                if journal is not None:
+                    journal.add(method, n, result)
+            answers[method].append(result)
+    found = [MethodResult(method, encoder.name, tuple(answers[method])) for method in methods]
+    _check_readable(manifest, found)
+    return found
+
+
+def turns(methods: Sequence[str], row: int) -> list[str]:
+    """Return the methods in the order in which they answer a row: each goes first in turn."""
+    first = row % len(methods)
+    return [*methods[first:], *methods[:first]]
 
 
 def moments_of(manifest: Manifest) -> dict[str, list[tuple[float, float]]]:
@@ -96,17 +115,27 @@ def moments_of(manifest: Manifest) -> dict[str, list[tuple[float, float]]]:
     return found
 
 
-def _recognizer(encoder: Backbone, look: Look, precision: str, device: str) -> Recognizer:
-    return Recognizer(encoder, look=look, precision=precision, device=device)
+def _warm_up(recognizers: Mapping[str, Recognizer], rows: Sequence[Row]) -> None:
+    """Run each method once before anything is timed: libraries load and kernels are built.
 
-
-def _warm_up(recognizers: Mapping[str, Recognizer], row: Row) -> None:
-    """Run each method once before anything is timed: libraries load and kernels are built."""
-    for recognizer in recognizers.values():
+    All clips of a video are left for later where another method runs the same network on few.
+    """
+    few = [method for method in recognizers if method != "dense"] or list(recognizers)
+    for method in few if rows else ():
         try:
-            recognizer(row.path)
+            recognizers[method](rows[0].path)
         except VideoError:
             return
+
+
+def _check_readable(manifest: Manifest, results: Sequence[MethodResult]) -> None:
+    """Refuse a table of nothing but failures: the paths are wrong, not the methods."""
+    videos = [video for result in results for video in result.videos]
+    if videos and all(video.predicted is None for video in videos):
+        raise ManifestError(
+            f"{manifest.source}: not one of its {len(manifest.rows)} videos can be read, the "
+            f"first: {videos[0].warnings[0]}"
+        )
 
 
 def _judge(recognizer: Recognizer, row: Row, name: str, moments: Moments | None) -> VideoResult:
@@ -123,8 +152,9 @@ def _judge(recognizer: Recognizer, row: Row, name: str, moments: Moments | None)
 
 
 def _precision(prediction: Prediction, row: Row, moments: Moments | None) -> float | None:
-    if moments is None:
+    """Return the precision of the chosen clips, None where the video's moments are not known."""
+    true = None if moments is None else moments.get(str(Path(row.path).resolve()))
+    if true is None:
         return None
-    true = moments.get(str(Path(row.path).resolve()), [])
     clips = [(c.clip.start_seconds, c.clip.end_seconds) for c in prediction.clips]
     return precision_at_k(torch.tensor(clips), torch.tensor(true).reshape(-1, 2))

@@ -8,10 +8,12 @@ from typing import Any
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError, unknown_name
 from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of
+from vidskim.evaluate.journal import Journal, key_of, weights_sha256
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
 from vidskim.models import open_model, open_sampler
+from vidskim.saliency.visual import MotionSaliency
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ def evaluate_manifest(
 ) -> Report:
     """Compare methods on the videos of a manifest; see `vidskim.cli.evaluate` for the arguments.
 
+    With ``out``, every answer is kept there in answers.jsonl as it comes: the same call goes on
+    where an interrupted one stopped. The file is gone when the report is written.
+
     Raises:
         UsageError: an unknown method or model, no methods, a limit below 1.
         ManifestError: unusable data.
@@ -64,7 +69,8 @@ def evaluate_manifest(
         raise UsageError(f"k must be at least 1 clip, got {k}")
     manifest = load_manifest(data, split=split)
     manifest = replace(manifest, rows=manifest.rows[:limit])
-    where = None if moments is None else moments_of(load_manifest(moments))
+    told = None if moments is None else load_manifest(moments)
+    where = None if told is None else moments_of(told)
     encoder, _ = open_model(model)
     assert encoder.clip is not None
     views = Views(
@@ -74,19 +80,43 @@ def evaluate_manifest(
         stride=encoder.clip.stride,
         size=encoder.clip.size,
     )
+    protocol = gather_protocol(manifest, views=views, seed=0, precision=precision, device=device)
+    methods = tuple(dict.fromkeys(methods))
+    saliency = open_sampler(sampler) if "scsampler" in methods else None
+    journal = None
+    if out is not None:
+        settings = {
+            "videos": [manifest.sha256, split, limit],
+            "model": [weights_sha256(encoder), str(encoder.clip), str(encoder.transform)],
+            "moments": None if told is None else told.sha256,
+            "views": asdict(views),
+            "precision": precision,
+            "hardware": asdict(protocol.hardware),
+            "versions": protocol.versions,
+        }
+        keys = {m: key_of(m, {**settings, "look": _look(m, saliency)}) for m in methods}
+        journal = Journal(Path(out) / "answers.jsonl", keys=keys)
     results = benchmark(
         manifest,
         encoder=encoder,
-        methods=tuple(dict.fromkeys(methods)),
+        methods=methods,
         k=k,
-        saliency=lambda: open_sampler(sampler),
+        saliency=lambda: saliency or open_sampler(sampler),
         moments=where,
         precision=precision,
         device=device,
+        journal=journal,
     )
-    protocol = gather_protocol(manifest, views=views, seed=0, precision=precision, device=device)
-    if out is None:
+    if out is None or journal is None:
         rows = table(results, seed=protocol.seed)
     else:
         rows = write_report(results, protocol, out, title=title)
+        journal.finish()
     return Report(tuple(results), tuple(rows), protocol)
+
+
+def _look(method: str, saliency: MotionSaliency | None) -> list[Any] | None:
+    """Return what a method's choice depends on besides its name."""
+    if method != "scsampler" or saliency is None:
+        return None
+    return [weights_sha256(saliency.network), saliency.size]

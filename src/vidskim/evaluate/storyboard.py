@@ -31,28 +31,30 @@ def save_timeline(
         title: by default the video's file name.
 
     Raises:
-        UsageError: ``path`` is no PNG.
+        UsageError: ``path`` is no PNG or cannot be written.
         VideoError: the video is gone.
     """
     if Path(path).suffix.lower() != ".png":
         raise UsageError(f"{path}: a time line is a PNG; give a name that ends in .png")
     from vidskim.evaluate.timeline import draw_timeline  # matplotlib takes a second to import
 
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    draw_timeline(
-        prediction,
-        middle_frames(prediction.video.path, prediction.clips),
-        path,
-        moments=moments,
-        title=title,
-    )
+    frames = middle_frames(prediction.video.path, prediction.clips)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        draw_timeline(prediction, frames, path, moments=moments, title=title)
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written ({error.strerror}); give another name"
+        ) from None
 
 
 def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:
     """Return the middle frame of every clip, uint8 ``[K, 3, h, w]``, 144 pixels high at most.
 
+    A frame that cannot be decoded is gray.
+
     Raises:
-        VideoError: the video cannot be read, or not one frame of a clip.
+        VideoError: the video cannot be read.
     """
     middles: list[Clip] = []
     for chosen in clips:
