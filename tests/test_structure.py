@@ -24,7 +24,7 @@ LAYERS = (
     {"data", "train", "evaluate", "corpus"},
     {"demo"},
     {"vidskim"},
-    {"cli", "app"},
+    {"arguments", "cli", "app"},
 )
 """Files and folders of the package from the bottom up; ``vidskim`` is the package's own
 ``__init__``. A unit imports only from its own layer and the ones before it."""

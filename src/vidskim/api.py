@@ -2,13 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidskim import presets
 from vidskim.errors import UsageError, unknown_name
+from vidskim.io.container import main_video_stream, open_container
 from vidskim.look import Choice, Look
 from vidskim.models import open_model, open_sampler
 from vidskim.recognizer import Recognizer
@@ -109,6 +110,8 @@ def recognize(
             method that takes none.
         CheckpointError: weights that cannot be had.
     """
+    with open_container(path) as container:  # before weights are fetched for nothing
+        main_video_stream(container, path)
     recognizer = make_recognizer(
         method=method,
         model=model,
@@ -126,7 +129,7 @@ def select(
     *,
     method: str = "motion",
     k: int = 10,
-    unit: Literal["clip", "frame"] = "clip",
+    unit: str = "clip",
     sampler: str | None = None,
     num_frames: int = 16,
     stride: int = 1,

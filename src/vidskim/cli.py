@@ -8,24 +8,23 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from inspect import Parameter, signature
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
-from jsonargparse import ArgumentParser, set_parsing_settings
-
+from vidskim.arguments import Verb, call, spelled, summary
 from vidskim.errors import UsageError, VidskimError, unknown_name
 
 
 def recognize(
     video: str,
+    /,
     method: str = "motion",
     model: str = "r2plus1d_18",
     k: int = 10,
     sampler: str | None = None,
     random_weights: bool = False,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: str = "fp32",
     device: str = "cpu",
     timeline: str | None = None,
     json: bool = False,
@@ -39,15 +38,16 @@ def recognize(
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         random_weights: run the backbone untrained, to measure cost and speed only.
-        precision: of the networks.
+        precision: of the networks, fp32 or bf16.
         device: where the networks run, for example 'cuda'.
         timeline: write a picture of the saliency and the chosen moments to this PNG.
         json: print one JSON object.
     """
-    from vidskim import printing
-    from vidskim.api import make_recognizer
+    from vidskim import api, printing
 
-    recognizer = make_recognizer(
+    _check_output(timeline, option="--timeline", suffixes=(".png",))
+    prediction = api.recognize(
+        video,
         method=method,
         model=model,
         k=k,
@@ -56,7 +56,6 @@ def recognize(
         precision=precision,
         device=device,
     )
-    prediction = recognizer(video)
     if timeline is not None:
         from vidskim.evaluate.storyboard import save_timeline
 
@@ -67,9 +66,10 @@ def recognize(
 
 def select(
     video: str,
+    /,
     method: str = "motion",
     k: int = 10,
-    unit: Literal["clip", "frame"] = "clip",
+    unit: str = "clip",
     sampler: str | None = None,
     reel: str | None = None,
     json: bool = False,
@@ -80,23 +80,23 @@ def select(
         video: path of a video file.
         method: dense, uniform, random, packets, motion or scsampler.
         k: clips or frames to choose.
-        unit: clips, or single frames.
+        unit: what to choose, clip or frame.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         reel: write the chosen clips, one after another, to this video file.
         json: print one JSON object.
     """
     from vidskim import api, printing
+    from vidskim.reel import SUFFIXES, write_reel
 
+    _check_output(reel, option="--reel", suffixes=SUFFIXES)
     chosen = api.select(video, method=method, k=k, unit=unit, sampler=sampler)
     if reel is not None:
-        from vidskim.reel import write_reel
-
         write_reel(video, [c.clip for c in chosen.clips], reel)
     _print(chosen.to_json() if json else printing.selection(chosen))
     _warn(() if json else chosen.warnings)
 
 
-def inspect(video: str, json: bool = False) -> None:
+def inspect(video: str, /, json: bool = False) -> None:
     """Show the streams, groups of pictures and packets of a video, without decoding it.
 
     Args:
@@ -111,7 +111,7 @@ def inspect(video: str, json: bool = False) -> None:
     _warn(() if json else report.warnings)
 
 
-def cost(name: str | None = None, papers: bool = False, json: bool = False) -> None:
+def cost(name: str | None = None, /, papers: bool = False, json: bool = False) -> None:
     """Count the multiply-adds and parameters of a backbone, or check the papers' tables.
 
     Args:
@@ -151,6 +151,17 @@ def models(json: bool = False) -> None:
     _print([m.to_json() for m in found] if json else printing.models(found))
 
 
+def train(words: Sequence[str]) -> None:
+    """Train what a recipe describes.
+
+    Args:
+        words: the recipe, then ``--key value`` for each value to replace.
+    """
+    from vidskim.train.recipe import run_recipe
+
+    _print(run_recipe(words))
+
+
 def evaluate(
     data: str,
     methods: str = "dense,uniform,random,packets,motion",
@@ -161,7 +172,7 @@ def evaluate(
     moments: str | None = None,
     limit: int | None = None,
     out: str | None = None,
-    precision: Literal["fp32", "bf16"] = "fp32",
+    precision: str = "fp32",
     device: str = "cpu",
     json: bool = False,
 ) -> None:
@@ -178,7 +189,7 @@ def evaluate(
         moments: manifest with one row per moment in which the class shows, for precision at k.
         limit: only the first so many videos.
         out: folder for results.csv, results.md, results.json, videos.csv and the figure.
-        precision: of the networks.
+        precision: of the networks, fp32 or bf16.
         device: where the networks run.
         json: print one JSON object.
     """
@@ -202,6 +213,7 @@ def evaluate(
 
 def data_synthetic(
     out: str,
+    /,
     train: int = 240,
     test: int = 120,
     seed: int = 0,
@@ -234,7 +246,9 @@ def data_synthetic(
     _print(f"{train + test} videos: {manifest}, moments: {manifest.with_name('moments.csv')}")
 
 
-def data_scan(folder: str, out: str | None = None, test_share: float = 0.2, seed: int = 0) -> None:
+def data_scan(
+    folder: str, /, out: str | None = None, test_share: float = 0.2, seed: int = 0
+) -> None:
     """Make a manifest of a folder with one folder per class.
 
     Args:
@@ -269,14 +283,13 @@ def demo(out: str = "demo", videos: int = 108, train: bool = False) -> None:
     run_demo(Path(out), videos=videos, train=train)
 
 
-Verb = Callable[..., None]
-
 VERBS: dict[str, Verb | dict[str, Verb]] = {
     "recognize": recognize,
     "select": select,
     "inspect": inspect,
     "cost": cost,
     "models": models,
+    "train": train,
     "evaluate": evaluate,
     "data": {"synthetic": data_synthetic, "scan": data_scan},
     "demo": demo,
@@ -285,107 +298,101 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    argv = [_underscored(a) for a in (sys.argv[1:] if arguments is None else arguments)]
+    argv = list(sys.argv[1:] if arguments is None else arguments)
     warnings.filterwarnings("ignore", module="lightning")
     try:
-        if argv and argv[0] == "train":
-            from vidskim.train.recipe import run_recipe
-
-            _print(run_recipe(argv[1:]))
-        else:
-            _dispatch(argv)
+        _dispatch(argv)
         sys.stdout.flush()
     except VidskimError as error:
-        print(f"vidskim: {error}", file=sys.stderr)
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return _fail(f"{where}{error.strerror or error}", 1)
+    except SystemExit as stop:  # help and configuration were printed
+        return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
-        print("vidskim: interrupted", file=sys.stderr)
-        return 130
+        return _fail("interrupted", 130)
     return 0
 
 
+def _fail(reason: str, status: int) -> int:
+    """Print one line that says why."""
+    print(f"vidskim: {' '.join(reason.split())}", file=sys.stderr)
+    return status
+
+
 def _dispatch(argv: Sequence[str]) -> None:
-    set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    parser = ArgumentParser(
-        prog="vidskim",
-        description="Skim the whole video, look closely only where it matters.",
-        version=_version(),
-    )
-    commands = parser.add_subcommands(dest="verb")
-    groups: dict[str, ArgumentParser] = {}
+    """Find the verb, read its arguments, run it."""
+    if not argv:
+        print(_help(), file=sys.stderr)
+        raise UsageError("give a command, for example 'vidskim recognize video.mp4'")
+    if argv[0] in ("-h", "--help"):
+        _print(_help())
+        return
+    if argv[0] == "--version":
+        _print(f"vidskim {_version()}")
+        return
+    name, *words = argv
+    if name not in VERBS:
+        raise unknown_name("command", name, VERBS)
+    verb = VERBS[name]
+    if isinstance(verb, dict):
+        if not words:
+            raise UsageError(f"give a command: 'vidskim {name} {'|'.join(verb)}'")
+        part, *words = words
+        if part in ("-h", "--help"):
+            _print("\n".join(f"vidskim {name} {p}: {summary(f)}" for p, f in verb.items()))
+            return
+        if part not in verb:
+            raise unknown_name(f"command after '{name}'", part, verb)
+        name, verb = f"{name} {part}", verb[part]
+    if verb is train:
+        train([spelled(word, "-", "_") for word in words])
+        return
+    call(verb, words, name=name)
+
+
+def _help() -> str:
+    """Return what ``vidskim --help`` prints."""
+    flat: list[tuple[str, Verb]] = []
     for name, verb in VERBS.items():
         if isinstance(verb, dict):
-            groups[name] = ArgumentParser(description=f"{' or '.join(verb)}")
-            commands.add_subcommand(name, groups[name], help=f"{' or '.join(verb)}")
+            flat += [(f"{name} {part}", function) for part, function in verb.items()]
         else:
-            commands.add_subcommand(name, _parser_of(verb), help=_summary(verb))
-    for name, group in groups.items():
-        inner = group.add_subcommands(dest="what")
-        for part, function in cast("dict[str, Verb]", VERBS[name]).items():
-            inner.add_subcommand(part, _parser_of(function), help=_summary(function))
-    commands.add_subcommand("train", ArgumentParser(), help="Train what a recipe describes.")
-    if argv and not argv[0].startswith("-") and argv[0] not in (*VERBS, "train"):
-        raise unknown_name("command", argv[0], [*VERBS, "train"])
-    if not argv:
-        parser.print_help()
-        raise UsageError("give a command")
-    values = parser.parse_args(list(argv)).as_dict()
-    verb = VERBS[values["verb"]]
-    chosen = values[values["verb"]]
-    if isinstance(verb, dict):
-        verb, chosen = verb[chosen["what"]], chosen[chosen["what"]]
-    names = signature(verb).parameters
-    verb(**{name: value for name, value in chosen.items() if name in names})
+            flat.append((name, verb))
+    lines = [f"  {name:15} {summary(function)}" for name, function in flat]
+    return "\n".join(
+        [
+            "usage: vidskim COMMAND ... [--json]",
+            "",
+            "Skim the whole video, look closely only where it matters.",
+            "",
+            *lines,
+            "",
+            "'vidskim COMMAND --help' tells its arguments, 'vidskim --version' the version.",
+        ]
+    )
 
 
-def _parser_of(function: Verb) -> ArgumentParser:
-    """Return a parser with the function's arguments: required ones by position, bools as flags."""
-    parser = ArgumentParser(description=_summary(function))
-    texts = _argument_texts(function)
-    for name, parameter in signature(function).parameters.items():
-        text = texts.get(name, "")
-        if parameter.annotation is bool:
-            parser.add_argument(f"--{name}", action="store_true", help=text)
-        elif parameter.default is Parameter.empty and not (function is evaluate and name == "data"):
-            parser.add_argument(name, type=parameter.annotation, help=text)
-        elif parameter.default is Parameter.empty:
-            parser.add_argument(f"--{name}", type=parameter.annotation, required=True, help=text)
-        elif function is cost and name == "name":
-            parser.add_argument(name, type=parameter.annotation, nargs="?", help=text)
-        else:
-            parser.add_argument(
-                f"--{name}", type=parameter.annotation, default=parameter.default, help=text
-            )
-    return parser
+def _check_output(path: str | None, *, option: str, suffixes: Sequence[str]) -> None:
+    """Refuse, before any work is done, a file that cannot be written.
 
-
-def _argument_texts(function: Verb) -> dict[str, str]:
-    """Read the Args section of a docstring."""
-    texts: dict[str, str] = {}
-    current = ""
-    for line in (function.__doc__ or "").partition("Args:")[2].splitlines():
-        head, colon, rest = line.strip().partition(": ")
-        if colon and line.startswith(" " * 8) and not line.startswith(" " * 9):
-            current = head
-            texts[current] = rest
-        elif current and line.strip():
-            texts[current] += " " + line.strip()
-    return texts
-
-
-def _summary(function: Verb) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0]
-
-
-def _underscored(argument: str) -> str:
-    """Let ``--random-weights`` stand for ``--random_weights``."""
-    if not argument.startswith("--") or argument == "--":
-        return argument
-    name, equals, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value
+    Raises:
+        UsageError: a folder, another suffix, a place where nothing can be written.
+    """
+    if path is None:
+        return
+    file = Path(path)
+    if file.is_dir():
+        raise UsageError(f"{option} {path}: is a folder; name a file in it")
+    if file.suffix.lower() not in suffixes:
+        raise UsageError(f"{option} {path}: give a file that ends in {' or '.join(suffixes)}")
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise UsageError(f"{option} {path}: cannot be written, choose another place")
 
 
 def _version() -> str:

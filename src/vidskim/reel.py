@@ -22,7 +22,7 @@ def write_reel(path: str | Path, clips: Sequence[Clip], out: str | Path) -> None
         out: a new video file; odd sizes lose one row or column.
 
     Raises:
-        UsageError: ``out`` is the source itself, or no video suffix.
+        UsageError: ``out`` is the source itself, has no video suffix, or cannot be written.
         VideoError: the source cannot be read.
     """
     out = Path(out)
@@ -40,4 +40,9 @@ def write_reel(path: str | Path, clips: Sequence[Clip], out: str | Path) -> None
                 height, width = whole.shape[0] // 2 * 2, whole.shape[1] // 2 * 2
                 yield np.ascontiguousarray(whole[:height, :width])
 
-    write_video(out, frames(), frame_rate=rate)
+    try:
+        write_video(out, frames(), frame_rate=rate)
+    except OSError as error:
+        raise UsageError(
+            f"{out}: the reel cannot be written ({error.strerror}); choose another place"
+        ) from None
