@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode, write_timed
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vidskim.io import source
@@ -74,6 +74,7 @@ def test_the_plan_enters_at_key_frames_and_never_twice(footage, name):
     index = read_packets(footage(name))
     keys = index.demuxed.is_key
 
+    @settings(max_examples=30)
     @given(st.lists(st.tuples(st.integers(0, 70), st.integers(0, 70)), max_size=6))
     def check(wanted: list[tuple[int, int]]) -> None:
         segments = plan(index, wanted)
@@ -145,6 +146,32 @@ def test_gaps_and_uneven_times_do_not_confuse_the_numbers(tmp_path):
         assert got == number
         assert np.array_equal(frame.to_ndarray(format="rgb24"), expected[number])
         assert frame.time == pytest.approx(index.timestamps_seconds[number])
+
+
+def test_frames_come_by_number_where_times_contradict_the_decoder(tmp_path):
+    """One frame of this file claims to be shown a minute late; the decoder knows better."""
+    path = tmp_path / "contradiction.mkv"
+    pictures = moving_pictures(40)
+    ticks = [40 * n for n in range(40)]
+    write_timed(path, pictures, ticks=ticks, time_base=Fraction(1, 1000), g="10", bf="0")
+    with av.open(str(path)) as reader, av.open(str(tmp_path / "lies.mkv"), "w") as writer:
+        stream = reader.streams.video[0]
+        copy = writer.add_stream_from_template(stream)
+        for packet in reader.demux(stream):
+            if packet.size:
+                wrong = {13 * 40: 60_000, 25 * 40: 24 * 40 - 10}
+                packet.stream, packet.dts = copy, packet.dts - 200  # no time before it
+                packet.pts = wrong.get(packet.pts, packet.pts)
+                writer.mux(packet)
+    index = read_packets(tmp_path / "lies.mkv")
+    assert index.timed
+    shown = [n for n in range(40) if n not in (13, 24, 25)]
+    shown = [*shown[: shown.index(23) + 1], 25, 24, *shown[shown.index(26) :], 13]
+    expected = plain_decode(path)
+    frames = list(walk(tmp_path / "lies.mkv", index, [(0, 40)]))
+    assert [number for number, _ in frames] == list(range(40))
+    for number, frame in frames:
+        assert np.array_equal(frame.to_ndarray(format="rgb24"), expected[shown[number]])
 
 
 def _zero_packets(path: Path, index: PacketIndex, numbers: Iterable[int]) -> None:

@@ -135,11 +135,15 @@ def demux(
         errors: one line is appended per failed reading; after `MAX_READ_ERRORS` of them, or one
             that stalls, the rest of the file is given up.
     """
-    for _ in range(MAX_READ_ERRORS):
+    num_errors = 0
+    while num_errors < MAX_READ_ERRORS:
         try:
             yield from container.demux(stream)
             return
+        except IndexError:  # PyAV knows no stream that appears only after the start: not ours
+            continue
         except (av.error.FFmpegError, OSError) as error:
+            num_errors += 1
             if errors is not None:
                 errors.append(describe(error))
             if isinstance(error, av.error.ExitError):

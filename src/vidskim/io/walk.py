@@ -8,8 +8,10 @@ what is being read, and jumps only to a later key frame. With K a key frame and 
     >-----> drain   (skipped)   >-----> drain
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from itertools import chain
 from pathlib import Path
 
@@ -148,6 +150,7 @@ def _decode(
     numbers = segment.numbers.tolist()
     keys = index.pts[segment.numbers].tolist() if index.timed else numbers
     pending = dict(zip(keys, numbers))
+    order = _InOrder(numbers)
     count = 0  # without times, a segment starts at the first packet and the k-th frame is frame k
     packets = source.read_to(segment.last_packet, skip=skip)
     for packet in chain(packets, [None]):  # None drains the decoder
@@ -165,8 +168,43 @@ def _decode(
             if number is not None:
                 frame.time_base = source.time_base  # a drained frame comes without one
                 damage.frames_corrupt += bool(frame.is_corrupt)
-                yield number, frame
-    damage.numbers_missing.extend(pending.values())
+                yield from order.add(number, frame)
+    yield from order.rest()
+    damage.numbers_missing.extend(sorted([*pending.values(), *order.too_late]))
+
+
+class _InOrder:
+    """Passes frames on by ascending number, though a file's times may contradict its decoder.
+
+    A frame waits while frames before it are missing, at most `MAX_REORDERED` of them at a time.
+    """
+
+    def __init__(self, numbers: list[int]) -> None:
+        self.too_late: list[int] = []
+        self._numbers = deque(numbers)
+        self._waiting: list[tuple[int, VideoFrame]] = []
+
+    def add(self, number: int, frame: VideoFrame) -> Iterator[tuple[int, VideoFrame]]:
+        """Take one frame and yield what may be passed on."""
+        if not self._numbers or number < self._numbers[0]:
+            self.too_late.append(number)
+            return
+        heappush(self._waiting, (number, frame))
+        while self._waiting and (
+            self._waiting[0][0] == self._numbers[0] or len(self._waiting) > MAX_REORDERED
+        ):
+            yield self._pass_on()
+
+    def rest(self) -> Iterator[tuple[int, VideoFrame]]:
+        """Yield what still waits, at the end."""
+        while self._waiting:
+            yield self._pass_on()
+
+    def _pass_on(self) -> tuple[int, VideoFrame]:
+        number, frame = heappop(self._waiting)
+        while self._numbers and self._numbers[0] <= number:
+            self._numbers.popleft()
+        return number, frame
 
 
 def _needless(index: PacketIndex, segments: list[Segment]) -> NDArray[np.bool_]:
