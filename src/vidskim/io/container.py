@@ -4,6 +4,9 @@ FFmpeg opens far more than files: ``http:`` and ``concat:`` are protocols, a pla
 that opens what it lists, a QuickTime reference points at another file. A path that a stranger chose
 must reach none of that, so the path always goes through the ``file:`` protocol, only demuxers that
 read a single file are allowed, and external references stay off.
+
+FFmpeg's own messages stay silent, as PyAV sets them by default: what matters becomes a `VideoError`
+or a warning. ``av.logging.set_level(av.logging.WARNING)`` shows them.
 """
 
 import os
