@@ -13,7 +13,7 @@ from vidskim.clips import split
 from vidskim.io.compressed import iter_motion, iter_records, motion
 from vidskim.io.packets import read_packets
 from vidskim.io.references import find_references
-from vidskim.io.vectors import motion_map
+from vidskim.io.vectors import motion_maps
 from vidskim.io.walk import ReadStats
 from vidskim.io.writer import write_video
 from vidskim.types import Clip
@@ -114,13 +114,13 @@ def test_each_direction_alone_tells_the_velocity(
         chosen = chosen[(chosen["motion_x"] != 0) | (chosen["motion_y"] != 0)]
         if references.future[number] == 0 or len(chosen) < 10:
             continue
-        vectors, intra = motion_map(
-            chosen,
+        vectors, intra = motion_maps(
+            [chosen],
             grid=(7, 10),
-            past=int(references.past[number]),
-            future=int(references.future[number]),
+            past=references.past[[number]],
+            future=references.future[[number]],
         )
-        medians.append(np.median(vectors[:, intra == 0], axis=1))
+        medians.append(np.median(vectors[0][:, intra[0] == 0], axis=1))
     assert len(medians) > 10
     right = np.abs(np.array(medians) - VELOCITY).max(axis=1) < 0.26
     assert right.mean() > 0.9  # here and there an encoder prefers a farther reference

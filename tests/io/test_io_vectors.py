@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vidskim.io.vectors import RECORD, block_offsets, motion_map, turn_vectors
+from vidskim.io.vectors import RECORD, block_offsets, motion_maps, turn_vectors
 
 
 def records(*rows: tuple[int, int, int, int, int, float, float], scale: int = 4) -> np.ndarray:
@@ -15,6 +15,14 @@ def records(*rows: tuple[int, int, int, int, int, float, float], scale: int = 4)
         record["motion_x"], record["motion_y"] = round(x * scale), round(y * scale)
         record["motion_scale"] = scale
     return out
+
+
+def motion_map(rows: np.ndarray, *, grid: tuple[int, int], past: int, future: int):
+    """The map of a single frame."""
+    vectors, intra = motion_maps(
+        [rows], grid=grid, past=np.array([past]), future=np.array([future])
+    )
+    return vectors[0], intra[0]
 
 
 def random_macroblocks(seed: int, *, rows: int, columns: int) -> np.ndarray:
@@ -71,6 +79,18 @@ def test_map_equals_plain_loops(seed: int) -> None:
     expected, expected_intra = map_by_loops(rows, grid=(5, 7), past=3, future=2)
     np.testing.assert_allclose(vectors, expected, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(intra, expected_intra, atol=1e-7)
+
+
+def test_many_frames_at_once_equal_one_by_one() -> None:
+    frames = [random_macroblocks(seed, rows=4, columns=3) for seed in range(4)]
+    frames.insert(2, np.zeros(0, RECORD))
+    past, future = np.array([1, 2, 3, 1, 4]), np.array([0, 1, 2, 3, 1])
+    vectors, intra = motion_maps(frames, grid=(4, 3), past=past, future=future)
+    assert vectors.shape == (5, 2, 4, 3)
+    for n, rows in enumerate(frames):
+        one = motion_map(rows, grid=(4, 3), past=int(past[n]), future=int(future[n]))
+        np.testing.assert_array_equal(vectors[n], one[0])
+        np.testing.assert_array_equal(intra[n], one[1])
 
 
 def test_no_vectors_is_all_intra_and_zero_vectors_are_no_motion() -> None:

@@ -21,7 +21,7 @@ from vidskim.io.references import find_references
 from vidskim.io.vectors import (
     CELL,
     RECORD,
-    motion_map,
+    motion_maps,
     turn_vectors,
 )
 from vidskim.io.walk import Damage, ReadStats, walk
@@ -39,6 +39,7 @@ WITHOUT_B_VECTORS = frozenset({"mpeg4"})
 DELAYED = frozenset({"mpeg4", "mpeg1video", "mpeg2video"})
 """Codecs whose decoder adds the vectors of a P-frame only when the next P- or I-frame arrives."""
 
+_BATCH_RECORDS, _BATCH_FRAMES = 8192, 32
 _INTRA = frozenset({PictureType.I, PictureType.SI, PictureType.BI})
 
 
@@ -214,14 +215,14 @@ def iter_records(
 
 
 def frame_records(frame: VideoFrame) -> np.ndarray:
-    """Return a decoded frame's motion vectors, `RECORD` ``[R]``, empty if it has none.
+    """Return a copy of a decoded frame's motion vectors, `RECORD` ``[R]``, empty if it has none.
 
     ``frame.side_data`` would tie the frame into a reference cycle that keeps its pixels alive until
     the garbage collector comes by, 830 MB in a minute of 720p. A container of our own holds the
     frame but is not held by it.
     """
     found = SideDataContainer(frame).get("MOTION_VECTORS")  # type: ignore[call-arg]
-    return np.empty(0, dtype=RECORD) if found is None else np.frombuffer(found, dtype=RECORD)
+    return np.empty(0, dtype=RECORD) if found is None else np.frombuffer(bytes(found), dtype=RECORD)
 
 
 def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
@@ -246,22 +247,39 @@ def _maps(
     references = find_references(index)
     turned = info.rotation % 180 != 0
     grid = cells(info.height, info.width) if turned else cells(info.width, info.height)
-    for number, records in iter_records(
-        path, index, wanted, codec=info.codec, stats=stats, damage=damage
-    ):
-        vectors, intra = motion_map(
-            records,
+    arriving = iter_records(path, index, wanted, codec=info.codec, stats=stats, damage=damage)
+    for batch in _batches(arriving):
+        numbers = [number for number, _ in batch]
+        vectors, intra = motion_maps(
+            [records for _, records in batch],
             grid=grid,
-            past=int(references.past[number]),
-            future=int(references.future[number]),
+            past=references.past[numbers],
+            future=references.future[numbers],
         )
-        yield (
-            number,
-            _Map(
-                vectors=turn_vectors(vectors, rotation=info.rotation),
-                intra=np.rot90(intra, k=-(info.rotation // 90)),
-            ),
-        )
+        for number, vector, share in zip(numbers, vectors, intra):
+            yield (
+                number,
+                _Map(
+                    turn_vectors(vector, rotation=info.rotation),
+                    np.rot90(share, k=-(info.rotation // 90)) if info.rotation else share,
+                ),
+            )
+
+
+def _batches(
+    arriving: Iterable[tuple[int, np.ndarray]],
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Group frames until there is enough to compute."""
+    batch: list[tuple[int, np.ndarray]] = []
+    num_records = 0
+    for number, records in arriving:
+        batch.append((number, records))
+        num_records += len(records)
+        if num_records >= _BATCH_RECORDS or len(batch) >= _BATCH_FRAMES:
+            yield batch
+            batch, num_records = [], 0
+    if batch:
+        yield batch
 
 
 def _pack(

@@ -10,7 +10,11 @@ so a displacement *per frame* needs the sign and the distance to the reference, 
 `vidskim.io.references` estimates.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 CELL = 16
 """Pixels a side of one cell of the map, the macroblock of H.264 and MPEG-4."""
@@ -30,49 +34,56 @@ RECORD = np.dtype(
 whole pixels, so motion / motion_scale (4 in H.264, 2 or 4 in MPEG-4) is read instead."""
 
 
-def motion_map(
-    records: np.ndarray, *, grid: tuple[int, int], past: int, future: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Average the vectors of one frame over cells of 16x16 pixels, weighted by block area.
+def motion_maps(
+    frames: Sequence[np.ndarray],
+    *,
+    grid: tuple[int, int],
+    past: NDArray[np.int64],
+    future: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Average the vectors of frames over cells of 16x16 pixels, weighted by block area.
+
+    Many frames at once, because a frame has so few vectors that calling NumPy costs more than
+    computing.
 
     Args:
-        records: structured `RECORD` ``[R]``, possibly empty.
-        grid: (h, w), the cells of the map.
-        past: frames to the past reference, at least 1.
-        future: frames to the future reference; 0 is taken as 1.
+        frames: structured `RECORD` ``[R]`` each, possibly empty; K frames.
+        grid: (h, w), the cells of a map.
+        past: ``[K]`` frames to the past reference, at least 1.
+        future: ``[K]`` frames to the future reference; 0 is taken as 1.
 
     Returns:
-        Displacement of content (dx, dy) in pixels per frame, float32 ``[2, h, w]``, zero where a
-        cell has no vector; and the share of each cell's area without any vector, float32
-        ``[h, w]``.
+        Displacement of content (dx, dy) in pixels per frame, ``[K, 2, h, w]``, zero where a cell
+        has no vector; and the share of each cell's area without any vector, ``[K, h, w]``.
     """
     rows, columns = grid
-    cells = rows * columns
-    records = _split_large(records)
-    x, y = records["dst_x"].astype(np.int32), records["dst_y"].astype(np.int32)
-    inside = (x >= 0) & (y >= 0) & (x < columns * CELL) & (y < rows * CELL)
-    if not inside.all():
-        records, x, y = records[inside], x[inside], y[inside]
-    if len(records) == 0:
-        return np.zeros((2, rows, columns), np.float32), np.ones((rows, columns), np.float32)
-    cell = (y >> 4) * columns + (x >> 4)
-    area = records["w"].astype(np.int32) * records["h"]
-    ahead = records["source"] > 0
-    motion_x, motion_y = records["motion_x"], records["motion_y"]
+    count, cells = len(frames), rows * columns
+    blocks = _blocks(frames, grid=grid)
+    cell = blocks.frame * cells + (blocks.y >> 4) * columns + (blocks.x >> 4)
+    area = (blocks.width * blocks.height).astype(np.float64)
+
+    def total(weights: NDArray[np.float64], of: NDArray[np.intp] | slice) -> NDArray[np.float64]:
+        sums = np.bincount(cell[of], weights=weights[of], minlength=count * cells)
+        return sums.astype(np.float64, copy=False)
+
+    ahead, behind = np.flatnonzero(blocks.ahead), np.flatnonzero(~blocks.ahead)
+    area_ahead, area_behind = total(area, ahead), total(area, behind)
     # A macroblock exports all its blocks in each direction it uses, so the larger direction is the
     # union of both.
-    covered = np.bincount(cell, weights=area * ~ahead, minlength=cells)
-    if ahead.any():
-        covered = np.maximum(covered, np.bincount(cell, weights=area * ahead, minlength=cells))
-        area = area * ~_is_filler(records, columns=columns)
-    sign_per_frame = np.where(ahead, 1.0 / max(future, 1), -1.0 / past)
-    weight = area * sign_per_frame / records["motion_scale"]
-    total = np.maximum(np.bincount(cell, weights=area, minlength=cells), 1.0)
-    vectors = np.empty((2, cells), dtype=np.float32)
-    vectors[0] = np.bincount(cell, weights=motion_x * weight, minlength=cells) / total
-    vectors[1] = np.bincount(cell, weights=motion_y * weight, minlength=cells) / total
-    intra = 1.0 - np.minimum(covered / (CELL * CELL), 1.0)
-    return vectors.reshape(2, rows, columns), intra.astype(np.float32).reshape(rows, columns)
+    intra = np.maximum(1.0 - np.maximum(area_ahead, area_behind) / (CELL * CELL), 0.0)
+    # Zeros add nothing to the sums of motion, so filler only counts in the sum of areas.
+    area_used = area_ahead + area_behind - total(area, _filler(blocks, grid=grid))
+    per_frame = np.where(blocks.ahead, 1.0 / np.maximum(future, 1)[blocks.frame], 0.0)
+    per_frame[behind] = -1.0 / past[blocks.frame[behind]]
+    weight = area * per_frame / blocks.scale
+    vectors = np.empty((count, 2, cells), np.float32)
+    for axis, motion in enumerate((blocks.motion_x, blocks.motion_y)):
+        mean = total(motion * weight, slice(None)) / np.maximum(area_used, 1.0)
+        vectors[:, axis] = mean.reshape(count, cells)
+    return (
+        vectors.reshape(count, 2, rows, columns),
+        intra.astype(np.float32).reshape(count, rows, columns),
+    )
 
 
 def block_offsets(
@@ -94,22 +105,20 @@ def block_offsets(
     """
     rows, columns = grid[0] * 2, grid[1] * 2
     offsets = np.zeros((2, rows, columns), np.float32)
-    records = _split_large(records)
-    if len(records) and (records["source"] > 0).any():
-        records = records[~_is_filler(records, columns=columns)]
-    ahead = records["source"] > 0
-    for chosen, stretch in ((ahead, -past / max(future, 1)), (~ahead, 1.0)):
-        part = records[chosen]
-        width, height = part["w"].astype(np.int32), part["h"].astype(np.int32)
-        left, top = (part["dst_x"] - width // 2) >> 3, (part["dst_y"] - height // 2) >> 3
-        x = part["motion_x"] * (stretch / part["motion_scale"])
-        y = part["motion_y"] * (stretch / part["motion_scale"])
+    blocks = _blocks([records], grid=grid)
+    used = np.ones(len(blocks.x), dtype=bool)
+    used[_filler(blocks, grid=grid)] = False
+    left, top = (blocks.x - blocks.width // 2) >> 3, (blocks.y - blocks.height // 2) >> 3
+    stretch = np.where(blocks.ahead, -past / max(future, 1), 1.0) / blocks.scale
+    motion_x, motion_y = blocks.motion_x * stretch, blocks.motion_y * stretch
+    for direction in (blocks.ahead, ~blocks.ahead):  # past vectors overwrite future ones
         for right, down in ((0, 0), (1, 0), (0, 1), (1, 1)):
-            at_x, at_y = left + right, top + down
-            covers = (right * BLOCK < width) & (down * BLOCK < height)
-            covers &= (at_x >= 0) & (at_y >= 0) & (at_x < columns) & (at_y < rows)
-            offsets[0, at_y[covers], at_x[covers]] = x[covers]
-            offsets[1, at_y[covers], at_x[covers]] = y[covers]
+            x, y = left + right, top + down
+            covers = used & direction
+            covers &= (right * BLOCK < blocks.width) & (down * BLOCK < blocks.height)
+            covers &= (x >= 0) & (y >= 0) & (x < columns) & (y < rows)
+            offsets[0, y[covers], x[covers]] = motion_x[covers]
+            offsets[1, y[covers], x[covers]] = motion_y[covers]
     return offsets
 
 
@@ -129,39 +138,82 @@ def turn_vectors(vectors: np.ndarray, *, rotation: int) -> np.ndarray:
     return vectors
 
 
-def _is_filler(records: np.ndarray, *, columns: int) -> np.ndarray:
-    """Mark zero vectors that stand for "this block does not use this direction", bool ``[R]``.
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The records of some frames as columns ``[R]``, many times faster to compute with."""
+
+    frame: NDArray[np.intp]
+    ahead: NDArray[np.bool_]
+    width: NDArray[np.int32]
+    height: NDArray[np.int32]
+    x: NDArray[np.int32]
+    y: NDArray[np.int32]
+    motion_x: NDArray[np.int32]
+    motion_y: NDArray[np.int32]
+    scale: NDArray[np.int32]
+
+
+def _blocks(frames: Sequence[np.ndarray], *, grid: tuple[int, int]) -> _Blocks:
+    """Take records apart; no block is larger than a cell, none is centered outside the map."""
+    # joined as bytes: NumPy copies records field by field
+    records = np.frombuffer(b"".join(records.tobytes() for records in frames), RECORD)
+    number = np.repeat(np.arange(len(frames)), [len(records) for records in frames])
+    if max(records["w"].max(initial=0), records["h"].max(initial=0)) > CELL:
+        records, source = _split_large(records)
+        number = number[source]
+    x, y = records["dst_x"].astype(np.int32), records["dst_y"].astype(np.int32)
+    outside = (x < 0) | (y < 0) | (x >= grid[1] * CELL) | (y >= grid[0] * CELL)
+    if outside.any():
+        inside = ~outside
+        records, number, x, y = records[inside], number[inside], x[inside], y[inside]
+    return _Blocks(
+        frame=number,
+        ahead=records["source"] > 0,
+        width=records["w"].astype(np.int32),
+        height=records["h"].astype(np.int32),
+        x=x,
+        y=y,
+        motion_x=records["motion_x"].astype(np.int32),
+        motion_y=records["motion_y"].astype(np.int32),
+        scale=records["motion_scale"].astype(np.int32),
+    )
+
+
+def _filler(blocks: _Blocks, *, grid: tuple[int, int]) -> NDArray[np.intp]:
+    """Return the positions of zero vectors that stand for "this direction is not used".
 
     FFmpeg notes the directions of a macroblock as a whole: where one of its blocks uses only the
     past and another only the future, both are exported in both directions, filled up with zeros.
     On a pan up to half the past vectors of a B-frame are such. A zero of a divided macroblock is
     filler if the same block moves in the other direction.
     """
-    ahead = records["source"] > 0
-    moves = (records["motion_x"] != 0) | (records["motion_y"] != 0)
-    divided = (records["w"] < CELL) | (records["h"] < CELL)
-    block = (records["dst_y"].astype(np.int32) >> 2) * (columns * 4) + (records["dst_x"] >> 2)
-    count = int(block.max()) + 1
-    moving = np.zeros(2 * count, dtype=bool)
-    moving[block[moves] + ahead[moves] * count] = True
-    filler: np.ndarray = divided & ~moves & moving[block + ~ahead * count]
+    divided = np.flatnonzero(blocks.width + blocks.height < 2 * CELL)
+    still = (blocks.motion_x[divided] | blocks.motion_y[divided]) == 0
+    x, y = blocks.x[divided] >> 2, blocks.y[divided] >> 2
+    block = (blocks.frame[divided] * (grid[0] * 4) + y) * (grid[1] * 4) + x
+    block = block * 2 + blocks.ahead[divided]
+    moving = np.zeros(int(block.max(initial=0)) // 2 * 2 + 2, dtype=bool)
+    moving[block[~still]] = True
+    filler: NDArray[np.intp] = divided[still & moving[block ^ 1]]
     return filler
 
 
-def _split_large(records: np.ndarray) -> np.ndarray:
-    """Cut blocks larger than a cell into cell-sized ones, so that each lies in one cell."""
-    large = (records["w"] > CELL) | (records["h"] > CELL)
-    if not large.any():
-        return records
-    parts = [records[~large]]
-    for record in records[large]:
+def _split_large(records: np.ndarray) -> tuple[np.ndarray, NDArray[np.intp]]:
+    """Cut blocks larger than a cell into cell-sized ones, so that each lies in one cell.
+
+    Returns:
+        The records, and for each the position of the one it was cut from.
+    """
+    parts, source = [], []
+    for position, record in enumerate(records):
         width, height = int(record["w"]), int(record["h"])
         left, top = int(record["dst_x"]) - width // 2, int(record["dst_y"]) - height // 2
         for oy in range(0, height, CELL):
             for ox in range(0, width, CELL):
-                part = np.array([record])
+                part = np.array([record], RECORD)
                 part["w"], part["h"] = min(CELL, width - ox), min(CELL, height - oy)
                 part["dst_x"] = left + ox + min(CELL, width - ox) // 2
                 part["dst_y"] = top + oy + min(CELL, height - oy) // 2
                 parts.append(part)
-    return np.concatenate(parts)
+                source.append(position)
+    return np.concatenate(parts).astype(RECORD), np.array(source)
