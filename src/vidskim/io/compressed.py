@@ -293,7 +293,7 @@ def _pack(
         vectors[place], intra[place] = item.vectors, item.intra
     return Motion(
         vectors=torch.from_numpy(vectors),
-        clip_index=torch.full((len(maps),), position, dtype=torch.int64),
-        frame_number=torch.tensor(numbers, dtype=torch.int64),
+        clip_index=torch.from_numpy(np.full(len(maps), position, np.int64)),
+        frame_number=torch.from_numpy(np.array(numbers, np.int64)),
         intra=torch.from_numpy(intra),
     )

@@ -59,26 +59,34 @@ def motion_maps(
     rows, columns = grid
     count, cells = len(frames), rows * columns
     blocks = _blocks(frames, grid=grid)
-    cell = blocks.frame * cells + (blocks.y >> 4) * columns + (blocks.x >> 4)
+    cell = blocks.frame * cells + ((blocks.y >> 4) * columns + (blocks.x >> 4))
     area = (blocks.width * blocks.height).astype(np.float64)
 
-    def total(weights: NDArray[np.float64], of: NDArray[np.intp] | slice) -> NDArray[np.float64]:
-        sums = np.bincount(cell[of], weights=weights[of], minlength=count * cells)
+    def total(weights: NDArray[np.float64], cell: NDArray[np.intp]) -> NDArray[np.float64]:
+        sums = np.bincount(cell, weights=weights, minlength=count * cells)
         return sums.astype(np.float64, copy=False)
 
-    ahead, behind = np.flatnonzero(blocks.ahead), np.flatnonzero(~blocks.ahead)
-    area_ahead, area_behind = total(area, ahead), total(area, behind)
-    # A macroblock exports all its blocks in each direction it uses, so the larger direction is the
-    # union of both.
-    intra = np.maximum(1.0 - np.maximum(area_ahead, area_behind) / (CELL * CELL), 0.0)
-    # Zeros add nothing to the sums of motion, so filler only counts in the sum of areas.
-    area_used = area_ahead + area_behind - total(area, _filler(blocks, grid=grid))
-    per_frame = np.where(blocks.ahead, 1.0 / np.maximum(future, 1)[blocks.frame], 0.0)
-    per_frame[behind] = -1.0 / past[blocks.frame[behind]]
-    weight = area * per_frame / blocks.scale
+    weight = area / blocks.scale
+    if blocks.ahead.any():
+        behind = np.flatnonzero(~blocks.ahead)
+        used = total(area, cell)
+        covered_behind = total(area[behind], cell[behind])
+        # A macroblock exports all its blocks in each direction it uses, so the larger direction is
+        # the union of both.
+        covered = np.maximum(covered_behind, used - covered_behind)
+        # Zeros add nothing to the sums of motion, so filler only counts in the sum of areas.
+        filler = _filler(blocks, grid=grid)
+        used -= total(area[filler], cell[filler])
+        weight *= np.where(
+            blocks.ahead, (1.0 / np.maximum(future, 1))[blocks.frame], (-1.0 / past)[blocks.frame]
+        )
+    else:
+        covered = used = total(area, cell)
+        weight *= (-1.0 / past)[blocks.frame]
+    intra = np.maximum(1.0 - covered / (CELL * CELL), 0.0)
     vectors = np.empty((count, 2, cells), np.float32)
     for axis, motion in enumerate((blocks.motion_x, blocks.motion_y)):
-        mean = total(motion * weight, slice(None)) / np.maximum(area_used, 1.0)
+        mean = total(motion * weight, cell) / np.maximum(used, 1.0)
         vectors[:, axis] = mean.reshape(count, cells)
     return (
         vectors.reshape(count, 2, rows, columns),
@@ -162,9 +170,10 @@ def _blocks(frames: Sequence[np.ndarray], *, grid: tuple[int, int]) -> _Blocks:
         records, source = _split_large(records)
         number = number[source]
     x, y = records["dst_x"].astype(np.int32), records["dst_y"].astype(np.int32)
-    outside = (x < 0) | (y < 0) | (x >= grid[1] * CELL) | (y >= grid[0] * CELL)
-    if outside.any():
-        inside = ~outside
+    bottom, right = grid[0] * CELL, grid[1] * CELL
+    least, right_most, lowest = (x | y).min(initial=0), x.max(initial=0), y.max(initial=0)
+    if least < 0 or right_most >= right or lowest >= bottom:
+        inside = (x >= 0) & (y >= 0) & (x < right) & (y < bottom)
         records, number, x, y = records[inside], number[inside], x[inside], y[inside]
     return _Blocks(
         frame=number,
