@@ -19,10 +19,10 @@ LAYERS = (
     {"io"},
     {"video"},
     {"saliency", "backbones", "compress", "memory", "aggregate", "cost"},
-    {"look", "recognizer", "presets", "models"},
+    {"look", "recognizer", "presets", "models", "costs", "inspection", "reel"},
     {"api"},
     {"data", "train", "evaluate", "corpus"},
-    {"demo"},
+    {"demo", "printing"},
     {"vidskim"},
     {"arguments", "cli", "app"},
 )
