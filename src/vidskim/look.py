@@ -73,8 +73,9 @@ class Look:
                 scores = self._scores(self.saliency, video, grid)
             if account is not None:
                 account.add_macs(counter.get_total_flops() // 2, stage="look")
-        content = zlib.crc32(video.packets.sizes.tobytes())
-        generator = torch.Generator().manual_seed((self.seed * 2**32 + content) % 2**63)
+        # one number of 32 bits: the generator takes no more
+        start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
+        generator = torch.Generator().manual_seed(start)
         return Choice(tuple(grid), scores, tuple(self.select(scores, len(grid), generator)))
 
     @staticmethod

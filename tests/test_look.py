@@ -1,0 +1,68 @@
+import shutil
+
+import pytest
+import torch
+
+from vidskim import Video, presets
+from vidskim.cost import Account
+from vidskim.errors import UsageError
+from vidskim.io.writer import write_video
+from vidskim.look import Look
+from vidskim.selection import by_score
+
+
+def told(scores: torch.Tensor) -> Look:
+    return Look("told", by_score(2), lambda video, clips: scores)
+
+
+def test_a_look_lays_the_grid_scores_it_and_chooses(sample_video):
+    choice = told(torch.linspace(0, 1, 9))(Video(sample_video), num_frames=16, stride=2)
+    assert [clip.start_frame for clip in choice.grid] == list(range(0, 288, 32))
+    assert choice.chosen == (7, 8)
+    assert choice.clips == choice.grid[7:]
+
+
+def test_scores_that_are_no_number_count_as_nothing(sample_video):
+    scores = torch.tensor([0.2, float("nan"), 0.1] + [0.0] * 6)
+    choice = told(scores)(Video(sample_video), num_frames=16, stride=2)
+    assert choice.chosen == (0, 2)
+    assert choice.scores is not None
+    assert choice.scores.tolist() == pytest.approx([0.2, 0, 0.1] + [0] * 6)
+
+
+def test_a_saliency_of_the_wrong_shape_is_refused(sample_video):
+    with pytest.raises(UsageError, match=r"one score per clip, shape \[9\], got \[9, 1\]"):
+        told(torch.zeros(9, 1))(Video(sample_video), num_frames=16, stride=2)
+
+
+def test_the_networks_of_a_look_are_counted(sample_video):
+    layer = torch.nn.Linear(5, 7)
+
+    def saliency(video, clips):
+        return layer(torch.ones(len(clips), 5)).mean(1)
+
+    account = Account()
+    look = Look("layer", by_score(1), saliency)
+    look(Video(sample_video), num_frames=16, stride=2, account=account)
+    assert account.macs["look"] == 9 * 5 * 7
+
+
+def test_chance_hangs_on_content_and_seed_not_on_the_path(sample_video, tmp_path):
+    copied = tmp_path / "other-name.mp4"
+    shutil.copy(sample_video, copied)
+
+    def drawn(path, seed):
+        return presets.random(k=4, seed=seed)(Video(path), num_frames=8, stride=1).chosen
+
+    assert drawn(sample_video, 0) == drawn(copied, 0)
+    assert len({drawn(sample_video, seed) for seed in (0, 1, 2, 2**40, -1)}) > 3
+    with_other_content = tmp_path / "v.mp4"
+    write_video(with_other_content, noise(300))
+    draws = [(drawn(sample_video, s), drawn(with_other_content, s)) for s in range(3)]
+    assert any(first != second for first, second in draws)
+
+
+def noise(num_frames: int):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(num_frames):
+        yield torch.randint(0, 256, (32, 32, 3), generator=generator, dtype=torch.uint8).numpy()

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from tinynets import CLASSES, tiny_classifier, tiny_sampler
+from vidskim import save_backbone
+from vidskim.errors import CheckpointError, UsageError
+from vidskim.models import demo_checkpoint, open_model, open_sampler
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "classifier.safetensors"
+    save_backbone(tiny_classifier(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sampler(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "sampler.safetensors"
+    save_backbone(tiny_sampler(), path, metadata={"map_size": [4, 6]})
+    return path
+
+
+def test_a_checkpoint_is_opened_as_it_was_saved(classifier):
+    network, origin = open_model(str(classifier))
+    assert origin.model == f"{classifier} (r3d_18)"
+    assert origin.warnings == ()
+    assert network.classes == CLASSES
+    expected = tiny_classifier().state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in network.state_dict().items())
+
+
+def test_random_weights_are_the_same_each_time_and_warned_of(classifier):
+    state = torch.get_rng_state()
+    networks = [open_model(str(classifier), random_weights=True)[0] for _ in range(2)]
+    _, origin = open_model("r3d_18", random_weights=True)
+    assert torch.equal(torch.get_rng_state(), state)
+    first, second = (network.state_dict() for network in networks)
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    trained = tiny_classifier().state_dict()
+    assert not torch.equal(first["fc.weight"], trained["fc.weight"])
+    assert networks[0].clip == tiny_classifier().clip
+    assert origin.model == "r3d_18, random weights"
+    assert "its answers mean nothing" in origin.warnings[0]
+
+
+def test_a_sampler_is_opened_with_the_size_of_its_maps(sampler):
+    saliency = open_sampler(str(sampler))
+    assert saliency.size == (4, 6)
+    expected = tiny_sampler().state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in saliency.network.state_dict().items())
+
+
+def test_untrained_samplers(sampler):
+    untrained = open_sampler(str(sampler), random_weights=True)
+    assert untrained.size == (4, 6)
+    assert untrained.network.fc.weight.shape == tiny_sampler().fc.weight.shape
+    papers = open_sampler(None, random_weights=True)
+    assert papers.network.conv1.weight.shape == (64, 2, 7, 7)
+
+
+def test_networks_for_other_things_are_refused(classifier, sampler, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no clip classifier; .* --sampler"):
+        open_model(str(sampler))
+    with pytest.raises(CheckpointError, match="no saliency network"):
+        open_sampler(str(classifier))
+    images = tmp_path / "images.safetensors"
+    save_backbone(tiny_sampler(in_channels=3), images)
+    with pytest.raises(CheckpointError, match="takes 3 channels, motion maps have 2"):
+        open_sampler(str(images))
+
+
+@pytest.mark.parametrize("size", [[4], [0, 3], "big", [4, 5, 6], 7, [None, 2]])
+def test_an_impossible_map_size_is_refused(tmp_path, size):
+    path = tmp_path / "sampler.safetensors"
+    save_backbone(tiny_sampler(), path, metadata={"map_size": size})
+    with pytest.raises(CheckpointError, match="its map_size is"):
+        open_sampler(str(path))
+
+
+@pytest.mark.parametrize("random_weights", [False, True])
+def test_what_is_not_there_is_refused(tmp_path, random_weights):
+    with pytest.raises(UsageError, match="did you mean 'r3d_18'"):
+        open_model("r3d-18", random_weights=random_weights)
+    for missing in (str(tmp_path / "x.safetensors"), "missing.pth"):
+        with pytest.raises(CheckpointError, match="no such file"):
+            open_model(missing, random_weights=random_weights)
+        with pytest.raises(CheckpointError, match="no such file"):
+            open_sampler(missing, random_weights=random_weights)
+    with pytest.raises(CheckpointError, match="is a folder"):
+        open_model(str(tmp_path), random_weights=random_weights)
+
+
+def test_the_demo_is_a_file_of_the_package():
+    assert demo_checkpoint("classifier").parent.name == "weights"
+    if not demo_checkpoint("classifier").exists():
+        pytest.skip("needs the shipped weights: train them with recipes/demo")
+    network, origin = open_model("demo")
+    assert origin.model == f"demo ({network.name})"
+    assert network.classes is not None
