@@ -1,0 +1,191 @@
+"""The loop: a run that is stopped or killed ends exactly like one that was not."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from torch import nn
+
+from vidskim.cli import main
+from vidskim.errors import CheckpointError, UsageError, VidskimError
+from vidskim.train.checkpoint import Run
+from vidskim.train.clips import train_clips
+from vidskim.train.fit import Plan, fit, make_fabric
+from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.saliency import train_saliency
+
+
+def train_line(folder, *, steps=50, stop_after=None, batch_of=None, optimizer="adamw", **plan):
+    """Fit a line, resuming what lies in ``folder``; return whether it is done and the model."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+
+    def numbered(step):
+        generator = torch.Generator().manual_seed(step)
+        x = torch.randn(8, 3, generator=generator)
+        return x, (x.sum(1) > 0).long()
+
+    folder.mkdir(exist_ok=True)
+    complete = fit(
+        model,
+        make_optimizer(model, name=optimizer, learning_rate=0.1, weight_decay=0.01),
+        batch_of=batch_of or numbered,
+        loss_of=nn.CrossEntropyLoss(),
+        plan=Plan(Schedule(0.1, steps, 5), **plan),
+        run=Run(folder),
+        fabric=make_fabric("32-true"),
+        stop_after=stop_after,
+    )
+    return complete, model
+
+
+def log_of(folder):
+    records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    for record in records:
+        assert record.pop("seconds_per_step") >= 0
+    return records
+
+
+def test_one_step_is_the_optimizer_s(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    x = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    target = (x.sum(1) > 0).long()
+    loss = nn.functional.cross_entropy(model(x), target)
+    gradient, *_ = torch.autograd.grad(loss, [model.weight])
+    # Nesterov's first step: velocity g, then g + 0.9 g; the warm-up's first rate is 0.1 / 5.
+    decayed = gradient + 0.01 * model.weight
+    expected = model.weight - 0.02 * 1.9 * decayed
+    _, trained = train_line(tmp_path, steps=6, stop_after=1, optimizer="sgd")
+    assert torch.allclose(trained.weight, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("stops", [(7,), (20,), (3, 4, 31, 49)])
+def test_a_stopped_run_ends_like_an_unbroken_one(tmp_path, optimizer, stops):
+    done, whole = train_line(tmp_path / "whole", optimizer=optimizer)
+    assert done
+    for stop in stops:
+        done, _ = train_line(tmp_path / "parts", stop_after=stop, optimizer=optimizer)
+        assert not done
+    done, parts = train_line(tmp_path / "parts", optimizer=optimizer)
+    assert done
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters()))
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    assert [r["step"] for r in log_of(tmp_path / "whole")] == [20, 40, 50]
+
+
+def test_the_log_holds_the_mean_loss_of_its_steps(tmp_path):
+    train_line(tmp_path / "a", log_every=1)
+    train_line(tmp_path / "b", log_every=10)
+    single = [r["loss"] for r in log_of(tmp_path / "a")]
+    means = [sum(single[n : n + 10]) / 10 for n in range(0, 50, 10)]
+    assert [r["loss"] for r in log_of(tmp_path / "b")] == pytest.approx(means, abs=2e-6)
+    assert single[-1] < single[0] / 2
+    rates = [r["learning_rate"] for r in log_of(tmp_path / "a")]
+    assert rates == [Schedule(0.1, 50, 5)(step) for step in range(50)]
+
+
+def test_a_kill_before_the_first_state_leaves_no_double_lines(tmp_path):
+    tmp_path.joinpath("log.jsonl").write_text('{"step": 20, "loss": 1}\n{"step": 30, "lo')
+    train_line(tmp_path)
+    assert [r["step"] for r in log_of(tmp_path)] == [20, 40, 50]
+
+
+def test_a_state_at_the_last_step_is_not_trained_further(tmp_path):
+    _, first = train_line(tmp_path)
+    done, again = train_line(tmp_path, batch_of=lambda step: pytest.fail(f"step {step}"))
+    assert done
+    assert torch.equal(first.weight, again.weight)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path):
+    def broken(step):
+        x = torch.ones(2, 3) * (float("nan") if step == 12 else 1.0)
+        return x, torch.tensor([0, 1])
+
+    with pytest.raises(VidskimError, match=r"the loss is nan at step 12; .*lower learning_rate"):
+        train_line(tmp_path, batch_of=broken, save_every=5)
+    assert Run(tmp_path).load_state()["step"] == 10  # the last sound state is kept
+
+
+@pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04 torn"])
+def test_a_damaged_state(tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"damaged training state .*; remove it"):
+        train_line(tmp_path)
+
+
+def test_a_state_of_another_network(tmp_path):
+    other = nn.Linear(5, 2)
+    Run(tmp_path).save_state({"model": other.state_dict(), "optimizer": {}, "step": 3})
+    with pytest.raises(CheckpointError, match="another network or version"):
+        train_line(tmp_path)
+    Run(tmp_path).save_state({"model": nn.Linear(3, 2).state_dict(), "step": 3})
+    with pytest.raises(CheckpointError, match="'optimizer'"):
+        train_line(tmp_path)
+
+
+def test_a_state_with_code_in_it_is_not_run(tmp_path):
+    torch.save({"step": 1, "model": os.system}, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match="damaged"):
+        Run(tmp_path).load_state()
+
+
+def test_a_run_s_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="choose another out folder"):
+        Run(tmp_path / "file" / "run").begin({"a": 1})
+
+
+def equal_networks(a, b):
+    one, other = load_file(a / "model.safetensors"), load_file(b / "model.safetensors")
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_stopped_clip_training_ends_bit_for_bit_alike(clip_recipe, tmp_path):
+    whole = train_clips(clip_recipe(tmp_path / "a"))
+    assert train_clips(clip_recipe(tmp_path / "b"), stop_after=3) == {}
+    assert (tmp_path / "b" / "state.pt").exists()
+    assert train_clips(clip_recipe(tmp_path / "b")) == whole
+    assert equal_networks(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_stopped_saliency_training_ends_bit_for_bit_alike(saliency_recipe, tmp_path):
+    whole = train_saliency(saliency_recipe(tmp_path / "a"))
+    assert train_saliency(saliency_recipe(tmp_path / "b"), stop_after=13) == {}
+    assert train_saliency(saliency_recipe(tmp_path / "b")) == whole
+    assert equal_networks(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_killed_command_ends_bit_for_bit_like_an_unbroken_run(clip_recipe, tmp_path, capsys):
+    whole = train_clips(clip_recipe(tmp_path / "a", steps=45, save_every=3))
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(asdict(clip_recipe(tmp_path / "b", steps=45, save_every=3))))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vidskim.cli", "train", str(path)],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+    state = tmp_path / "b" / "state.pt"
+    deadline = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 0 < Run(tmp_path / "b").load_state()["step"] < 45
+    assert not (tmp_path / "b" / "model.safetensors").exists()
+    capsys.readouterr()
+    assert main(["train", str(path)]) == 0
+    assert f'"test_accuracy": {whole["test_accuracy"]}' in capsys.readouterr().out
+    assert equal_networks(tmp_path / "a", tmp_path / "b")
+    assert log_of(tmp_path / "b") == log_of(tmp_path / "a")
+    assert [record["step"] for record in log_of(tmp_path / "b")] == [20, 40, 45]
