@@ -1,0 +1,117 @@
+from fractions import Fraction
+
+import pytest
+
+from vidskim import printing
+from vidskim.api import Frames, Selection
+from vidskim.cost import Count
+from vidskim.costs import ModelRecord, PaperRow
+from vidskim.inspection import inspect_video
+from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+
+INFO = VideoInfo("a.mp4", 75.5, 2265, Fraction(30000, 1001), 640, 360, "h264", False)
+CLIPS = (
+    ChosenClip(Clip(0, 0, 16, 1, 0.0, 0.53, 16), 0.125, "r3d_18"),
+    ChosenClip(Clip(9, 144, 16, 1, 61.5, 62.03, 16), None, "r3d_18"),
+)
+COST = Cost(
+    macs=3_000_000_000,
+    dense_macs=60_000_000_000,
+    look_macs=5_000_000,
+    frames_decoded=42,
+    bytes_read=2_500_000,
+    seconds={"look": 0.5, "read": 0.25, "encode": 1.0, "aggregate": 0.001, "total": 2.0},
+    peak_bytes=300_000_000,
+)
+
+
+def test_an_answer():
+    scores = tuple(Score(f"class {n}", 0.5 / 2**n) for n in range(7))
+    answer = Prediction(INFO, "motion", "demo (r3d_18)", scores, CLIPS, (0.0, 1.0), COST)
+    text = printing.prediction(answer)
+    assert "a.mp4: 1:15.50, 2265 frames, 640x360, 29.97 fps, h264, no sound" in text
+    assert "   50.0%  class 0" in text
+    assert "class 4" in text
+    assert "class 5" not in text
+    assert "2 clips seen closely (motion, demo (r3d_18)):" in text
+    assert "0:00.00 -    0:00.53  0.125" in text
+    assert "1:01.50 -    1:02.03\n" in text
+    assert "3 GMACs (5 MMACs of it to choose), 5.0% of the 60 GMACs" in text
+    assert "42 frames decoded, 2.5 MB read, peak memory 300 MB" in text
+    assert "2.00 s (look 0.50, read 0.25, encode 1.00)" in text
+    assert "saliency  ▁█" in text
+
+
+def test_an_answer_without_a_look_shows_no_saliency():
+    answer = Prediction(INFO, "dense", "x", (Score("a", 1.0),), CLIPS[1:], None, COST)
+    assert "saliency" not in printing.prediction(answer)
+
+
+def test_chosen_clips_and_frames():
+    chosen = Selection(INFO, "packets", CLIPS, (0.1, 0.2), None, ())
+    assert "2 clips (packets):" in printing.selection(chosen)
+    frames = Frames((7, 151), (0.23, 61.73), (0.125, None))
+    text = printing.selection(Selection(INFO, "packets", CLIPS, None, frames, ()))
+    assert "2 frames (packets):" in text
+    assert "   0:00.23  frame 7  0.125\n" in text
+    assert text.endswith("   1:01.73  frame 151")
+
+
+def test_an_inspection(sample_video):
+    text = printing.inspection(inspect_video(sample_video))
+    assert "stream 0: video, h264, 128x96, yuv420p" in text
+    assert "6 groups of pictures, 50.0 frames on average, 50 the longest" in text
+    assert "motion vectors: yes" in text
+    bars = next(line for line in text.splitlines() if "bytes  " in line)
+    scale = text.splitlines()[-1]
+    assert len(bars) == len(scale)
+    assert scale.endswith("12.0 s")
+
+
+def test_costs_and_models():
+    counted = Count(macs=40_696_553_472, params=33_371_472, input_shape=(1, 3, 16, 112, 112))
+    assert printing.cost("r3d_18", counted) == (
+        "r3d_18: 40.7 GMACs, 33.37 M parameters, input 1 x 3 x 16 x 112 x 112"
+    )
+    rows = [
+        PaperRow("P", "T1", "short", 40.7, 40.697, "GMACs", "reproduced"),
+        PaperRow("P", "T2", "a long row", 2.0, 3.0, "M", "not reproducible", note="says nothing"),
+    ]
+    head, rule, *cells, _, note = printing.paper_costs(rows).splitlines()
+    column = head.index("published")
+    assert [cell[column:].split() for cell in cells] == [
+        ["40.7", "40.697", "GMACs", "reproduced"],
+        ["2", "3", "M", "not", "reproducible"],
+    ]
+    assert set(rule) == {"-", " "}
+    assert note == "a long row: says nothing"
+    models = printing.models(
+        [ModelRecord("tiny", "clip", 5_000_000_000, 2_500_000, (1, 3, 8, 32, 32), top1=0.575)]
+    )
+    assert "tiny  5.00   2.50      3x8x32x32  -        -        57.5%" in models
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0:00.00"),
+        (59.999, "1:00.00"),
+        (61.5, "1:01.50"),
+        (3599.999, "1:00:00.00"),
+        (36_610.25, "10:10:10.25"),
+    ],
+)
+def test_the_clock(seconds, text):
+    assert printing.clock(seconds).strip() == text
+
+
+def test_sparklines():
+    assert printing.sparkline([]) == ""
+    assert printing.sparkline([3, 3, 3]) == "▁▁▁"
+    assert printing.sparkline([0, 7, 3.5]) == "▁█▅"
+    assert printing.sparkline(range(8)) == "▁▂▃▄▅▆▇█"
+    long = [0.0] * 1000
+    long[500] = 1.0
+    line = printing.sparkline(long)
+    assert len(line) == 72
+    assert line.index("█") == 36  # the largest value of a stretch is the one shown
