@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -115,6 +116,14 @@ def motion_vector_extractor(path: Path) -> None:
     while capture.read()[0]:
         pass
     capture.release()
+
+
+def other_versions() -> dict[str, str]:
+    """Return the versions of FFmpeg and of what is measured beside us."""
+    found = {"ffmpeg": av.ffmpeg_version_info}
+    if importlib.util.find_spec("mvextractor"):
+        found["motion-vector-extractor"] = version("motion-vector-extractor")
+    return found
 
 
 def exhaust(items: Iterator[object]) -> None:
@@ -260,7 +269,7 @@ def main() -> None:
         "command": f"python benchmarks/reading.py --runs {arguments.runs} "
         f"--seconds {arguments.seconds:g}",
         "hardware": asdict(gather_hardware()),
-        "versions": gather_versions() | {"ffmpeg": av.ffmpeg_version_info},
+        "versions": gather_versions() | other_versions(),
         "bytes": sizes,
         "rows": [asdict(row) for row in rows],
     }

@@ -75,7 +75,7 @@ def test_a_damaged_key_frame_is_replaced_and_told(
     found = key_frames(damaged, index, clips, warnings=warnings)
     assert found.frame_number.tolist() == [0, 8, 16, 16, 32, 40, 48, 56]
     assert torch.equal(found.images[3], found.images[2])
-    assert warnings == ["damaged: the key frames of 1 clips could not be decoded"]
+    assert warnings == ["damaged: could not decode the key frames of 1 of the clips"]
     left = [c.index for c, _, _ in iter_key_frames(damaged, index, clips, warnings=warnings)]
     assert left == [0, 1, 2, 4, 5, 6, 7]
     assert len(warnings) == 1

@@ -229,7 +229,7 @@ def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
     """Say, once, how many of the frames that were looked at could not be decoded."""
     missing = len(damage.numbers_missing)
     if missing and warnings is not None:
-        text = f"damaged: {missing} frames could not be decoded and were not looked at"
+        text = f"damaged: could not decode {missing} of the frames to look at"
         if text not in warnings:
             warnings.append(text)
 

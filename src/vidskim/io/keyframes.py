@@ -186,6 +186,6 @@ def _decode_one(
 
 def _warn_lost(num_lost: int, warnings: list[str] | None) -> None:
     """Say, once, how many key frames could not be decoded."""
-    text = f"damaged: the key frames of {num_lost} clips could not be decoded"
+    text = f"damaged: could not decode the key frames of {num_lost} of the clips"
     if num_lost and warnings is not None and text not in warnings:
         warnings.append(text)
