@@ -147,7 +147,7 @@ def paper_rows() -> list[PaperRow]:
     return rows
 
 
-def _shapes_of(name: str, **options: str) -> Network:
+def _shapes_of(name: str, **options: Any) -> Network:
     """Build a network without its numbers: nothing is drawn, no memory is taken."""
     with torch.device("meta"):
         return create_backbone(name, **options)
