@@ -39,6 +39,8 @@ RATE = 30
 TARGETS = {
     ("340x256 H.264", "packet index"): ("ms per video second", 0.25),
     ("340x256 H.264", "motion maps"): ("times a bare decode", 1.25),
+    ("340x256 MPEG-4", "motion maps"): ("times a bare decode", 1.25),
+    ("1280x720 H.264", "motion maps"): ("times a bare decode", 1.25),
     ("340x256 H.264, ten minutes", "ten clips of 16 frames"): ("CPU seconds", 0.3),
 }
 
