@@ -127,7 +127,7 @@ def test_a_run_that_never_began_does_not_claim_its_folder(clip_recipe, tmp_path)
     assert train_clips(clip_recipe(tmp_path / "run", steps=3))["steps"] == 3
 
 
-@pytest.mark.parametrize("change", [{"mixup": 0.4}, {"precision": "bf16-mixed"}, {"color": 0.0}])
+@pytest.mark.parametrize("change", [{"mixup": 0.4}, {"flip": True}, {"color": 0.0}])
 def test_variants_run(clip_recipe, tmp_path, change):
     metrics = train_clips(clip_recipe(tmp_path / "run", steps=3, **change))
     assert metrics["steps"] == 3
@@ -136,10 +136,20 @@ def test_variants_run(clip_recipe, tmp_path, change):
     assert state["fc.weight"].dtype == torch.float32
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="float16 works beside a CUDA device")
-def test_float16_without_cuda_is_refused(clip_recipe, tmp_path):
-    with pytest.raises(UsageError, match="16-mixed needs a CUDA device; use bf16-mixed"):
-        train_clips(clip_recipe(tmp_path / "run", precision="16-mixed"))
+@pytest.mark.skipif(torch.cuda.is_available(), reason="mixed precision works beside a CUDA device")
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_without_cuda_is_refused(clip_recipe, tmp_path, precision):
+    with pytest.raises(UsageError, match=f"precision {precision} needs a CUDA device.*32-true"):
+        train_clips(clip_recipe(tmp_path / "run", precision=precision))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
+def test_mixed_precision_trains_float32_weights_and_resumes(saliency_recipe, tmp_path, precision):
+    recipe = saliency_recipe(tmp_path / "run", precision=precision)
+    assert train_saliency(recipe, stop_after=13) == {}
+    assert train_saliency(recipe)["test_accuracy"] == 1.0
+    assert load_file(tmp_path / "run" / "model.safetensors")["fc.weight"].dtype == torch.float32
 
 
 def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path, tiny_csv):

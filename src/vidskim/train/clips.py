@@ -52,7 +52,7 @@ class ClipRecipe:
         learning_rate: at its highest.
         weight_decay: for weights, not for norms and biases.
         optimizer: "sgd" or "adamw".
-        precision: of Lightning Fabric.
+        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
         seed: for initialization, order and augmentation.
         test_clips: clips per video, evenly placed, whose mean probability is measured.
         save_every: steps between saved states.

@@ -46,7 +46,7 @@ class SaliencyRecipe:
         learning_rate: at its highest.
         weight_decay: for weights, not for norms and biases.
         optimizer: "sgd" or "adamw".
-        precision: of Lightning Fabric.
+        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
         seed: for initialization and order.
         save_every: steps between saved states.
         cache: folder for motion maps.
