@@ -136,14 +136,27 @@ class Transform:
         return out.reshape(*lead, C, T, height, width)
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) of a frame after resizing and before the crop."""
+        """Return (height, width) of a frame after resizing and before the crop.
+
+        Where the short side asked for leaves less than the crop (a wide crop from a tall frame),
+        frames are made as much larger as the crop needs.
+        """
         if self.resize_to is not None:
             return self.resize_to
         if self.short_side is None:
             return height, width
+        side = self.short_side
         if height <= width:
-            return self.short_side, self.short_side * width // height
-        return self.short_side * height // width, self.short_side
+            resized = (side, side * width // height)
+        else:
+            resized = (side * height // width, side)
+        if self.crop is None or (resized[0] >= self.crop[0] and resized[1] >= self.crop[1]):
+            return resized
+        scale = max(self.crop[0] / height, self.crop[1] / width)
+        return (
+            max(self.crop[0], round(height * scale)),
+            max(self.crop[1], round(width * scale)),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
