@@ -13,6 +13,7 @@ from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
 from vidskim.models import open_model, open_sampler
+from vidskim.recognizer import usable_device
 from vidskim.saliency.visual import MotionSaliency
 
 
@@ -54,7 +55,7 @@ def evaluate_manifest(
     where an interrupted one stopped. The file is gone when the report is written.
 
     Raises:
-        UsageError: an unknown method or model, no methods, a limit below 1.
+        UsageError: an unknown method, model or device, no methods, a limit below 1.
         ManifestError: unusable data.
         CheckpointError: weights that cannot be had.
     """
@@ -67,6 +68,7 @@ def evaluate_manifest(
         raise UsageError(f"limit must be at least 1 video, got {limit}")
     if k < 1:
         raise UsageError(f"k must be at least 1 clip, got {k}")
+    usable_device(device)
     manifest = load_manifest(data, split=split)
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
