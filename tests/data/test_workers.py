@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from vidskim.data.workers import ITEMS_PER_WORKER, map_in_processes
-from vidskim.errors import UsageError, VideoError, VidskimError
+from vidskim.errors import ManifestError, UsageError, VidskimError
 
 
 def process_of(item: int) -> tuple[int, int]:
@@ -15,7 +15,7 @@ def process_of(item: int) -> tuple[int, int]:
 
 def fail_on_three(item: int) -> int:
     if item == 3:
-        raise VideoError("three.mp4", "cannot be read")
+        raise ManifestError("three cannot be read")
     return item
 
 
@@ -39,12 +39,12 @@ def test_many_items_go_to_processes_and_come_back_in_order():
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_of_an_item_comes_through(workers):
-    with pytest.raises(VideoError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         list(map_in_processes(fail_on_three, range(8), title="x", workers=workers))
 
 
 def test_a_dead_worker_is_told():
-    with pytest.raises(VidskimError, match="synthetic: a worker process died.*fewer workers"):
+    with pytest.raises(VidskimError, match=r"synthetic: a worker process died.*fewer workers"):
         list(map_in_processes(die_on_three, range(8), title="synthetic", workers=2))
 
 

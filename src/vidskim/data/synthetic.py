@@ -8,7 +8,7 @@ Camera, scene cuts, bystanders and stray sounds are drawn alike for every class,
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -185,18 +185,11 @@ def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Mom
     shown: list[Row] = []
     for job, found in zip(jobs, moments, strict=True):
         group = f"{job.split}_{job.index}"
-        videos.append(Row(path=Path(job.path), labels=(job.label,), split=job.split, group=group))
-        shown += [
-            Row(
-                path=Path(job.path),
-                labels=(job.label,),
-                start_seconds=round(moment.start_seconds, 3),
-                end_seconds=round(moment.end_seconds, 3),
-                split=job.split,
-                group=group,
-            )
-            for moment in found
-        ]
+        row = Row(Path(job.path), (job.label,), split=job.split, group=group)
+        videos.append(row)
+        for moment in found:
+            start, end = round(moment.start_seconds, 3), round(moment.end_seconds, 3)
+            shown.append(replace(row, start_seconds=start, end_seconds=end))
     write_manifest(shown, out / "moments.csv")
     write_manifest(videos, out / "videos.csv")
     return out / "videos.csv"
