@@ -176,7 +176,7 @@ def test_finished_files_are_kept_and_missing_ones_made(small_set):
 
 def test_another_set_in_the_same_folder_is_refused(small_set):
     for change in ({"seed": 1}, {"max_seconds": 16}):
-        with pytest.raises(UsageError, match=r"seed=0 seconds=15-15\.5.*another folder"):
+        with pytest.raises(UsageError, match=r"seed=0 seconds=15\.0-15\.5.*another folder"):
             make_synthetic(
                 small_set.parent, **{"train": 1, "min_seconds": 15, "max_seconds": 15.5} | change
             )

@@ -150,7 +150,8 @@ def make_synthetic(
         for index in range(number)
     ]
     try:
-        _claim(out, f"seed={seed} seconds={min_seconds}-{max_seconds} format=1\n")
+        lengths = f"{float(min_seconds)}-{float(max_seconds)}"
+        _claim(out, f"seed={seed} seconds={lengths} format=1\n")
         moments = list(
             map_in_processes(make_video, jobs, title="synthetic videos", workers=workers)
         )
