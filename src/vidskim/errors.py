@@ -30,6 +30,10 @@ class VideoError(VidskimError):
         self.path = str(path)
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["VideoError"], tuple[str, str]]:
+        """Let workers send it to the process that asked."""
+        return type(self), (self.path, self.reason)
+
 
 class AudioError(VideoError):
     """The audio track is missing or unreadable."""
