@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tinynets import tiny_classifier
 
+from tinynets import tiny_classifier
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.cli import main
 

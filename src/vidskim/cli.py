@@ -299,7 +299,13 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
-    warnings.filterwarnings("ignore", module="lightning")
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _warn([str(message)])
+        return _run(argv)
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run one command; every refusal is one line and a status."""
     try:
         _dispatch(argv)
         sys.stdout.flush()
