@@ -21,6 +21,14 @@ TRAIN_VIDEOS = 480
 """Training videos the shipped weights were made from (recipes/demo)."""
 
 
+STAGES = (
+    ("moments", "moments.csv", None),
+    ("classifier", "trimmed.csv", "moments"),
+    ("sampler", "videos.csv", None),
+)
+"""(recipe in vidskim/weights, manifest, the stage whose weights it starts from)."""
+
+
 def run_demo(
     out: Path, *, videos: int, train: bool, seconds: tuple[float, float] = (30.0, 40.0)
 ) -> None:
@@ -88,26 +96,27 @@ def _draw_one(
     )
 
 
-def _train(out: Path) -> tuple[str, str]:
+def _train(out: Path) -> tuple[str, ...]:
     """Train both networks from the recipes that the package carries; return their checkpoints."""
     from vidskim.train.recipe import read_recipe
 
     _say(f"making {TRAIN_VIDEOS} training videos and training on them (about an hour)")
     data = make_synthetic(out / "training", train=TRAIN_VIDEOS, test=len(CLASSES) * 10)
-    trained = []
-    for name, table in (("classifier", "moments.csv"), ("sampler", "videos.csv")):
+    for name, table, init in STAGES:
+        places = {
+            "--data": data.with_name(table),
+            "--out": out / name,
+            "--cache": out / "cache",
+        }
+        if init is not None:
+            places["--init"] = out / init / "model.safetensors"
         recipe, run = read_recipe(
             demo_checkpoint("classifier").with_name(f"{name}.yaml"),
-            overrides=[
-                *("--data", str(data.with_name(table))),
-                *("--out", str(out / name)),
-                *("--cache", str(out / "cache")),
-            ],
+            overrides=[word for key, place in places.items() for word in (key, str(place))],
         )
-        _say(f"training the {name}")
+        _say(f"training: {name}")
         run(recipe)
-        trained.append(str(out / name / "model.safetensors"))
-    return trained[0], trained[1]
+    return tuple(str(out / name / "model.safetensors") for name in ("classifier", "sampler"))
 
 
 def _say(text: str) -> None:

@@ -72,6 +72,9 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class name to the motions of its moments, in order; a single one is repeated."""
 
+TRIM_SECONDS = 1.0
+"""What a trimmed clip shows before and after its moment."""
+
 SHORTEST_SECONDS = 15.0
 """Three moments of up to 2.2 s, 3 s between them and 1 s at both ends fit in this."""
 
@@ -114,9 +117,10 @@ def make_synthetic(
 ) -> Path:
     """Write the synthetic set and its manifests.
 
-    ``videos.csv`` has one row per video; ``moments.csv`` one row per moment with its start and end,
-    for training clip classifiers on trimmed clips and for measuring where methods look. The same
-    seed gives the same pixels and sound; classes take turns, so every prefix is balanced.
+    ``videos.csv`` has one row per video; ``moments.csv`` one row per moment with its exact start and
+    end, for measuring where methods look; ``trimmed.csv`` the same with a second of what came before
+    and after, as annotators trim clips (about half of such a clip shows its class). The same seed
+    gives the same pixels and sound; classes take turns, so every prefix is balanced.
 
     Args:
         out: folder to write; files that are already complete there are kept.
@@ -162,6 +166,14 @@ def make_synthetic(
         ) from None
 
 
+def _widened(row: Row) -> Row:
+    """Return a moment as an annotator would trim it; no moment is nearer to an end of the file."""
+    assert row.start_seconds is not None
+    assert row.end_seconds is not None
+    start = round(max(0.0, row.start_seconds - TRIM_SECONDS), 3)
+    return replace(row, start_seconds=start, end_seconds=round(row.end_seconds + TRIM_SECONDS, 3))
+
+
 def _job(
     out: Path, split: str, index: int, *, seed: int, min_seconds: float, max_seconds: float
 ) -> Job:
@@ -192,6 +204,7 @@ def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Mom
             start, end = round(moment.start_seconds, 3), round(moment.end_seconds, 3)
             shown.append(replace(row, start_seconds=start, end_seconds=end))
     write_manifest(shown, out / "moments.csv")
+    write_manifest([_widened(row) for row in shown], out / "trimmed.csv")
     write_manifest(videos, out / "videos.csv")
     return out / "videos.csv"
 
