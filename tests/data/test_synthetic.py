@@ -17,6 +17,7 @@ from vidskim.data import scene, synthetic
 from vidskim.data.manifest import read_manifest
 from vidskim.data.synthetic import CLASSES, MOTIONS, SHORTEST_SECONDS, Moment, make_synthetic
 from vidskim.errors import UsageError
+from vidskim.video import Video
 
 PINNED = {
     "start": 5.823626806062749,
@@ -224,3 +225,15 @@ def test_a_killed_run_leaves_whole_files_only(small_set, tmp_path):
     whole = {path.name: path.read_bytes() for path in small_set.parent.rglob("*.mp4")}
     assert all(path.read_bytes() == whole[path.name] for path in finished)
     assert not (tmp_path / "videos.csv").exists()
+
+
+def test_trimmed_clips_hold_their_moment_and_stay_in_the_file(small_set):
+    moments = read_manifest(small_set.with_name("moments.csv")).rows
+    trimmed = read_manifest(small_set.with_name("trimmed.csv")).rows
+    assert len(moments) == len(trimmed)
+    for moment, clip in zip(moments, trimmed):
+        assert (clip.path, clip.labels, clip.split) == (moment.path, moment.labels, moment.split)
+        assert 0 <= clip.start_seconds <= moment.start_seconds
+        duration = Video(clip.path).info.duration_seconds
+        assert moment.end_seconds <= clip.end_seconds <= duration + 1e-6
+        assert clip.end_seconds - clip.start_seconds >= 3.5

@@ -72,7 +72,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class name to the motions of its moments, in order; a single one is repeated."""
 
-TRIM_SECONDS = 1.0
+TRIM_SECONDS = 1.5
 """What a trimmed clip shows before and after its moment."""
 
 SHORTEST_SECONDS = 15.0
@@ -118,8 +118,8 @@ def make_synthetic(
     """Write the synthetic set and its manifests.
 
     ``videos.csv`` has one row per video; ``moments.csv`` one row per moment with its exact start and
-    end, for measuring where methods look; ``trimmed.csv`` the same with a second of what came before
-    and after, as annotators trim clips (about half of such a clip shows its class). The same seed
+    end, for measuring where methods look; ``trimmed.csv`` the same with what came before and after,
+    as annotators trim clips (two fifths of such a clip show its class). The same seed
     gives the same pixels and sound; classes take turns, so every prefix is balanced.
 
     Args:
@@ -166,14 +166,6 @@ def make_synthetic(
         ) from None
 
 
-def _widened(row: Row) -> Row:
-    """Return a moment as an annotator would trim it; no moment is nearer to an end of the file."""
-    assert row.start_seconds is not None
-    assert row.end_seconds is not None
-    start = round(max(0.0, row.start_seconds - TRIM_SECONDS), 3)
-    return replace(row, start_seconds=start, end_seconds=round(row.end_seconds + TRIM_SECONDS, 3))
-
-
 def _job(
     out: Path, split: str, index: int, *, seed: int, min_seconds: float, max_seconds: float
 ) -> Job:
@@ -196,6 +188,7 @@ def _claim(out: Path, recipe: str) -> None:
 def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Moment, ...]]) -> Path:
     videos: list[Row] = []
     shown: list[Row] = []
+    trimmed: list[Row] = []
     for job, found in zip(jobs, moments, strict=True):
         group = f"{job.split}_{job.index}"
         row = Row(Path(job.path), (job.label,), split=job.split, group=group)
@@ -203,16 +196,32 @@ def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Mom
         for moment in found:
             start, end = round(moment.start_seconds, 3), round(moment.end_seconds, 3)
             shown.append(replace(row, start_seconds=start, end_seconds=end))
+            start = round(max(0.0, start - TRIM_SECONDS), 3)
+            end = round(min(_seconds(job), end + TRIM_SECONDS), 3)
+            trimmed.append(replace(row, start_seconds=start, end_seconds=end))
     write_manifest(shown, out / "moments.csv")
-    write_manifest([_widened(row) for row in shown], out / "trimmed.csv")
+    write_manifest(trimmed, out / "trimmed.csv")
     write_manifest(videos, out / "videos.csv")
     return out / "videos.csv"
 
 
+def _generator(job: Job) -> Generator:
+    return np.random.default_rng([job.seed, SPLITS[job.split], job.index])
+
+
+def _num_frames(job: Job, rng: Generator) -> int:
+    """Draw the length of a file, the first number its generator gives."""
+    return int(rng.uniform(job.min_seconds, job.max_seconds) * FRAME_RATE)
+
+
+def _seconds(job: Job) -> float:
+    return _num_frames(job, _generator(job)) / FRAME_RATE
+
+
 def make_video(job: Job) -> tuple[Moment, ...]:
     """Write one file (unless it is there) and return its moments."""
-    rng = np.random.default_rng([job.seed, SPLITS[job.split], job.index])
-    num_frames = int(rng.uniform(job.min_seconds, job.max_seconds) * FRAME_RATE)
+    rng = _generator(job)
+    num_frames = _num_frames(job, rng)
     moments = _plan(rng, CLASSES[job.label], num_frames / FRAME_RATE)
     if not Path(job.path).exists():
         sound = _sound(rng, job.label, moments, num_frames)
