@@ -117,10 +117,10 @@ def make_synthetic(
 ) -> Path:
     """Write the synthetic set and its manifests.
 
-    ``videos.csv`` has one row per video; ``moments.csv`` one row per moment with its exact start and
-    end, for measuring where methods look; ``trimmed.csv`` the same with what came before and after,
-    as annotators trim clips (two fifths of such a clip show its class). The same seed
-    gives the same pixels and sound; classes take turns, so every prefix is balanced.
+    ``videos.csv`` has one row per video; ``moments.csv`` one row per moment with its exact start
+    and end, for measuring where methods look; ``trimmed.csv`` the same with what came before and
+    after, as annotators trim clips (two fifths of such a clip show its class). The same seed gives
+    the same pixels and sound; classes take turns, so every prefix is balanced.
 
     Args:
         out: folder to write; files that are already complete there are kept.
