@@ -285,3 +285,14 @@ def test_cuda_agrees_with_the_cpu(short_video):
     encoder = tiny_classifier().cuda()
     look = presets.oracle(encoder, label="jump", k=2)
     assert len(Recognizer(encoder, look=look, device="cuda")(short_video).clips) == 2
+
+
+def test_another_look_keeps_everything_else(sample_video):
+    first = Recognizer(tiny_classifier(), look=presets.uniform(k=2), precision="bf16")
+    second = first.with_look(presets.dense())
+    assert first.look.method == "uniform"
+    assert second.look.method == "dense"
+    assert second.precision == "bf16"
+    assert second.encoder is first.encoder
+    fresh = Recognizer(first.encoder, look=presets.dense(), precision="bf16")
+    assert second(sample_video).predictions == fresh(sample_video).predictions

@@ -1,5 +1,6 @@
 """The one path from a file to an answer: look, select, read, encode, relate, aggregate."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -105,6 +106,12 @@ class Recognizer:
         self.origin = Origin(encoder.name) if origin is None else origin
         self._macs: dict[tuple[int, ...], _ClipMacs] = {}
         self._count(self.clip.input_shape)  # the counter's own start-up belongs to no video
+
+    def with_look(self, look: Look) -> "Recognizer":
+        """Return the same recognizer with another look; networks and counts are shared."""
+        other = copy.copy(self)
+        other.look = look
+        return other
 
     @torch.inference_mode()
     def __call__(self, video: Video | str | Path) -> Prediction:

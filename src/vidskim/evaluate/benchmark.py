@@ -71,15 +71,12 @@ def benchmark(
         for method in methods
         if method != "oracle"
     }
-    recognizers = {
-        method: Recognizer(encoder, look=look, precision=precision, device=device)
-        for method, look in looks.items()
-    }
+    dense = Recognizer(encoder, look=presets.dense(), precision=precision, device=device)
+    recognizers = {method: dense.with_look(look) for method, look in looks.items()}
 
     def ask(method: str, row: Row) -> VideoResult:
         if method == "oracle":
-            look = presets.oracle(encoder, label=row.label, k=k)
-            answer = Recognizer(encoder, look=look, precision=precision, device=device)
+            answer = dense.with_look(presets.oracle(encoder, label=row.label, k=k))
         else:
             answer = recognizers[method]
         return _judge(answer, row, manifest.name_of(row), moments)
