@@ -296,3 +296,12 @@ def test_another_look_keeps_everything_else(sample_video):
     assert second.encoder is first.encoder
     fresh = Recognizer(first.encoder, look=presets.dense(), precision="bf16")
     assert second(sample_video).predictions == fresh(sample_video).predictions
+
+
+def test_batches_are_of_nearly_equal_size(sample_video):
+    network = tiny_classifier(num_frames=16)
+    recognizer = Recognizer(network, look=presets.uniform(k=9), batch_size=4)
+    seen = []
+    network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    recognizer(sample_video)
+    assert seen == [3, 3, 3]

@@ -204,14 +204,20 @@ class Recognizer:
     def _batches(
         self, video: Video, chosen: Sequence[Clip], account: Account
     ) -> Iterator[tuple[list[Clip], Tensor]]:
-        """Yield clips and network input ``[n, 3, T, h, w]``; reading is timed, waiting is not."""
+        """Yield clips and network input ``[n, 3, T, h, w]``; reading is timed, waiting is not.
+
+        Batches are of nearly equal size: on a CPU torch takes several times longer for the clip of
+        a batch of one than for one of two, where a network is narrow.
+        """
+        count = -(-len(chosen) // self.batch_size)
+        sizes = [len(chosen) * (i + 1) // count - len(chosen) * i // count for i in range(count)]
         stream = ((clip, self.transform(x)) for clip, x in video.iter_frames(list(chosen)))
         with tqdm(
             desc="recognizing", total=len(chosen), unit="clip", leave=False, delay=2, disable=None
         ) as bar:
-            while True:
+            for size in sizes:
                 with account.stage("read"):
-                    batch = list(islice(stream, self.batch_size))
+                    batch = list(islice(stream, size))
                     if not batch:
                         return
                     x = torch.stack([frames for _, frames in batch]).to(self.device)
