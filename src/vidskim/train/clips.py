@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vidskim.backbones.checkpoint import load_backbone, save_backbone
+from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
@@ -16,9 +16,9 @@ from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
 from vidskim.train.checkpoint import Run
-from vidskim.train.examples import check_numbers, portable, read_examples
-from vidskim.train.fit import Batch, Plan, Precision, fit, make_fabric
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.fit import Batch, Precision, make_fabric
+from vidskim.train.task import optimize, publish
 from vidskim.transforms import Transform
 
 
@@ -124,21 +124,10 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     cache = Path(recipe.cache)
     frames = frame_store(examples.train, transform=model.transform, folder=cache)
     labels = np.array([examples.class_index[row.label] for row in frames.rows])
-    optimizer = make_optimizer(
+    complete = optimize(
         model,
-        name=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-    )
-    complete = fit(
-        model,
-        optimizer,
+        recipe,
         batch_of=ClipSampler(recipe, frames, labels, num_classes=len(examples.classes)),
-        loss_of=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        plan=Plan(
-            Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
-            save_every=recipe.save_every,
-        ),
         run=run,
         fabric=fabric,
         stop_after=stop_after,
@@ -147,19 +136,13 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         return {}
     held_out = frame_store(examples.test, transform=model.transform, folder=cache)
     accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
-    metrics = {
+    measured = {
         "test_accuracy": accuracy,
         "test_videos": len(held_out),
         "train_videos": len(frames),
         "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
-        "manifest_sha256": examples.manifest_sha256,
-        "num_classes": len(examples.classes),
-        "steps": recipe.steps,
     }
-    metadata = {"recipe": portable(recipe), "metrics": metrics}
-    save_backbone(model, run.model_path, metadata=metadata)
-    run.finish(metrics)
-    return metrics
+    return publish(model, recipe, examples=examples, measured=measured, run=run)
 
 
 class ClipSampler:

@@ -12,14 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.registry import IMAGE_BACKBONES, create_backbone
 from vidskim.data.store import Store, motion_store
 from vidskim.errors import unknown_name
 from vidskim.train.checkpoint import Run
-from vidskim.train.examples import check_numbers, portable, read_examples
-from vidskim.train.fit import Batch, Plan, Precision, fit, make_fabric
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.fit import Batch, Precision, make_fabric
+from vidskim.train.task import optimize, publish
 
 
 @dataclass(frozen=True)
@@ -116,22 +115,11 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         stem=recipe.stem,
     )
     model.classes = examples.classes
-    optimizer = make_optimizer(
-        model,
-        name=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-    )
     labels = np.array([examples.class_index[row.label] for row in maps.rows])
-    complete = fit(
+    complete = optimize(
         model,
-        optimizer,
+        recipe,
         batch_of=MapSampler(recipe, maps, labels),
-        loss_of=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        plan=Plan(
-            Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
-            save_every=recipe.save_every,
-        ),
         run=run,
         fabric=fabric,
         stop_after=stop_after,
@@ -139,19 +127,14 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     if not complete:
         return {}
     held_out = motion_store(examples.test, size=size, folder=Path(recipe.cache))
-    metrics = {
+    measured = {
         "test_accuracy": map_accuracy(model, held_out, examples.class_index),
         "test_videos": len(held_out),
         "train_videos": len(maps),
         "protocol": f"mean probability over all motion maps, split {recipe.test_split}",
-        "manifest_sha256": examples.manifest_sha256,
-        "num_classes": len(examples.classes),
-        "steps": recipe.steps,
     }
-    metadata = {"recipe": portable(recipe), "metrics": metrics, "map_size": list(size)}
-    save_backbone(model, run.model_path, metadata=metadata)
-    run.finish(metrics)
-    return metrics
+    extra = {"map_size": list(size)}
+    return publish(model, recipe, examples=examples, measured=measured, run=run, extra=extra)
 
 
 class MapSampler:
