@@ -1,4 +1,4 @@
-"""What every task shares: from a recipe's numbers to the optimization, and from there to the files."""
+"""What every task shares: from a recipe to the optimization, and from there to the files."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
