@@ -169,6 +169,18 @@ def test_a_reel_of_odd_size_loses_a_row_and_a_column(tmp_path, sample_video, mon
     assert decoded(tmp_path / "reel.mp4").shape == (16, 94, 126, 3)
 
 
+def test_one_pixel_a_side_makes_no_reel(tmp_path, sample_video, monkeypatch):
+    class Thin(Video):
+        def iter_frames(self, clips):
+            for clip in clips:
+                yield clip, torch.zeros(clip.num_frames, 3, 40, 1, dtype=torch.uint8)
+
+    monkeypatch.setattr("vidskim.reel.Video", Thin)
+    with pytest.raises(VideoError, match="one pixel a side make no reel"):
+        write_reel(sample_video, Video(sample_video).clips()[:1], tmp_path / "reel.mp4")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_reel_never_replaces_its_source_or_surprises(sample_video, tmp_path):
     clips = Video(sample_video).clips()[:1]
     before = sample_video.read_bytes()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, VideoError
 from vidskim.io.writer import write_video
 from vidskim.types import Clip
 from vidskim.video import Video
@@ -37,7 +37,11 @@ def write_reel(path: str | Path, clips: Sequence[Clip], out: str | Path) -> None
         for clip, images in video.iter_frames(clips):
             for image in images[: clip.num_valid]:
                 whole = image.permute(1, 2, 0).numpy()  # [H, W, 3]
-                height, width = whole.shape[0] // 2 * 2, whole.shape[1] // 2 * 2
+                height, width = (side // 2 * 2 for side in whole.shape[:2])
+                if not height or not width:
+                    raise VideoError(
+                        path, "frames of one pixel a side make no reel; choose a larger video"
+                    )
                 yield np.ascontiguousarray(whole[:height, :width])
 
     try:

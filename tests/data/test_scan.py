@@ -196,3 +196,11 @@ def test_sources_read_from_real_names_equal_the_published_ones(data_folder):
     known = {row.path: replace(row, split=None) for row in published.rows}
     assert {row.path: replace(row, split=None) for row in scanned.rows} == known
     assert scanned.classes == published.classes
+
+
+def test_a_name_that_no_csv_can_hold_is_refused(tmp_path):
+    (tmp_path / "golf").mkdir()
+    (tmp_path / "golf" / os.fsdecode(b"swing\xff.mp4")).write_bytes(b"")
+    with pytest.raises(ManifestError, match="is not UTF-8; rename it") as refused:
+        scan(tmp_path)
+    str(refused.value).encode()

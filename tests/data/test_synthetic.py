@@ -189,6 +189,7 @@ def test_another_set_in_the_same_folder_is_refused(small_set):
         ({"min_seconds": 14}, "15 <= min_seconds"),
         ({"min_seconds": 30, "max_seconds": 20}, "got 30 and 20"),
         ({"max_seconds": float("inf")}, "max_seconds"),
+        ({"max_seconds": 1e30}, r"max_seconds <= 3600, got 30 and 1e\+30"),
         ({"min_seconds": float("nan")}, "min_seconds"),
         ({"train": 0, "test": 0}, "at least one video"),
         ({"train": -1}, "train=-1"),

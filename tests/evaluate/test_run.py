@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 def evaluate(folder):
     def run(**changes):
         values = {"methods": ("uniform",), "model": str(folder / "model.safetensors"), "k": 2}
-        return evaluate_manifest(folder / "tiny.csv", **values | changes)
+        return evaluate_manifest(**{"data": folder / "tiny.csv"} | values | changes)
 
     return run
 
@@ -106,3 +106,10 @@ def test_the_command_prints_one_object(folder, capsys, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "accuracy_cost.png", "results.csv", "results.json", "results.md", "videos.csv"
     ]  # fmt: skip
+
+
+def test_parts_of_files_are_not_evaluated_as_whole_files(evaluate, folder):
+    parts = folder / "parts.csv"
+    parts.write_text("path,label,start_seconds,end_seconds\ntest_0.mp4,left,0.5,1\n")
+    with pytest.raises(ManifestError, match=r"test_0\.mp4 has start_seconds or end_seconds"):
+        evaluate(data=parts)

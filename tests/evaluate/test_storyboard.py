@@ -1,5 +1,7 @@
 """The middle frames of chosen clips are the video's own."""
 
+import os
+
 import pytest
 import torch
 
@@ -50,3 +52,14 @@ def test_a_picture_is_a_png_in_a_folder_that_can_be_made(sample_video, tmp_path)
         save_timeline(prediction, tmp_path / "file" / "line.png")
     with pytest.raises(VideoError):
         middle_frames(tmp_path / "gone.mp4", prediction.clips)
+
+
+def test_a_file_name_need_not_be_utf_8(sample_video, tmp_path):
+    network = create_backbone("r3d_18", num_classes=2, width=4)
+    network.clip = ClipSpec(4, 4, (16, 16))
+    network.transform = Transform(short_side=16, crop=(16, 16))
+    odd = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    odd.symlink_to(sample_video)
+    prediction = Recognizer(network.eval(), look=uniform(k=1))(odd)
+    save_timeline(prediction, tmp_path / "line.png")
+    assert (tmp_path / "line.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

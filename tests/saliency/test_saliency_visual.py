@@ -4,6 +4,7 @@ import torch
 
 from tinynets import tiny_sampler
 from vidskim import Video
+from vidskim.errors import CheckpointError
 from vidskim.io.writer import write_video
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.visual import (
@@ -143,3 +144,11 @@ def test_clips_of_key_pictures_get_the_mean_of_the_others(sample_video):
     single = [c for c in video.clips(num_frames=1) if c.start_frame == keys[1]]
     scores = MotionEnergy()(video, [*whole[3:5], *single])
     assert scores[2].item() == pytest.approx(scores[:2].mean().item())
+
+
+def test_a_network_without_numbers_is_refused(sample_video):
+    network = tiny_sampler()
+    network.fc.bias.data[0] = torch.nan
+    video = Video(sample_video)
+    with pytest.raises(CheckpointError, match="its weights are damaged"):
+        MotionSaliency(network)(video, video.clips())

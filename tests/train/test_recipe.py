@@ -1,6 +1,8 @@
 """Recipes: flat files, checked key by key; what is wrong is one line with exit status 2."""
 
 import io
+import re
+import time
 from contextlib import redirect_stdout
 from dataclasses import asdict, fields
 
@@ -78,7 +80,7 @@ def test_a_typo_in_the_file_names_the_nearest_key(recipe, capsys):
         ("task: clips\ndata: a\nout: b\n", ["--steps"], "steps"),
         ("task: clips\ndata: a\nout: b\n", ["stray"], "stray"),
         ("task: clip\n", [], "did you mean 'clips'?"),
-        ("task: [clips]\n", [], "unknown task"),
+        ("task: [clips]\n", [], "task takes one value"),
         ("data: a\n", [], "no key 'task'; give one of clips, saliency"),
         ("task: saliency\ndata: a\nout: b\nflip: true\n", [], "'flip'"),
         ("- a\n- b\n", [], "'key: value' lines"),
@@ -149,3 +151,33 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, kin
     with pytest.raises(UsageError, match=message):
         run(kind(**values))
     assert not (tmp_path / "run").exists()
+
+
+MERGED = "".join(f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}\n" for i in range(1, 12))
+LAUGHS = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("width: 8\nwidth: 9\n", "key 'width' stands twice, keep one"),
+        ("a0: &a0 [x]\n" + LAUGHS + "data: *a11\n", "write the value itself"),
+        ("m0: &m0 {x: 1}\n" + MERGED, "write the value itself"),
+        ("data: " + "[" * 5000 + "]" * 5000, "not valid YAML"),
+        ("data: [1, 2]\n", "data takes one value, got a list"),
+        ("1: 2\n", "key 1 is no text"),
+        ("#" + "x" * 200_000, "is larger than 100 kB"),
+    ],
+)
+def test_a_hostile_recipe_costs_nothing(tmp_path, text, reason):
+    path = tmp_path / "recipe.yaml"
+    path.write_text("task: clips\n" + text)
+    start = time.perf_counter()
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        read_recipe(path)
+    assert time.perf_counter() - start < 5
+
+
+def test_a_device_is_no_recipe():
+    with pytest.raises(UsageError, match="not a regular file"):
+        read_recipe("/dev/zero")

@@ -25,6 +25,10 @@ HEADER_KEY = "vidskim"
 
 HEADER_VERSION = 1
 
+MAX_CLIP_FRAMES = 1024
+MAX_FRAME_SIDE = 2048
+"""What a checkpoint may ask for: more would take a machine's memory for a damaged number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -224,7 +228,7 @@ def _find_header(path: Path) -> Header | None:
                 "vidskim"
             )
         clip, transform, classes = raw["clip"], raw["transform"], raw["classes"]
-        return Header(
+        header = Header(
             name=str(raw["name"]),
             options=dict(raw["options"]),
             num_classes=raw["num_classes"],
@@ -234,8 +238,26 @@ def _find_header(path: Path) -> Header | None:
             vidskim_version=str(raw["vidskim_version"]),
             metadata=dict(raw["metadata"]),
         )
+        _check_sizes(header)
+        return header
     except (ValueError, TypeError, KeyError, UsageError) as error:
         raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error
+
+
+def _check_sizes(header: Header) -> None:
+    """Refuse clips and frames that no network takes.
+
+    Raises:
+        UsageError: more than `MAX_CLIP_FRAMES` frames, or a side above `MAX_FRAME_SIDE`.
+    """
+    clip, transform = header.clip, header.transform
+    if clip is not None and clip.num_frames > MAX_CLIP_FRAMES:
+        raise UsageError(f"clips of {clip.num_frames} frames, at most {MAX_CLIP_FRAMES} are read")
+    if transform is None:
+        return
+    sides = (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
+    if max(sides) > MAX_FRAME_SIDE:
+        raise UsageError(f"frames of {max(sides)} pixels a side, at most {MAX_FRAME_SIDE} are read")
 
 
 def _own_version() -> str:

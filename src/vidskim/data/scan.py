@@ -117,6 +117,7 @@ def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manif
             f"with one of {' '.join(sorted(VIDEO_SUFFIXES))}"
         )
     rows.sort(key=lambda row: row.path.relative_to(folder).parts)
+    _check_names(rows)
     if split_tops:
         note = f"{len(rows)} videos; splits as the folders say"
     else:
@@ -126,6 +127,20 @@ def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manif
     classes = tuple(sorted({row.label for row in rows}))
     digest = hashlib.sha256(to_csv(rows, root=folder).encode()).hexdigest()
     return Manifest(tuple(rows), classes, folder, digest, note)
+
+
+def _check_names(rows: Sequence[Row]) -> None:
+    """Refuse file names that no CSV in UTF-8 can hold.
+
+    Raises:
+        ManifestError: such a name.
+    """
+    for row in rows:
+        try:
+            str(row.path).encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(row.path).decode(errors="replace")
+            raise ManifestError(f"{shown}: its name is not UTF-8; rename it") from None
 
 
 def group_of(path: Path, *, label: str) -> str | None:

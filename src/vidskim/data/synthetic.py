@@ -6,7 +6,6 @@ Camera, scene cuts, bystanders and stray sounds are drawn alike for every class,
 (B-frames, long GOPs) or MPEG-4 Part 2 (I and P frames, GOP 12) alike, with AAC sound.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,6 +77,9 @@ TRIM_SECONDS = 1.5
 SHORTEST_SECONDS = 15.0
 """Three moments of up to 2.2 s, 3 s between them and 1 s at both ends fit in this."""
 
+LONGEST_SECONDS = 3600.0
+"""An hour of sound is held in memory while it is made."""
+
 SPLITS = {"train": 0, "test": 1}
 """Splits and their part in every file's seed."""
 
@@ -128,7 +130,7 @@ def make_synthetic(
         test: number of test videos.
         seed: every file is a function of (seed, split, index).
         min_seconds: shortest video, at least 15.
-        max_seconds: longest video.
+        max_seconds: longest video, at most 3600.
         workers: processes; by default one per core (see `vidskim.data.workers`).
 
     Returns:
@@ -138,10 +140,10 @@ def make_synthetic(
         UsageError: lengths that leave no room for the moments, no videos, or a folder that holds
             another set or cannot be written to.
     """
-    if not SHORTEST_SECONDS <= min_seconds <= max_seconds < math.inf:
+    if not SHORTEST_SECONDS <= min_seconds <= max_seconds <= LONGEST_SECONDS:
         raise UsageError(
-            f"need {SHORTEST_SECONDS:g} <= min_seconds <= max_seconds, got {min_seconds:g} and "
-            f"{max_seconds:g}"
+            f"need {SHORTEST_SECONDS:g} <= min_seconds <= max_seconds <= {LONGEST_SECONDS:g}, got "
+            f"{min_seconds:g} and {max_seconds:g}"
         )
     if train < 0 or test < 0 or train + test == 0:
         raise UsageError(f"need at least one video, got train={train}, test={test}")

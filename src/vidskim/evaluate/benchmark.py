@@ -54,10 +54,12 @@ def benchmark(
 
     Raises:
         UsageError: an unknown method, or none.
-        ManifestError: a label the classifier does not know, or not one video that can be read.
+        ManifestError: a row that is a part of its file, a label the classifier does not know, or
+            not one video that can be read.
     """
     if not methods:
         raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
+    _check_whole(manifest)
     labels = {label for row in manifest.rows for label in row.labels}
     known = set(encoder.classes or ())
     if not labels <= known:
@@ -123,6 +125,17 @@ def _warm_up(recognizers: Mapping[str, Recognizer], rows: Sequence[Row]) -> None
             recognizers[method](rows[0].path)
         except VideoError:
             return
+
+
+def _check_whole(manifest: Manifest) -> None:
+    """Refuse parts of files: an answer for the whole file would pass for theirs."""
+    for row in manifest.rows:
+        if row.start_seconds is not None or row.end_seconds is not None:
+            raise ManifestError(
+                f"{manifest.source}: {manifest.name_of(row)} has start_seconds or end_seconds, but "
+                "whole videos are evaluated; give a manifest without these columns, or cut the "
+                "parts into files"
+            )
 
 
 def _check_readable(manifest: Manifest, results: Sequence[MethodResult]) -> None:

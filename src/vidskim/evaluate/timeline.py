@@ -3,6 +3,7 @@
 Drawn on a canvas of its own: no window, no global state of matplotlib is touched.
 """
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,6 +160,7 @@ def _found(
 def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) -> None:
     best, cost, count = prediction.predictions[0], prediction.cost, len(prediction.clips)
     name = title or Path(prediction.video.path).name
+    name = os.fsencode(name).decode(errors="replace")  # a file name need not be UTF-8
     of = f" of {len(prediction.saliency)}" if prediction.saliency is not None else ""
     parts = [
         f"{best.label} ({best.score:.0%})",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from vidskim.errors import CheckpointError
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.types import Clip
 
@@ -100,8 +101,18 @@ class MotionSaliency:
 
     @torch.inference_mode()
     def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
-        """Return scores ``[N]`` in [0, 1]."""
-        return _score_motion(video, clips, self.probabilities, batch_size=self.batch_size)
+        """Return scores ``[N]`` in [0, 1].
+
+        Raises:
+            CheckpointError: the network answers with something that is no number.
+        """
+        scores = _score_motion(video, clips, self.probabilities, batch_size=self.batch_size)
+        if not scores.isfinite().all():
+            raise CheckpointError(
+                "the saliency network answers with something that is no number; its weights are "
+                "damaged, give others"
+            )
+        return scores
 
 
 def _score_motion(

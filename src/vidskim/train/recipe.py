@@ -19,6 +19,33 @@ TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
 }
 
 
+MAX_BYTES = 100_000
+"""A recipe is a page of text."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what a flat file never needs and what hides mistakes.
+
+    That is a key that stands twice, of which YAML silently takes the last, and aliases, of which a
+    short file can build an endless value.
+    """
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Read one value."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*name) stands for a value, write the value itself")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Check the keys of one mapping, then build it."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.YAMLError(f"key {key.value!r} stands twice, keep one")
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep=deep)
+
+
 def run_recipe(arguments: Sequence[str]) -> str:
     """Run ``vidskim train RECIPE [--key value ...]``; return what to print.
 
@@ -50,15 +77,7 @@ def read_recipe(
         UsageError: a missing or malformed file, an unknown task or key, a value of the wrong type.
     """
     path = Path(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the recipe ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: the recipe is not valid YAML: {reason}") from None
-    if not isinstance(values, dict):
-        raise UsageError(f"{path}: a recipe is a list of 'key: value' lines")
+    values = _read_values(path)
     task = values.get("task")
     if task is None:
         raise UsageError(f"{path}: no key 'task'; give one of {', '.join(TASKS)}")
@@ -66,7 +85,7 @@ def read_recipe(
         raise unknown_name("task", str(task), TASKS)
     kind, run = TASKS[str(task)]
     valid = [field.name for field in fields(kind)]
-    given = [str(key) for key in values] + [_key(a) for a in overrides if a.startswith("--")]
+    given = [*values] + [_key(a) for a in overrides if a.startswith("--")]
     for key in given:
         if key not in (*valid, "print_config", "help"):
             raise unknown_name(f"key in {path}", key, valid)
@@ -79,6 +98,38 @@ def read_recipe(
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: {reason}") from None
     return kind(**{name: found[name] for name in valid}), run
+
+
+def _read_values(path: Path) -> dict[str, Any]:
+    """Read the keys and values of a recipe; whatever it holds, the time this takes is bounded.
+
+    Raises:
+        UsageError: no such file, or anything but flat 'key: value' lines.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path}: cannot read the recipe (not a regular file)")
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1).decode()
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the recipe ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: the recipe is not valid YAML: {error}") from None
+    if len(text) > MAX_BYTES:
+        raise UsageError(f"{path}: is larger than {MAX_BYTES // 1000} kB; give a recipe in YAML")
+    try:
+        values = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path}: the recipe is not valid YAML: {reason}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: a recipe is a list of 'key: value' lines")
+    for key, value in values.items():
+        if not isinstance(key, str):
+            raise UsageError(f"{path}: key {key!r} is no text; a recipe is 'key: value' lines")
+        if isinstance(value, list | dict | tuple | set):
+            raise UsageError(f"{path}: {key} takes one value, got a {type(value).__name__}")
+    return values
 
 
 def _key(argument: str) -> str:
