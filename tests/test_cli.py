@@ -251,3 +251,31 @@ def test_a_closed_pipe_is_no_error(place):
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, "")
+
+
+def test_any_locale_and_any_file_name(place, tmp_path):
+    name = os.fsencode(tmp_path) + "/é".encode() + b"\xff.mp4"
+    os.symlink(os.fsencode(place / "video.mp4"), name)
+    process = subprocess.run(
+        [sys.executable.encode(), b"-m", b"vidskim.cli", b"inspect", name],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        check=False,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    shown = process.stdout.decode("utf-8")
+    assert "é\\udcff.mp4: 0:12.00, 300 frames" in shown
+
+
+def test_a_closed_output_is_told(place):
+    code = "import os, sys; os.close(1); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    process = subprocess.run(
+        [sys.executable, "-c", code, "-m", "vidskim.cli", "inspect", str(place / "video.mp4")],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert process.stderr == (
+        "vidskim: standard output is closed: there is nowhere to put the answer\n"
+    )

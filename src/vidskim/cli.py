@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +300,10 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
+    if sys.stdout is None:  # closed by the caller
+        return _fail("standard output is closed: there is nowhere to put the answer", 1)
+    if isinstance(sys.stdout, TextIOWrapper):  # whatever the locale; file names need not be text
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _warn([str(message)])
         return _run(argv)
