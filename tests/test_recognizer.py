@@ -65,6 +65,23 @@ def short_video(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def damaged_video(tmp_path_factory):
+    """60 frames of MPEG-4, every eighth with noise in the middle of its packet."""
+    path = tmp_path_factory.mktemp("damaged") / "v.avi"
+    rng = np.random.default_rng(5)
+    ground = rng.integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    write_video(path, (np.roll(ground, 2 * n, axis=1) for n in range(60)), codec="mpeg4")
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [(p.pos, p.size) for p in container.demux(video=0) if p.size]
+    for start, size in packets[4::8]:
+        noise = rng.integers(0, 256, size // 2, dtype=np.uint8).tobytes()
+        content[start + size // 3 : start + size // 3 + len(noise)] = noise
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture(scope="module")
 def network():
     return tiny_classifier()
 
@@ -305,3 +322,12 @@ def test_batches_are_of_nearly_equal_size(sample_video):
     network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     recognizer(sample_video)
     assert seen == [3, 3, 3]
+
+
+@pytest.mark.parametrize("look", [presets.dense(), presets.uniform(k=4), presets.uniform(k=3)])
+def test_damage_that_the_reader_sees_is_told_in_the_answer(damaged_video, network, look):
+    answer = Recognizer(network, look=look, batch_size=2)(damaged_video)
+    video = Video(damaged_video)
+    list(video.iter_frames([chosen.clip for chosen in answer.clips]))
+    assert any("damaged" in text for text in video.warnings)
+    assert set(video.warnings) <= set(answer.warnings)

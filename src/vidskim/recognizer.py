@@ -224,6 +224,8 @@ class Recognizer:
                     x = x.contiguous(memory_format=torch.channels_last_3d)
                 yield [clip for clip, _ in batch], x
                 bar.update(len(batch))
+            with account.stage("read"):
+                next(stream, None)  # to its end, where the reader tells what was damaged
 
     def _count(self, shape: tuple[int, ...]) -> "_ClipMacs":
         """Return the MACs of one clip of a shape ``(1, 3, T, h, w)``."""
