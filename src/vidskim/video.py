@@ -121,11 +121,25 @@ class Video:
 
     def iter_motion(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Motion]]:
         """Yield each clip with its motion maps, in time order; see `vidskim.io.compressed`."""
-        return iter_motion(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+        return iter_motion(
+            self.path,
+            self.packets,
+            clips,
+            info=self.info,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
 
     def motion(self, clips: Sequence[Clip]) -> Motion:
         """Return the motion maps of clips, packed; see `vidskim.io.compressed`."""
-        return motion(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+        return motion(
+            self.path,
+            self.packets,
+            clips,
+            info=self.info,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
 
     def residuals(
         self, clips: Sequence[Clip], *, per_clip: int = 1, quarter_luma: bool = False
@@ -137,6 +151,7 @@ class Video:
             clips,
             per_clip=per_clip,
             quarter_luma=quarter_luma,
+            info=self.info,
             stats=self.stats,
             warnings=self.warnings,
         )

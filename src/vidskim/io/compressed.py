@@ -7,6 +7,7 @@ H.264 vectors on streams with B-frames, so many videos are read in parallel, nev
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -66,8 +67,7 @@ class Motion:
         return f"Motion(vectors={tuple(self.vectors.shape)}, intra={tuple(self.intra.shape)})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Map:
+class _Map(NamedTuple):
     """One frame's vectors ``[2, h, w]`` and intra share ``[h, w]``, as displayed."""
 
     vectors: np.ndarray
@@ -79,6 +79,7 @@ def motion(
     index: PacketIndex,
     clips: Sequence[Clip],
     *,
+    info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
 ) -> Motion:
@@ -88,6 +89,7 @@ def motion(
         path: a video file.
         index: its packet index.
         clips: any clips of it; they may overlap.
+        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
         stats: what is read is added here.
         warnings: what went wrong is added here, once.
 
@@ -97,9 +99,10 @@ def motion(
     Raises:
         VideoError: the file cannot be opened.
     """
-    parts = [part for _, part in iter_motion(path, index, clips, stats=stats, warnings=warnings)]
+    info = info or probe(path, index, stats=stats)
+    arriving = iter_motion(path, index, clips, info=info, stats=stats, warnings=warnings)
+    parts = [part for _, part in arriving]
     if not parts:
-        info = probe(path, index, stats=stats)
         return _pack([], [], position=0, grid=cells(info.width, info.height))
     parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
     return Motion(
@@ -115,6 +118,7 @@ def iter_motion(
     index: PacketIndex,
     clips: Sequence[Clip],
     *,
+    info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Motion]]:
@@ -129,6 +133,7 @@ def iter_motion(
         path: a video file.
         index: its packet index.
         clips: any clips of it; they may overlap.
+        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
         stats: what is read is added here.
         warnings: what went wrong is added here, once.
 
@@ -138,7 +143,7 @@ def iter_motion(
     Raises:
         VideoError: the file cannot be opened.
     """
-    info = probe(path, index, stats=stats)
+    info = info or probe(path, index, stats=stats)
     grid = cells(info.width, info.height)
     wanted = spans(clips, total=len(index))
     arrivals: Iterator[tuple[int, _Map]] = iter(())
@@ -197,31 +202,56 @@ def iter_records(
     asked = np.zeros(len(index), bool)
     for start, stop in ranges:
         asked[start:stop] = True
-    last_reference = -1
-    if codec in DELAYED:  # read on to the next reference, B-frames between included
-        references = np.flatnonzero(~find_references(index).is_b)
-        last_reference = int(references.max(initial=0))
-        following = np.append(references, len(index))
-        ranges = [
-            (start, int(following[np.searchsorted(references, stop)]) + 1) for start, stop in ranges
-        ]
+    delivery = Delivery(index, codec=codec)
     frames = walk(
         path,
         index,
-        ranges,
+        delivery.extend(ranges),
         stats=stats,
         damage=damage,
         motion_vectors=True,
         exact_pixels=False,
     )
     for number, frame in frames:
-        if not asked[number] or frame.pict_type in _INTRA:
-            continue
-        if frame.pict_type == PictureType.B and codec in WITHOUT_B_VECTORS:
-            continue
+        if asked[number]:
+            records = delivery.records(number, frame)
+            if records is not None:
+                yield number, records
+
+
+class Delivery:
+    """Which frames of a file come with their vectors, and what must be decoded to get them.
+
+    Args:
+        index: the packet index of a file.
+        codec: one of `MOTION_CODECS`.
+    """
+
+    def __init__(self, index: PacketIndex, *, codec: str) -> None:
+        self._without_b = codec in WITHOUT_B_VECTORS
+        self._num_frames = len(index)
+        self._references: np.ndarray | None = None
+        if codec in DELAYED:
+            self._references = np.flatnonzero(~find_references(index).is_b)
+
+    def extend(self, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return ranges of frames that reach on to the next reference where vectors come late."""
+        if self._references is None:
+            return list(ranges)
+        following = np.append(self._references, self._num_frames)
+        place = self._references.searchsorted
+        return [(start, int(following[place(stop)]) + 1) for start, stop in ranges]
+
+    def records(self, number: int, frame: VideoFrame) -> np.ndarray | None:
+        """Return the vectors of a decoded frame; None if it has none to tell, as `iter_records`."""
+        kind = frame.pict_type
+        if kind in _INTRA or (self._without_b and kind == PictureType.B):
+            return None
         records = frame_records(frame)
-        if len(records) or number != last_reference:
-            yield number, records
+        if self._references is not None and len(records) == 0:
+            never_comes = number == int(self._references.max(initial=0))
+            return None if never_comes else records
+        return records
 
 
 def frame_records(frame: VideoFrame) -> np.ndarray:

@@ -23,8 +23,8 @@ from torch import Tensor
 from vidskim.errors import UsageError
 from vidskim.io.compressed import (
     WITHOUT_B_VECTORS,
+    Delivery,
     exports_motion,
-    iter_records,
     warn_missing,
 )
 from vidskim.io.frames import RgbConverter, rotation_degrees
@@ -69,6 +69,7 @@ def residuals(
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
+    info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
 ) -> Residual:
@@ -77,6 +78,7 @@ def residuals(
     All of them are in memory at once; `iter_residuals` holds one clip's at a time. Arguments and
     errors are those of `iter_residuals`.
     """
+    info = info or probe(path, index, stats=stats)
     parts = [
         part
         for _, part in iter_residuals(
@@ -85,12 +87,12 @@ def residuals(
             clips,
             per_clip=per_clip,
             quarter_luma=quarter_luma,
+            info=info,
             stats=stats,
             warnings=warnings,
         )
     ]
     if not parts:
-        info = probe(path, index, stats=stats)
         return _pack([], [], position=0, shape=_shape(info, quarter_luma=quarter_luma))
     parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
     return Residual(
@@ -108,6 +110,7 @@ def iter_residuals(
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
+    info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Residual]]:
@@ -124,6 +127,7 @@ def iter_residuals(
         per_clip: residual frames per clip; fewer where a clip has fewer predicted frames.
         quarter_luma: luma averaged over 4x4 pixels instead of RGB; its energy ranks frames almost
             as well, and it is 48 times smaller.
+        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
         stats: what is read is added here.
         warnings: what went wrong is added here, once.
 
@@ -136,7 +140,7 @@ def iter_residuals(
     """
     if per_clip < 1:
         raise UsageError(f"per_clip must be at least 1, got {per_clip}")
-    info = probe(path, index, stats=stats)
+    info = info or probe(path, index, stats=stats)
     shape = _shape(info, quarter_luma=quarter_luma)
     references = find_references(index)
     wanted: list[list[int]] = [[] for _ in clips]
@@ -223,26 +227,24 @@ def _targets(
     stats: ReadStats | None,
     damage: Damage,
 ) -> Iterator[tuple[int, _Target]]:
-    """Yield the residuals of chosen frames, holding only references still needed.
-
-    Two decoders run side by side: the one that exports vectors leaves out the loop filter, so its
-    pixels are of no use.
-    """
+    """Yield the residuals of chosen frames, holding only references still needed."""
     last_use = {int(number - references.past[number]): number for number in numbers}
-    ranges = [(number, number + 1) for number in sorted({*numbers, *last_use})]
-    targets = [range(number, number + 1) for number in numbers]
-    vectors = iter_records(path, index, targets, codec=info.codec, stats=stats)
+    targets, seen = set(numbers), {*numbers, *last_use}
+    delivery = Delivery(index, codec=info.codec)
+    ranges = delivery.extend((number, number + 1) for number in numbers)
+    ranges += [(number, number + 1) for number in last_use]
     picture = _Picture(luma=quarter_luma)
     held: dict[int, NDArray[np.uint8]] = {}
-    told: tuple[int, np.ndarray] | None = next(vectors, None)
-    for number, frame in walk(path, index, ranges, stats=stats, damage=damage):
-        while told is not None and told[0] < number:
-            told = next(vectors, None)
-        reference_number = number - int(references.past[number])
+    frames = walk(path, index, ranges, stats=stats, damage=damage, motion_vectors=True)
+    for number, frame in frames:
+        if number not in seen:
+            continue
         image = picture(frame)
-        if told is not None and told[0] == number and reference_number in held:
+        records = delivery.records(number, frame) if number in targets else None
+        reference_number = number - int(references.past[number])
+        if records is not None and reference_number in held:
             offsets = block_offsets(
-                told[1],
+                records,
                 grid=(-(-frame.height // 16), -(-frame.width // 16)),
                 past=int(references.past[number]),
                 future=int(references.future[number]),

@@ -59,7 +59,8 @@ def motion_maps(
     rows, columns = grid
     count, cells = len(frames), rows * columns
     blocks = _blocks(frames, grid=grid)
-    cell = blocks.frame * cells + ((blocks.y >> 4) * columns + (blocks.x >> 4))
+    cell = (np.arange(count) * cells).repeat(blocks.per_frame)
+    cell += (blocks.y >> 4) * columns + (blocks.x >> 4)
     area = (blocks.width * blocks.height).astype(np.float64)
 
     def total(weights: NDArray[np.float64], cell: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -78,15 +79,18 @@ def motion_maps(
         filler = _filler(blocks, grid=grid)
         used -= total(area[filler], cell[filler])
         weight *= np.where(
-            blocks.ahead, (1.0 / np.maximum(future, 1))[blocks.frame], (-1.0 / past)[blocks.frame]
+            blocks.ahead,
+            (1.0 / np.maximum(future, 1)).repeat(blocks.per_frame),
+            (-1.0 / past).repeat(blocks.per_frame),
         )
     else:
         covered = used = total(area, cell)
-        weight *= (-1.0 / past)[blocks.frame]
+        weight *= (-1.0 / past).repeat(blocks.per_frame)
     intra = np.maximum(1.0 - covered / (CELL * CELL), 0.0)
+    used = np.maximum(used, 1.0)
     vectors = np.empty((count, 2, cells), np.float32)
     for axis, motion in enumerate((blocks.motion_x, blocks.motion_y)):
-        mean = total(motion * weight, cell) / np.maximum(used, 1.0)
+        mean = total(motion * weight, cell) / used
         vectors[:, axis] = mean.reshape(count, cells)
     return (
         vectors.reshape(count, 2, rows, columns),
@@ -150,7 +154,8 @@ def turn_vectors(vectors: np.ndarray, *, rotation: int) -> np.ndarray:
 class _Blocks:
     """The records of some frames as columns ``[R]``, many times faster to compute with."""
 
-    frame: NDArray[np.intp]
+    per_frame: NDArray[np.intp]
+    """``[K]`` records of each frame, which stand together."""
     ahead: NDArray[np.bool_]
     width: NDArray[np.int32]
     height: NDArray[np.int32]
@@ -164,19 +169,20 @@ class _Blocks:
 def _blocks(frames: Sequence[np.ndarray], *, grid: tuple[int, int]) -> _Blocks:
     """Take records apart; no block is larger than a cell, none is centered outside the map."""
     # joined as bytes: NumPy copies records field by field
-    records = np.frombuffer(b"".join(records.tobytes() for records in frames), RECORD)
-    number = np.repeat(np.arange(len(frames)), [len(records) for records in frames])
+    records = np.frombuffer(b"".join(frames), RECORD)  # type: ignore[arg-type]
+    per_frame = np.array([len(records) for records in frames])
     if max(records["w"].max(initial=0), records["h"].max(initial=0)) > CELL:
         records, source = _split_large(records)
-        number = number[source]
+        per_frame = _count(source, per_frame)
     x, y = records["dst_x"].astype(np.int32), records["dst_y"].astype(np.int32)
     bottom, right = grid[0] * CELL, grid[1] * CELL
     least, right_most, lowest = (x | y).min(initial=0), x.max(initial=0), y.max(initial=0)
     if least < 0 or right_most >= right or lowest >= bottom:
-        inside = (x >= 0) & (y >= 0) & (x < right) & (y < bottom)
-        records, number, x, y = records[inside], number[inside], x[inside], y[inside]
+        inside = np.flatnonzero((x >= 0) & (y >= 0) & (x < right) & (y < bottom))
+        per_frame = _count(inside, per_frame)
+        records, x, y = records[inside], x[inside], y[inside]
     return _Blocks(
-        frame=number,
+        per_frame=per_frame,
         ahead=records["source"] > 0,
         width=records["w"].astype(np.int32),
         height=records["h"].astype(np.int32),
@@ -186,6 +192,12 @@ def _blocks(frames: Sequence[np.ndarray], *, grid: tuple[int, int]) -> _Blocks:
         motion_y=records["motion_y"].astype(np.int32),
         scale=records["motion_scale"].astype(np.int32),
     )
+
+
+def _count(chosen: NDArray[np.intp], per_frame: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return ``[K]``, how many of the records chosen (their positions) belong to each frame."""
+    frame = np.arange(len(per_frame)).repeat(per_frame)
+    return np.bincount(frame[chosen], minlength=len(per_frame))
 
 
 def _filler(blocks: _Blocks, *, grid: tuple[int, int]) -> NDArray[np.intp]:
@@ -199,7 +211,8 @@ def _filler(blocks: _Blocks, *, grid: tuple[int, int]) -> NDArray[np.intp]:
     divided = np.flatnonzero(blocks.width + blocks.height < 2 * CELL)
     still = (blocks.motion_x[divided] | blocks.motion_y[divided]) == 0
     x, y = blocks.x[divided] >> 2, blocks.y[divided] >> 2
-    block = (blocks.frame[divided] * (grid[0] * 4) + y) * (grid[1] * 4) + x
+    frame = np.arange(len(blocks.per_frame)).repeat(blocks.per_frame)[divided]
+    block = (frame * (grid[0] * 4) + y) * (grid[1] * 4) + x
     block = block * 2 + blocks.ahead[divided]
     moving = np.zeros(int(block.max(initial=0)) // 2 * 2 + 2, dtype=bool)
     moving[block[~still]] = True

@@ -133,9 +133,7 @@ def walk(
             yield from _decode(source, index, segment, skip, stats, damage)
 
 
-def _configure(
-    context: VideoCodecContext, *, motion_vectors: bool, exact_pixels: bool
-) -> None:
+def _configure(context: VideoCodecContext, *, motion_vectors: bool, exact_pixels: bool) -> None:
     """Set what must be set before the first packet is decoded."""
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
