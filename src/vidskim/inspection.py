@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vidskim.io.compressed import MOTION_CODECS
+from vidskim.io.records import MOTION_CODECS
 from vidskim.io.streams import StreamInfo, list_streams
 from vidskim.types import VideoInfo
 from vidskim.video import Video

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from vidskim.clips import split
-from vidskim.io.compressed import iter_motion, iter_records, motion
+from vidskim.io.compressed import iter_motion, motion
 from vidskim.io.packets import read_packets
+from vidskim.io.probe import probe
+from vidskim.io.records import iter_records
 from vidskim.io.references import find_references
 from vidskim.io.vectors import motion_maps
 from vidskim.io.walk import ReadStats
@@ -228,6 +230,19 @@ def test_a_codec_without_vectors_warns_once_and_decodes_nothing(
     assert len(warnings) == 1
     assert "exports no motion vectors" in warnings[0]
     assert stats.frames_decoded <= 2
+
+
+def test_what_is_known_of_a_file_is_not_read_again(pan: Callable[[str], Path]) -> None:
+    path = pan("no_b.mp4")
+    index, clips = whole(path)
+    probing, with_info, without = ReadStats(), ReadStats(), ReadStats()
+    info = probe(path, index, stats=probing)
+    told = motion(path, index, clips, info=info, stats=with_info)
+    found = motion(path, index, clips, stats=without)
+    assert torch.equal(told.vectors, found.vectors)
+    assert with_info.frames_decoded == NUM_FRAMES
+    assert without.frames_decoded == NUM_FRAMES + probing.frames_decoded
+    assert without.bytes_read == with_info.bytes_read + probing.bytes_read
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])

@@ -10,8 +10,9 @@ import torch
 
 from vidskim.clips import split
 from vidskim.errors import UsageError
-from vidskim.io.compressed import iter_records
 from vidskim.io.packets import PacketIndex, read_packets
+from vidskim.io.probe import probe
+from vidskim.io.records import iter_records
 from vidskim.io.residual import choose_predicted, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
 from vidskim.io.writer import write_video
@@ -176,6 +177,16 @@ def test_nothing_predicted_gives_empty_residuals(footage: Callable[[str], Path])
     only_key = Clip(0, 8, 1, 1, 0.0, 0.0, 1)
     assert residuals(path, index, [only_key]).values.shape == (0, 3, 64, 80)
     assert residuals(path, index, [], quarter_luma=True).values.shape == (0, 1, 16, 20)
+
+
+@pytest.mark.parametrize("name", ["h264_long_gop.mp4", "h264_no_b.mp4", "mpeg4.avi", "mpeg4_b.mp4"])
+def test_no_frame_is_decoded_twice(footage: Callable[[str], Path], name: str) -> None:
+    path = footage(name)
+    index, clips = whole(path)
+    stats = ReadStats()
+    found = residuals(path, index, clips, info=probe(path, index), stats=stats)
+    assert len(found.values) == len(clips)
+    assert stats.frames_decoded <= len(index)
 
 
 def test_per_clip_must_be_positive(footage: Callable[[str], Path]) -> None:

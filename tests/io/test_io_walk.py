@@ -216,6 +216,20 @@ def test_motion_vectors_are_exported_only_on_demand(footage):
     assert len(frame.side_data.get("MOTION_VECTORS").to_ndarray()) > 0
 
 
+@pytest.mark.parametrize("name", ["h264_long_gop.mp4", "mpeg4.avi"])
+def test_pixels_are_exact_unless_nobody_looks_at_them(footage, truth, name):
+    path = footage(name)
+    index = read_packets(path)
+    for number, frame in walk(path, index, [(0, 64)], motion_vectors=True):
+        assert np.array_equal(frame.to_ndarray(format="rgb24"), truth(name)[number])
+    rough = [
+        number
+        for number, frame in walk(path, index, [(0, 64)], exact_pixels=False)
+        if not np.array_equal(frame.to_ndarray(format="rgb24"), truth(name)[number])
+    ]
+    assert len(rough) > 32  # work was left out
+
+
 @pytest.mark.data
 def test_real_files_equal_a_plain_decode(data_folder, monkeypatch):
     """Every file in random order of access, with and without seeks."""

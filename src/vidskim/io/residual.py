@@ -21,16 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidskim.errors import UsageError
-from vidskim.io.compressed import (
-    WITHOUT_B_VECTORS,
-    Delivery,
-    exports_motion,
-    warn_missing,
-)
+from vidskim.io.compressed import warn_missing
 from vidskim.io.frames import RgbConverter, rotation_degrees
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
+from vidskim.io.records import WITHOUT_B_VECTORS, Delivery, exports_motion
 from vidskim.io.references import References, find_references
 from vidskim.io.vectors import BLOCK, block_offsets
 from vidskim.io.walk import Damage, ReadStats, walk
@@ -227,7 +223,11 @@ def _targets(
     stats: ReadStats | None,
     damage: Damage,
 ) -> Iterator[tuple[int, _Target]]:
-    """Yield the residuals of chosen frames, holding only references still needed."""
+    """Yield the residuals of chosen frames, holding only references still needed.
+
+    One decoder gives vectors and pixels; frames only decoded for the vectors of others are not
+    looked at.
+    """
     last_use = {int(number - references.past[number]): number for number in numbers}
     targets, seen = set(numbers), {*numbers, *last_use}
     delivery = Delivery(index, codec=info.codec)

@@ -106,8 +106,8 @@ def walk(
         damage: undecodable packets, concealed and missing frames are noted here.
         motion_vectors: export motion vectors as side data.
         exact_pixels: False leaves out what only pixels need, the loop filter of H.264 and the
-            inverse transform of MPEG-4, and saves 15-20 %: vectors stay as they are, pixels are
-            then of no use.
+            inverse transform of MPEG-4, and saves 15-20 %. Pixels are then of no use; vectors
+            stay as they are, but for those FFmpeg makes up from pixels where a file is damaged.
 
     Yields:
         ``(frame number, frame)`` in presentation order; a frame that cannot be decoded is left out.
