@@ -50,6 +50,21 @@ def test_resizes_like_a_plain_loop(size):
         assert np.allclose(out[n, c, t].numpy() * 255, np.rint(out[n, c, t].numpy() * 255))
 
 
+@pytest.mark.parametrize("antialias", [False, True])
+def test_the_layout_of_frames_in_memory_changes_nothing(antialias):
+    frames = _frames(2, 3, 3, 46, 62)
+    as_decoded = frames.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    transform = Transform(resize_to=(24, 33), crop=(21, 22), antialias=antialias, **IDENTITY)
+    out = transform(frames)
+    assert torch.equal(transform(as_decoded), out)
+    assert out.is_contiguous()
+    whole = torch.nn.functional.interpolate(
+        frames.flatten(0, 1).float(), size=(24, 33), mode="bilinear", antialias=antialias
+    )
+    expected = whole.round()[..., 2:23, 6:28].unflatten(0, (2, 3)).transpose(1, 2) / 255
+    assert torch.equal(out, expected)
+
+
 def test_crop_and_normalization_without_resizing():
     frames = _frames(4, 3, 10, 14)
     transform = Transform(crop=(6, 8), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))

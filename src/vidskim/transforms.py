@@ -113,7 +113,15 @@ class Transform:
             (flat.shape[0], C, T, height, width), dtype=torch.float32, device=frames.device
         )
         window = (..., slice(top, top + height), slice(left, left + width))
-        buffer = torch.empty((1, C, H, W), dtype=torch.float32, device=frames.device)
+        # Decoded frames are stored channels last: resized as such they take a third of the time (a
+        # tenth from 720p), to equal values. Antialiasing is slower that way.
+        channels_last = frames.stride(-3) == 1 and not self.antialias
+        buffer = torch.empty(
+            (1, C, H, W),
+            dtype=torch.float32,
+            device=frames.device,
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
+        )
         for clip, target in zip(flat, out):
             for t in range(T):
                 if resized == (H, W):
