@@ -1,14 +1,24 @@
 """Counting against figures rebuilt from the papers by hand, and the books of one video."""
 
 import contextlib
+import mmap
 import time
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from vidskim.backbones import create_backbone
-from vidskim.cost import STAGES, Account, Count, count, peak_rss_bytes, reset_peak_rss
+from vidskim.cost import (
+    STAGES,
+    Account,
+    Count,
+    MacCounter,
+    count,
+    peak_rss_bytes,
+    reset_peak_rss,
+)
 from vidskim.errors import UsageError
 
 
@@ -116,6 +126,26 @@ def test_nested_stages_are_charged_once():
     assert charged <= seconds["total"] < charged + 0.05
 
 
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, contextlib.nullcontext])
+def test_what_runs_is_counted_as_by_torch_s_own_counter(mode):
+    network = nn.Sequential(nn.Conv3d(3, 4, 3), nn.BatchNorm3d(4), nn.ReLU(), nn.Flatten(1)).eval()
+    head = nn.Linear(4 * 2 * 6 * 6, 5)
+    x, a, b = torch.randn(2, 3, 4, 8, 8), torch.randn(3, 4, 6), torch.randn(3, 6, 2)
+
+    def run():
+        logits = head(network(x))
+        product = torch.einsum("nij,njk->nik", a, b) @ torch.randn(2, 7)
+        return logits.softmax(1).sum() + product.nanmedian()
+
+    with mode(), FlopCounterMode(display=False) as theirs:
+        run()
+    with mode(), MacCounter() as ours:
+        run()
+    assert ours.macs == theirs.get_total_flops() // 2
+    by_hand = 2 * 4 * (2 * 6 * 6) * (3 * 27) + 2 * 288 * 5 + 3 * 4 * 6 * 2 + 3 * 4 * 2 * 7
+    assert ours.macs == by_hand
+
+
 def test_unknown_stages_and_negative_macs_are_refused():
     account = Account()
     with pytest.raises(UsageError, match="did you mean 'encode'"), account.stage("encoder"):
@@ -126,17 +156,21 @@ def test_unknown_stages_and_negative_macs_are_refused():
         account.add_macs(-1, stage="look")
 
 
+def _fill(*, megabytes: int) -> None:
+    """Touch fresh pages and give them back; ``malloc`` might hand out pages it already holds."""
+    with mmap.mmap(-1, megabytes << 20) as block:
+        block.write(b"1" * (megabytes << 20))
+
+
 def test_the_peak_is_the_peak_of_this_video():
     if not reset_peak_rss():
         pytest.skip("this system does not let a process reset its high-water mark")
-    block = torch.ones(50 << 20, dtype=torch.uint8)
+    _fill(megabytes=50)
     high = peak_rss_bytes()
-    del block
     account = Account()
     low = account.peak_bytes
     assert low <= high - (30 << 20)
-    block = torch.ones(60 << 20, dtype=torch.uint8)
-    del block
+    _fill(megabytes=60)
     assert account.to_cost(dense_macs=0).peak_bytes >= low + (50 << 20)
 
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
-from vidskim.cost import Account
+from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError, VideoError
 from vidskim.selection import Select
 from vidskim.types import Clip, Saliency
@@ -69,10 +68,10 @@ class Look:
             raise VideoError(video.path, "has no video frame that can be read")
         scores = None
         if self.saliency is not None:
-            with FlopCounterMode(display=False) as counter:
+            with MacCounter() as counter:
                 scores = self._scores(self.saliency, video, grid)
             if account is not None:
-                account.add_macs(counter.get_total_flops() // 2, stage="look")
+                account.add_macs(counter.macs, stage="look")
         # one number of 32 bits: the generator takes no more
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)

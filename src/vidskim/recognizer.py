@@ -9,12 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone, ClipSpec
-from vidskim.cost import Account, count
+from vidskim.cost import Account, MacCounter, count
 from vidskim.errors import CheckpointError, UsageError, VideoError, unknown_name
 from vidskim.look import Choice, Look
 from vidskim.selection import uniform
@@ -185,12 +184,12 @@ class Recognizer:
             if steps is None:
                 kept.append(features)
                 continue
-            with account.stage("aggregate"), FlopCounterMode(display=False) as counter:
+            with account.stage("aggregate"), MacCounter() as counter:
                 state = steps.step(state, features[None])
-            account.add_macs(counter.get_total_flops() // 2, stage="aggregate")
+            account.add_macs(counter.macs, stage="aggregate")
         if not seen:
             return None
-        with account.stage("aggregate"), FlopCounterMode(display=False) as counter:
+        with account.stage("aggregate"), MacCounter() as counter:
             if steps is not None:
                 logits = steps.read(state)
             else:
@@ -198,7 +197,7 @@ class Recognizer:
                 if self.context is not None:
                     together = self.context(together)
                 logits = aggregator(together)
-        account.add_macs(counter.get_total_flops() // 2, stage="aggregate")
+        account.add_macs(counter.macs, stage="aggregate")
         return _Answer(tuple(seen), logits, clip_macs)
 
     def _batches(
@@ -211,7 +210,7 @@ class Recognizer:
         """
         count = -(-len(chosen) // self.batch_size)
         sizes = [len(chosen) * (i + 1) // count - len(chosen) * i // count for i in range(count)]
-        stream = ((clip, self.transform(x)) for clip, x in video.iter_frames(list(chosen)))
+        stream = self._inputs(video, chosen)
         with tqdm(
             desc="recognizing", total=len(chosen), unit="clip", leave=False, delay=2, disable=None
         ) as bar:
@@ -226,6 +225,13 @@ class Recognizer:
                 bar.update(len(batch))
             with account.stage("read"):
                 next(stream, None)  # to its end, where the reader tells what was damaged
+
+    def _inputs(self, video: Video, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
+        """Yield clips and network input ``[3, T, h, w]``, one clip of full size at a time."""
+        for clip, frames in video.iter_frames(list(chosen)):
+            x = self.transform(frames)
+            del frames  # before the next clip is read: 44 MB at 1280x720
+            yield clip, x
 
     def _count(self, shape: tuple[int, ...]) -> "_ClipMacs":
         """Return the MACs of one clip of a shape ``(1, 3, T, h, w)``."""

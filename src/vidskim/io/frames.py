@@ -91,6 +91,7 @@ def read_clips(
             if frames is not None:
                 yield clip, frames
             unread += frames is None
+            del frames  # the reader of the clip may be done with it while the next one arrives
     for clip, frames in [item.finish() for item in filling]:
         if frames is not None:
             yield clip, frames
