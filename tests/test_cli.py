@@ -279,3 +279,20 @@ def test_a_closed_output_is_told(place):
     assert process.stderr == (
         "vidskim: standard output is closed: there is nowhere to put the answer\n"
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["recognize", ""],
+        ["recognize", "video.mp4", "--model", ""],
+        ["recognize", "video.mp4", "--k="],
+        ["evaluate", "--data", "", "--out", "here"],
+        ["train", "recipe.yaml", "--out", ""],
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(words, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err == (
+        "vidskim: an argument is empty: give a value or leave it out\n"
+    )

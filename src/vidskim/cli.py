@@ -346,6 +346,8 @@ def _dispatch(argv: Sequence[str]) -> None:
     if argv[0] == "--version":
         _print(f"vidskim {_version()}")
         return
+    if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
+        raise UsageError("an argument is empty: give a value or leave it out")
     name, *words = argv
     if name not in VERBS:
         raise unknown_name("command", name, VERBS)

@@ -175,6 +175,12 @@ def test_finished_files_are_kept_and_missing_ones_made(small_set):
     assert small_set.with_name("moments.csv").read_text() == text
 
 
+def test_a_stamp_that_a_full_disk_left_empty_stops_nobody(tmp_path):
+    (tmp_path / "seed.txt").touch()
+    make_synthetic(tmp_path, train=1, test=0, min_seconds=15, max_seconds=15, workers=1)
+    assert (tmp_path / "seed.txt").read_text().startswith("seed=0 seconds=15.0-15.0")
+
+
 def test_another_set_in_the_same_folder_is_refused(small_set):
     for change in ({"seed": 1}, {"max_seconds": 16}):
         with pytest.raises(UsageError, match=r"seed=0 seconds=15\.0-15\.5.*another folder"):

@@ -1,6 +1,7 @@
 """The middle frames of chosen clips are the video's own."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,3 +64,20 @@ def test_a_file_name_need_not_be_utf_8(sample_video, tmp_path):
     prediction = Recognizer(network.eval(), look=uniform(k=1))(odd)
     save_timeline(prediction, tmp_path / "line.png")
     assert (tmp_path / "line.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_full_disk_leaves_the_old_picture(sample_video, tmp_path, monkeypatch):
+    def tear(prediction, frames, path, **options):
+        Path(path).write_bytes(b"half a pict")
+        raise OSError(28, "No space left on device")
+
+    network = create_backbone("r3d_18", num_classes=2, width=4)
+    network.clip = ClipSpec(4, 4, (16, 16))
+    network.transform = Transform(short_side=16, crop=(16, 16))
+    prediction = Recognizer(network.eval(), look=uniform(k=1))(sample_video)
+    (tmp_path / "line.png").write_bytes(b"an older picture")
+    monkeypatch.setattr("vidskim.evaluate.timeline.draw_timeline", tear)
+    with pytest.raises(UsageError, match="No space left on device"):
+        save_timeline(prediction, tmp_path / "line.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["line.png"]
+    assert (tmp_path / "line.png").read_bytes() == b"an older picture"

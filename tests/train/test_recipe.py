@@ -137,6 +137,7 @@ def test_every_number_of_a_recipe_has_a_range(kind):
     ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0; give a value of at least 1"),
+        ({"width": 10**6}, "width is 1000000; give a value of at most 4096"),
         ({"steps": -5}, "steps is -5"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
         ({"learning_rate": 0.0}, "learning_rate is 0"),

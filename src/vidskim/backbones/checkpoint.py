@@ -25,8 +25,8 @@ HEADER_KEY = "vidskim"
 
 HEADER_VERSION = 1
 
-MAX_CLIP_FRAMES = 1024
-MAX_FRAME_SIDE = 2048
+MAX_CLIP_FRAMES = 4096
+MAX_FRAME_SIDE = 4096
 """What a checkpoint may ask for: more would take a machine's memory for a damaged number."""
 
 

@@ -181,7 +181,7 @@ def _claim(out: Path, recipe: str) -> None:
     """Keep sets of other seeds or lengths apart: their files bear the same names."""
     out.mkdir(parents=True, exist_ok=True)
     stamp = out / "seed.txt"
-    found = stamp.read_text() if stamp.exists() else recipe
+    found = (stamp.read_text() if stamp.exists() else "") or recipe  # a full disk leaves it empty
     if found != recipe:
         raise UsageError(f"{out} holds a set made with {found.strip()}; choose another folder")
     stamp.write_text(recipe)

@@ -1,5 +1,6 @@
 """An answer as a picture: fetch one frame of every chosen clip, then draw the time line."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,9 +40,14 @@ def save_timeline(
     from vidskim.evaluate.timeline import draw_timeline  # matplotlib takes a second to import
 
     frames = middle_frames(prediction.video.path, prediction.clips)
+    part = Path(path).with_name(f".{Path(path).stem}.{os.getpid()}.part.png")
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        draw_timeline(prediction, frames, path, moments=moments, title=title)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            draw_timeline(prediction, frames, part, moments=moments, title=title)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written ({error.strerror}); give another name"

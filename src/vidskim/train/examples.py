@@ -100,7 +100,9 @@ def check_numbers(recipe: Any) -> None:
     values = asdict(recipe)
     for name, (low, high) in RANGES.items():
         if name in values and not low <= values[name] <= high:
-            wanted = f"at least {low:g}" if high > 1 else f"between {low:g} and {high:g}"
+            wanted = f"between {low:g} and {high:g}"
+            if high > 1:
+                wanted = f"at most {high:g}" if values[name] > high else f"at least {low:g}"
             raise UsageError(f"{name} is {values[name]}; give a value of {wanted}")
     if values["warmup_steps"] >= values["steps"]:
         raise UsageError(
