@@ -18,8 +18,7 @@ from vidskim.presets import scsampler
 from vidskim.recognizer import Recognizer
 
 TRAIN_VIDEOS = 480
-"""Training videos the shipped weights were made from (recipes/demo)."""
-
+"""Training videos the shipped weights were made from."""
 
 STAGES = (
     ("moments", "moments.csv", None),
@@ -37,8 +36,8 @@ def run_demo(
     Args:
         out: folder for everything.
         videos: test videos, a multiple of the classes is balanced.
-        train: first train classifier and sampler as recipes/demo describes, on a training set made
-            here; the answers then come from these weights.
+        train: first train classifier and sampler by the recipes that lie beside the shipped
+            weights, on a training set made here; the answers then come from these weights.
         seconds: the test videos' shortest and longest duration.
 
     Raises:

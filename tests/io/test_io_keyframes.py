@@ -11,6 +11,7 @@ from vidskim.clips import split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.keyframes import choose_key_frames, iter_key_frames, key_frames
 from vidskim.io.packets import read_packets
+from vidskim.io.probe import probe
 from vidskim.io.walk import ReadStats
 from vidskim.types import Clip
 
@@ -93,3 +94,16 @@ def test_no_clip_and_no_readable_key_frame(footage: Callable[[str], Path], tmp_p
     damaged.write_bytes(data)
     with pytest.raises(VideoError, match="key frames can be decoded"):
         key_frames(damaged, index, [clip(0, 0, 8)])
+
+
+def test_decoders_refuse_frames_that_grow_beyond_the_limit(
+    footage: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = footage("h264_no_b.mp4")
+    index = read_packets(path)
+    clips = split(index.timestamps_seconds.tolist(), num_frames=5)
+    monkeypatch.setattr("vidskim.io.walk.MAX_PIXELS", 64)
+    with pytest.raises(VideoError, match="key frames can be decoded"):
+        key_frames(path, index, clips)
+    with pytest.raises(VideoError, match="not one frame"):
+        probe(path, index)

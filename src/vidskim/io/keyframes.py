@@ -19,7 +19,7 @@ from vidskim.errors import UsageError, VideoError
 from vidskim.io.frames import RgbConverter
 from vidskim.io.packets import PacketIndex
 from vidskim.io.source import PacketSource
-from vidskim.io.walk import ReadStats
+from vidskim.io.walk import ReadStats, configure
 from vidskim.types import Clip
 
 
@@ -169,7 +169,7 @@ def _decode_one(
     if context.is_open:
         context.flush_buffers()
     else:
-        context.thread_count = 1
+        configure(context)
     frames = []
     try:
         for packet in source.read_to(packet_number, skip=skip):

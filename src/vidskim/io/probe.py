@@ -12,7 +12,7 @@ from vidskim.errors import VideoError
 from vidskim.io.container import check_size, main_video_stream, open_container, read_only
 from vidskim.io.frames import rotation_degrees
 from vidskim.io.packets import PacketIndex, demux
-from vidskim.io.walk import ReadStats
+from vidskim.io.walk import ReadStats, configure
 from vidskim.types import VideoInfo
 
 MAX_PACKETS = 300
@@ -61,7 +61,7 @@ def _first_frame(
     read_only(container, stream)
     context = stream.codec_context
     codec = context.codec.canonical_name
-    context.thread_count = 1
+    configure(context)
     encrypted = False
     for count, packet in enumerate(demux(container, stream)):
         stats.bytes_read += packet.size

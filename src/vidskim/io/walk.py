@@ -129,12 +129,17 @@ def walk(
             if context.is_open:
                 context.flush_buffers()
             else:
-                _configure(context, motion_vectors=motion_vectors, exact_pixels=exact_pixels)
+                configure(context, motion_vectors=motion_vectors, exact_pixels=exact_pixels)
             yield from _decode(source, index, segment, skip, stats, damage)
 
 
-def _configure(context: VideoCodecContext, *, motion_vectors: bool, exact_pixels: bool) -> None:
-    """Set what must be set before the first packet is decoded."""
+def configure(
+    context: VideoCodecContext, *, motion_vectors: bool = False, exact_pixels: bool = True
+) -> None:
+    """Set what must be set before the first packet is decoded: one thread, no absurd frames.
+
+    A stream may change its size after the container told of it, so the decoder itself is bound.
+    """
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
     if motion_vectors:
