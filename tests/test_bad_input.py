@@ -166,7 +166,9 @@ def test_every_odd_file_is_refused_or_answered(data_folder):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", ["trunc50.mp4", "trunc50.avi", "trunc50.webm", "bitflip_mid.mp4"])
+@pytest.mark.parametrize(
+    "name", ["trunc50.mp4", "trunc50.avi", "trunc50.webm", "bitflip_mid.mp4", "bitflip_mid.avi"]
+)
 def test_damage_is_told(data_folder, name):
     video = _look(data_folder / "odd" / "derived" / name)
     assert video is not None

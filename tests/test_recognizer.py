@@ -331,3 +331,8 @@ def test_damage_that_the_reader_sees_is_told_in_the_answer(damaged_video, networ
     list(video.iter_frames([chosen.clip for chosen in answer.clips]))
     assert any("damaged" in text for text in video.warnings)
     assert set(video.warnings) <= set(answer.warnings)
+
+
+def test_damage_in_the_look_is_told_in_the_answer(damaged_video, network):
+    answer = Recognizer(network, look=presets.motion(k=1))(damaged_video)
+    assert any("looked at are in part guessed" in text for text in answer.warnings)

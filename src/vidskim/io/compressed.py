@@ -142,12 +142,15 @@ def cells(width: int, height: int) -> tuple[int, int]:
 
 
 def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
-    """Say, once, how many of the frames that were looked at could not be decoded."""
-    missing = len(damage.numbers_missing)
-    if missing and warnings is not None:
-        text = f"damaged: could not decode {missing} of the frames to look at"
-        if text not in warnings:
-            warnings.append(text)
+    """Say, once, how many of the frames that were looked at could not be decoded or are damaged."""
+    texts = []
+    if damage.numbers_missing:
+        missing = len(damage.numbers_missing)
+        texts.append(f"damaged: could not decode {missing} of the frames to look at")
+    if damage.frames_corrupt:
+        texts.append(f"damaged: {damage.frames_corrupt} of the frames looked at are in part guessed")
+    if warnings is not None:
+        warnings.extend(text for text in texts if text not in warnings)
 
 
 def _maps(
