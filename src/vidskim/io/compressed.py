@@ -148,7 +148,9 @@ def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
         missing = len(damage.numbers_missing)
         texts.append(f"damaged: could not decode {missing} of the frames to look at")
     if damage.frames_corrupt:
-        texts.append(f"damaged: {damage.frames_corrupt} of the frames looked at are in part guessed")
+        texts.append(
+            f"damaged: {damage.frames_corrupt} of the frames looked at are in part guessed"
+        )
     if warnings is not None:
         warnings.extend(text for text in texts if text not in warnings)
 
