@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from vidskim.backbones.network import Network
 from vidskim.backbones.registry import (
     CLIP_BACKBONES,
     IMAGE_BACKBONES,
-    Network,
     create_backbone,
     list_networks,
 )

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 
 from vidskim.backbones.checkpoint import load_backbone, read_header
-from vidskim.backbones.registry import CLIP_BACKBONES, Network, create_backbone
+from vidskim.backbones.network import Network
+from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
-from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.recognizer import Origin
 from vidskim.saliency.visual import MotionSaliency
@@ -20,7 +20,7 @@ DEMO = "demo"
 MOTION_CHANNELS = 2
 
 
-def open_model(model: str, *, random_weights: bool = False) -> tuple[ResNet3d, Origin]:
+def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Origin]:
     """Return a clip classifier and where it comes from.
 
     Answers call it by the name of a backbone with published weights (``r3d_18``), or by what the
@@ -47,7 +47,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[ResNet3d, O
         name = f"{model} ({network.name})"
     else:
         raise unknown_name("model", model, [*CLIP_BACKBONES, DEMO])
-    if not isinstance(network, ResNet3d):
+    if network.clip is None:
         raise CheckpointError(
             f"{model}: holds {network.name}, which looks at images or motion maps, and no clip "
             "classifier; a saliency network is given with --sampler"

@@ -1,9 +1,10 @@
 """Backbones to files and back: safetensors with all that is needed to build the network again."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.registry import Network, create_backbone, list_networks
-from vidskim.backbones.state_dict import check_state, infer_backbone, read_state_dict, weight_format
+from vidskim.backbones.identify import NORM_COUNTER, SHOWN, identify, list_faults
+from vidskim.backbones.network import Network
+from vidskim.backbones.registry import create_backbone, list_networks
+from vidskim.backbones.state_dict import read_state_dict, weight_format
 from vidskim.backbones.weights import fetch, official_weights
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.transforms import Transform
+
+logger = logging.getLogger(__name__)
 
 HEADER_KEY = "vidskim"
 """Our entry among the safetensors metadata; its value is one JSON object."""
@@ -137,15 +142,9 @@ def load_backbone(
         weights = official_weights(name)
         path = fetch(weights)
         state = read_state_dict(path)
-        header = Header(
-            name=name,
-            options={},
-            num_classes=weights.num_classes,
-            classes=weights.classes,
-            clip=weights.clip,
-            transform=weights.transform,
-            vidskim_version="",
-            metadata={},
+        described, state = _identified(name, state, path=path)
+        header = replace(
+            described, classes=weights.classes, clip=weights.clip, transform=weights.transform
         )
     else:
         path = Path(checkpoint)
@@ -155,7 +154,10 @@ def load_backbone(
             raise CheckpointError(
                 f"{path}: holds {found.name}, not {name}: give name={found.name!r} or none"
             )
-        header = found or _plain_header(name or infer_backbone(state, path=path), state)
+        if found is None:
+            header, state = _identified(name, state, path=path)
+        else:
+            header = found
     backbone = _build(header, state, path=path)
     if num_classes is not None and num_classes != backbone.num_classes:
         backbone.reset_classifier(num_classes)
@@ -171,7 +173,7 @@ def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
             )
     except (UsageError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: its header names no network we know: {error}") from error
-    check_state(backbone, state, path=path)
+    _check_state(backbone, state, path=path)
     _assign(backbone, state)
     if header.classes is not None and len(header.classes) != header.num_classes:
         raise CheckpointError(
@@ -186,27 +188,59 @@ def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
     return backbone
 
 
+def _check_state(backbone: Network, state: Mapping[str, Tensor], *, path: Path) -> None:
+    """Refuse tensors that do not fit a network one to one.
+
+    Raises:
+        CheckpointError: missing, left-over or differently shaped tensors, or integers for floating
+            numbers; the first few are named.
+    """
+    expected = backbone.state_dict()
+    shapes = {k: tuple(v.shape) for k, v in expected.items()}
+    faults = list_faults(state, shapes, num_classes=backbone.num_classes)
+    types = [
+        f"{k} {v.dtype}"
+        for k, v in state.items()
+        if k in expected and v.is_floating_point() != expected[k].is_floating_point()
+    ]
+    if types:
+        shown = ", ".join(types[:SHOWN]) + (", ..." if len(types) > SHOWN else "")
+        faults += f"{', ' if faults else ''}{len(types)} of another type ({shown})"
+    if faults:
+        raise CheckpointError(f"{path}: does not fit {backbone.name}: tensors {faults}")
+
+
 def _assign(backbone: nn.Module, state: dict[str, Tensor]) -> None:
     """Put tensors in place of the shapes; half-precision files become float32."""
     floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    backbone.load_state_dict(floats, assign=True)
+    counters = {  # of batch norm: absent from older files, of no use in evaluation
+        k: torch.zeros((), dtype=torch.int64)
+        for k in backbone.state_dict()
+        if k.endswith(NORM_COUNTER) and k not in floats
+    }
+    backbone.load_state_dict({**floats, **counters}, assign=True)
 
 
-def _plain_header(name: str, state: dict[str, Tensor]) -> Header:
-    """Describe a state dict that says nothing of itself; the head tells the number of classes."""
-    head = state.get("fc.weight")
+def _identified(
+    name: str | None, state: dict[str, Tensor], *, path: Path
+) -> tuple[Header, dict[str, Tensor]]:
+    """Describe a state dict that says nothing of itself, and give its tensors in our names."""
+    found = identify(state, name=name, path=path)
+    for key, reason in found.left_out.items():
+        logger.info("%s: %s is not loaded (%s)", path, key, reason)
     with torch.device("meta"):
-        template = create_backbone(name)
-    return Header(
-        name=name,
-        options={},
-        num_classes=head.shape[0] if head is not None and head.ndim == 2 else template.num_classes,
+        template = create_backbone(found.name, **found.options)
+    header = Header(
+        name=found.name,
+        options=found.options,
+        num_classes=found.num_classes or template.num_classes,
         classes=None,
         clip=None,
         transform=None,
         vidskim_version="",
         metadata={},
     )
+    return header, found.tensors
 
 
 def _find_header(path: Path) -> Header | None:

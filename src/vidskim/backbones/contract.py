@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from vidskim.errors import UsageError, unknown_name
 from vidskim.transforms import Transform
 
+Maps = Tensor | tuple[Tensor, ...]
+"""What passes between stages: one map, or one for each of several pathways (SlowFast, TPN)."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClipSpec:
@@ -67,7 +70,11 @@ class Backbone(Protocol):
         ...
 
     def stage_modules(self) -> tuple[nn.Module, ...]:
-        """Return one module per stage; ``features`` is what they do one after another."""
+        """Return one module per stage; ``features`` is what they do one after another.
+
+        Between stages goes a map ``[N, C, T, H, W]``, or a tuple of maps where a network has
+        several pathways. The first stage takes the clip, the last gives one map.
+        """
         ...
 
     def reset_classifier(self, num_classes: int, *, classes: tuple[str, ...] | None = None) -> None:
@@ -78,7 +85,8 @@ class Backbone(Protocol):
 def split_at(backbone: Backbone, stage: str) -> tuple[nn.Sequential, nn.Sequential]:
     """Cut a backbone after a stage; both parts share its parameters.
 
-    ``late(early(x))`` equals ``backbone.features(x)``. After the last stage ``late`` is empty and
+    ``late(early(x))`` equals ``backbone.features(x)``. What ``early`` gives is a map, or a tuple of
+    maps where the network has several pathways (`Maps`). After the last stage ``late`` is empty and
     returns what it is given.
 
     Args:

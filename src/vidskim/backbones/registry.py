@@ -4,22 +4,22 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from vidskim.backbones.resnet2d import ResNet2d, resnet_18
-from vidskim.backbones.resnet3d import ResNet3d, mc3_18, r2plus1d_18, r2plus1d_34, r3d_18
+from vidskim.backbones import resnet3d, slow
+from vidskim.backbones.network import Network
+from vidskim.backbones.resnet2d import resnet_18
 from vidskim.errors import UsageError, unknown_name
 
-Network = ResNet3d | ResNet2d
-
-CLIP_BACKBONES: dict[str, Callable[..., ResNet3d]] = {
-    "r3d_18": r3d_18,
-    "mc3_18": mc3_18,
-    "r2plus1d_18": r2plus1d_18,
-    "r2plus1d_34": r2plus1d_34,
+CLIP_BACKBONES: dict[str, Callable[..., Network]] = {
+    **resnet3d.BUILDERS,
+    **slow.BUILDERS,
 }
 """Networks on clips ``[N, 3, T, H, W]``."""
 
-IMAGE_BACKBONES: dict[str, Callable[..., ResNet2d]] = {"resnet_18": resnet_18}
+IMAGE_BACKBONES: dict[str, Callable[..., Network]] = {"resnet_18": resnet_18}
 """Networks on images and maps ``[N, C, H, W]``, for samplers."""
+
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {**resnet3d.VARIANTS}
+"""Options to try when a checkpoint in our own names is identified; by default none."""
 
 
 def list_backbones() -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def create_backbone(name: str, *, num_classes: int = 400, **options: Any) -> Net
     Raises:
         UsageError: an unknown name or option, or an impossible value.
     """
-    builder: Callable[..., Network] | None = CLIP_BACKBONES.get(name) or IMAGE_BACKBONES.get(name)
+    builder = CLIP_BACKBONES.get(name) or IMAGE_BACKBONES.get(name)
     if builder is None:
         raise unknown_name("backbone", name, list_networks())
     valid = [p for p in signature(builder).parameters if p != "num_classes"]

@@ -4,14 +4,13 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, table 1. P
 as in torchvision, so that ImageNet weights load unchanged; a test holds both to the same outputs.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
-from vidskim.backbones.contract import ClipSpec, check_classes
+from vidskim.backbones.blocks import RESNET_STAGES
+from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.errors import UsageError, unknown_name
-from vidskim.transforms import Transform
 
 Stem = Literal["imagenet", "small"]
 """7x7 at stride 2 with max pooling (1/4 of the size), or 3x3 at stride 1 for maps of few cells."""
@@ -45,7 +44,7 @@ class BasicBlock2d(nn.Module):
         return cast(Tensor, self.relu(out))
 
 
-class ResNet2d(nn.Module):
+class ResNet2d(Network):
     """ResNet-18 over ``[N, C, H, W]``; keeps `contract.Backbone` with one dimension less.
 
     Args:
@@ -59,22 +58,19 @@ class ResNet2d(nn.Module):
     """
 
     def __init__(self, in_channels: int, *, num_classes: int, width: int, stem: Stem) -> None:
-        super().__init__()
+        super().__init__(
+            "resnet_18",
+            stages=RESNET_STAGES,
+            clip=None,
+            transform=None,
+            options={"in_channels": in_channels, "width": width, "stem": stem},
+        )
         if in_channels < 1 or width < 1:
             raise UsageError(
                 f"in_channels and width are at least one, got {in_channels} and {width}"
             )
         if stem not in STEMS:
             raise unknown_name("stem", stem, STEMS)
-        check_classes(num_classes, None)
-        self.name = "resnet_18"
-        self.options: Mapping[str, Any] = {"in_channels": in_channels, "width": width, "stem": stem}
-        self.num_features = 8 * width
-        self.num_classes = num_classes
-        self.classes: tuple[str, ...] | None = None
-        self.stages: tuple[str, ...] = ("stem", "res2", "res3", "res4", "res5")
-        self.clip: ClipSpec | None = None
-        self.transform: Transform | None = None
         if stem == "imagenet":
             self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
             self.maxpool: nn.Module = nn.MaxPool2d(3, stride=2, padding=1)
@@ -94,43 +90,13 @@ class ResNet2d(nn.Module):
                 ),
             )
             before = channels
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(self.num_features, num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        initialize_convolutions(self)
+        self.add_head(8 * width, num_classes)
 
     def stage_modules(self) -> tuple[nn.Module, ...]:
         """Return the stem and the four residual stages."""
         stem = nn.Sequential(self.conv1, self.bn1, self.relu, self.maxpool)
         return (stem, *(self.get_submodule(f"layer{i}") for i in range(1, 5)))
-
-    def features(self, x: Tensor) -> Tensor:
-        """Map ``[N, C, H, W]`` to ``[N, 8 width, H', W']``, 1/32 (imagenet) or 1/8 (small)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        for i in range(1, 5):
-            x = self.get_submodule(f"layer{i}")(x)
-        return x
-
-    def classify(self, features: Tensor) -> Tensor:
-        """Average ``[N, C, H', W']`` over space and map it to logits ``[N, num_classes]``."""
-        return cast(Tensor, self.fc(self.avgpool(features).flatten(1)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[N, C, H, W]`` to logits ``[N, num_classes]``."""
-        return self.classify(self.features(x))
-
-    def reset_classifier(self, num_classes: int, *, classes: tuple[str, ...] | None = None) -> None:
-        """Replace the head by an untrained one for other classes.
-
-        Raises:
-            UsageError: fewer than one class, or names that do not fit the number.
-        """
-        check_classes(num_classes, classes)
-        old = self.fc.weight
-        self.fc = nn.Linear(self.num_features, num_classes, device=old.device, dtype=old.dtype)
-        self.num_classes = num_classes
-        self.classes = classes
 
 
 def resnet_18(

@@ -1,4 +1,4 @@
-"""Tensors from a weight file of any format we know, safely, and the check that they fit."""
+"""Tensors from a weight file of any format we know, safely."""
 
 import pickle
 import warnings
@@ -9,16 +9,12 @@ from typing import Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from vidskim.backbones.registry import create_backbone, list_networks
 from vidskim.errors import CheckpointError
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")
+WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 """Keys under which training scripts keep the weights of a model."""
-
-SHOWN = 3
-"""Keys listed per kind of mistake."""
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -102,68 +98,6 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if all(key.startswith("module.") for key in loaded):
         loaded = {key.removeprefix("module."): value for key, value in loaded.items()}
     return dict(loaded)
-
-
-def check_state(backbone: nn.Module, state: Mapping[str, Tensor], *, path: Path) -> None:
-    """Refuse tensors that do not fit a network one to one.
-
-    Raises:
-        CheckpointError: missing, left-over or differently shaped tensors; the first few are named,
-            and the backbone they most likely belong to.
-    """
-    expected = backbone.state_dict()
-    faults = {
-        "missing": [k for k in expected if k not in state],
-        "left over": [k for k in state if k not in expected],
-        "of another shape": [
-            f"{k} {list(state[k].shape)} for {list(v.shape)}"
-            for k, v in expected.items()
-            if k in state and state[k].shape != v.shape
-        ],
-        "of another type": [
-            f"{k} {state[k].dtype}"
-            for k, v in expected.items()
-            if k in state and state[k].is_floating_point() != v.is_floating_point()
-        ],
-    }
-    if not any(faults.values()):
-        return
-    parts = []
-    for kind, keys in faults.items():
-        if keys:
-            shown = ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
-            parts.append(f"{len(keys)} {kind} ({shown})")
-    name = getattr(backbone, "name", type(backbone).__name__)
-    likely, share = _likeliest(state)
-    hint = f"; it looks like {likely}" if likely != name and share > 0.5 else ""
-    raise CheckpointError(f"{path}: does not fit {name}: tensors {', '.join(parts)}{hint}")
-
-
-def infer_backbone(state: Mapping[str, Tensor], *, path: Path) -> str:
-    """Return the name of the one backbone whose tensors, head aside, are exactly these.
-
-    Raises:
-        CheckpointError: none fits; the likeliest is named.
-    """
-    likely, share = _likeliest(state)
-    if share == 1:
-        return likely
-    hint = f" (nearest: {likely}, {share:.0%} of the tensors)" if share > 0 else ""
-    raise CheckpointError(f"{path}: fits no backbone{hint}: give the backbone's name")
-
-
-def _likeliest(state: Mapping[str, Tensor]) -> tuple[str, float]:
-    """Return the backbone sharing most tensors by name and shape, and the share of them."""
-    given = {(k, tuple(v.shape)) for k, v in state.items() if not k.startswith("fc.")}
-    best, best_share = "", -1.0
-    for name in list_networks():
-        with torch.device("meta"):
-            template = create_backbone(name, num_classes=1).state_dict()
-        wanted = {(k, tuple(v.shape)) for k, v in template.items() if not k.startswith("fc.")}
-        share = len(given & wanted) / max(1, len(given | wanted))
-        if share > best_share:
-            best, best_share = name, share
-    return best, best_share
 
 
 def _first_line(error: Exception) -> str:

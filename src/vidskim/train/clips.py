@@ -10,8 +10,8 @@ from torch import Tensor
 
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
@@ -200,7 +200,7 @@ def rows_of_step(step: int, *, num_rows: int, batch_size: int, seed: int) -> np.
 
 @torch.inference_mode()
 def clip_accuracy(
-    model: ResNet3d, store: Store, class_index: dict[str, int], *, num_clips: int
+    model: Network, store: Store, class_index: dict[str, int], *, num_clips: int
 ) -> float:
     """Return the share of rows whose mean class probability over clips is right."""
     model.eval()
@@ -221,12 +221,12 @@ def clip_accuracy(
     return right / len(store)
 
 
-def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> ResNet3d:
+def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:
     if recipe.init is not None:
         model = load_backbone(recipe.model, checkpoint=recipe.init)
     else:
         model = create_backbone(recipe.model, num_classes=len(classes), width=recipe.width)
-    assert isinstance(model, ResNet3d)
+    assert isinstance(model, Network)
     if model.options.get("width", recipe.width) != recipe.width:
         raise UsageError(
             f"width is {recipe.width}, that of {recipe.init} is {model.options['width']}; give the "

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from vidskim.backbones.checkpoint import save_backbone
-from vidskim.backbones.registry import Network
+from vidskim.backbones.network import Network
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import Examples, portable
 from vidskim.train.fit import Batch, Plan, fit

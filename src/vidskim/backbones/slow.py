@@ -1,0 +1,149 @@
+"""Slow-only R50: the slow pathway of SlowFast alone, temporal convolutions in res4 and res5.
+
+Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019, table 1. The strides of
+each stage lie in its 1x3x3 convolution. ``TxS`` in a name is frames x stride.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from vidskim.backbones.blocks import (
+    RESNET_STAGES,
+    Bottleneck,
+    check_width,
+    conv_norm,
+    spatial_pool,
+    spatiotemporal_conv,
+)
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.network import Network, initialize_convolutions
+from vidskim.transforms import Transform
+
+R50 = (3, 4, 6, 3)
+"""Blocks per stage."""
+
+SLOW_KERNELS = ((1,), (1,), (3,), (3,))
+"""Temporal kernels of the blocks of res2 to res5, repeated within the stage."""
+
+PYSLOWFAST_TRANSFORM = Transform(
+    short_side=256, crop=(224, 224), mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225)
+)
+
+
+class SlowResNet(Network):
+    """A bottleneck network whose blocks convolve over time before they convolve over space.
+
+    Args:
+        name: what the registry calls it.
+        depths: blocks per stage.
+        stem_kernel: temporal kernel of the 7x7 stem.
+        time_kernels: temporal kernels of the blocks of each stage, repeated within it.
+        num_classes: classes of the head.
+        width: channels of the stem, 64 in the papers.
+        clip: the clip it is made for.
+
+    Raises:
+        UsageError: a width or number of classes below one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        depths: Sequence[int] = R50,
+        stem_kernel: int = 1,
+        time_kernels: Sequence[Sequence[int]] = SLOW_KERNELS,
+        num_classes: int,
+        width: int,
+        clip: ClipSpec,
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__(
+            name, stages=RESNET_STAGES, clip=clip, transform=PYSLOWFAST_TRANSFORM, options=options
+        )
+        check_width(width)
+        self.stem = nn.Sequential(
+            *conv_norm(3, width, (stem_kernel, 7, 7), stride=(1, 2, 2)), spatial_pool()
+        )
+        in_channels = width
+        for i, (depth, kernels) in enumerate(zip(depths, time_kernels, strict=True)):
+            self.add_module(
+                f"layer{i + 1}",
+                bottleneck_stage(
+                    in_channels, width << i, depth, stride=1 if i == 0 else 2, time_kernels=kernels
+                ),
+            )
+            in_channels = 4 * width << i
+        initialize_convolutions(self)
+        self.add_head(in_channels, num_classes, dropout=0.5)
+
+
+def bottleneck_stage(
+    in_channels: int, mid_channels: int, depth: int, *, stride: int, time_kernels: Sequence[int]
+) -> nn.Sequential:
+    """One stage: ``depth`` blocks T x 1 x 1, 1x3x3, 1x1x1; the first strides space.
+
+    Args:
+        in_channels: of the input.
+        mid_channels: of the 1x3x3 convolutions; the output has four times as many.
+        depth: number of blocks.
+        stride: of height and width.
+        time_kernels: T of the blocks, repeated.
+    """
+    blocks = []
+    for j in range(depth):
+        step = stride if j == 0 else 1
+        blocks.append(
+            Bottleneck(
+                in_channels,
+                mid_channels,
+                4 * mid_channels,
+                middle=spatiotemporal_conv(
+                    mid_channels, mid_channels, mid_channels, kind="2d", stride=step
+                ),
+                stride=(1, step, step),
+                time_kernel=time_kernels[j % len(time_kernels)],
+            )
+        )
+        in_channels = 4 * mid_channels
+    return nn.Sequential(*blocks)
+
+
+def _slow_r50(num_frames: int, stride: int, *, num_classes: int, width: int) -> SlowResNet:
+    return SlowResNet(
+        f"slow_r50_{num_frames}x{stride}",
+        num_classes=num_classes,
+        width=width,
+        clip=ClipSpec(num_frames, stride, (224, 224)),
+        options={"width": width},
+    )
+
+
+def slow_r50_4x16(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """Slow-only R50, 4 frames at stride 16; 20.9 GMACs per 4x224x224 clip."""
+    return _slow_r50(4, 16, num_classes=num_classes, width=width)
+
+
+def slow_r50_8x8(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """Slow-only R50, 8 frames at stride 8; 41.7 GMACs per 8x224x224 clip."""
+    return _slow_r50(8, 8, num_classes=num_classes, width=width)
+
+
+def slow_r50_16x4(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """Slow-only R50, 16 frames at stride 4; 83.5 GMACs per 16x224x224 clip."""
+    return _slow_r50(16, 4, num_classes=num_classes, width=width)
+
+
+def slow_r50_32x2(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """Slow-only R50, 32 frames at stride 2; 167 GMACs per 32x224x224 clip."""
+    return _slow_r50(32, 2, num_classes=num_classes, width=width)
+
+
+BUILDERS = {
+    "slow_r50_4x16": slow_r50_4x16,
+    "slow_r50_8x8": slow_r50_8x8,
+    "slow_r50_16x4": slow_r50_16x4,
+    "slow_r50_32x2": slow_r50_32x2,
+}
