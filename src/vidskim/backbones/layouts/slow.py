@@ -1,39 +1,32 @@
-"""What others call the tensors of Slow-only R50."""
+"""What others call the tensors of Slow-only and I3D R50."""
 
-from vidskim.backbones.layout import Layout, Rule
-from vidskim.backbones.slow import BUILDERS
-
-_BLOCK = r"pathway0_res(\d+)"
-
-PYSLOWFAST_RULES: tuple[Rule, ...] = (
-    (r"s1\.pathway0_stem\.conv\.(.*)", r"stem.0.\1"),
-    (r"s1\.pathway0_stem\.bn\.(.*)", r"stem.1.\1"),
-    *(
-        rule
-        for s in range(2, 6)
-        for rule in (
-            *(
-                part
-                for n, letter in enumerate("abc", start=1)
-                for part in (
-                    (rf"s{s}\.{_BLOCK}\.branch2\.{letter}\.(.*)", rf"layer{s - 1}.\1.conv{n}.0.\2"),
-                    (
-                        rf"s{s}\.{_BLOCK}\.branch2\.{letter}_bn\.(.*)",
-                        rf"layer{s - 1}.\1.conv{n}.1.\2",
-                    ),
-                )
-            ),
-            (rf"s{s}\.{_BLOCK}\.branch1\.(.*)", rf"layer{s - 1}.\1.downsample.0.\2"),
-            (rf"s{s}\.{_BLOCK}\.branch1_bn\.(.*)", rf"layer{s - 1}.\1.downsample.1.\2"),
-        )
-    ),
-    (r"head\.projection\.(.*)", r"fc.\1"),
-)
+from vidskim.backbones.layout import Layout
+from vidskim.backbones.layouts import pyslowfast, pytorchvideo
 
 PYSLOWFAST = Layout(
     publisher="PySlowFast",
     telltale=r"s1\.pathway0_stem\.conv\.weight",
-    rules=PYSLOWFAST_RULES,
+    rules=pyslowfast.SLOW_RULES,
 )
 
-LAYOUTS = dict.fromkeys(BUILDERS, (PYSLOWFAST,))
+PYTORCHVIDEO_SLOW = Layout(
+    publisher="PyTorchVideo",
+    telltale=r"blocks\.2\.res_blocks\.0\.branch2\.conv_a\.weight",
+    rules=pytorchvideo.SLOW_RULES,
+)
+
+PYTORCHVIDEO_I3D = Layout(
+    publisher="PyTorchVideo",
+    telltale=r"blocks\.5\.res_blocks\.0\.branch2\.conv_a\.weight",
+    rules=pytorchvideo.I3D_RULES,
+)
+
+LAYOUTS = {
+    "slow_r50_4x16": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
+    "slow_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
+    "slow_r50_16x4": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
+    "slow_r50_32x2": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
+    "i3d_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_I3D),
+    "i3d_r50_8x8_nl": (PYSLOWFAST,),
+}
+"""Backbone's name to the layouts its published checkpoints come in."""
