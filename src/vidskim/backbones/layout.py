@@ -25,6 +25,8 @@ class Layout:
     """Pattern of a key that only this layout has; the state is of this layout if a key matches."""
     rules: tuple[Rule, ...]
     """Tried in order, the first that matches a whole key renames it."""
+    via: tuple[Rule, ...] = ()
+    """Applied before ``rules``: into the names of another publisher, whose rules these are."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of the backbone, where this publisher's differs: ``{"mid": "vmz"}``."""
     unused: tuple[Rule, ...] = ()
@@ -40,6 +42,7 @@ class Layout:
     def translate(self, state: Mapping[str, Tensor]) -> "Translation":
         """Rename every tensor of a state dict to ours."""
         rules = [(re.compile(pattern), new) for pattern, new in self.rules]
+        via = [(re.compile(pattern), new) for pattern, new in self.via]
         unused = [(re.compile(pattern), reason) for pattern, reason in self.unused]
         tensors: dict[str, Tensor] = {}
         left_out: dict[str, str] = {}
@@ -48,9 +51,10 @@ class Layout:
             if reason is not None:
                 left_out[key] = reason
                 continue
-            ours = _rename(key, rules)
-            if ours in tensors:  # two of theirs for one of ours: leave it to the check
-                ours = key
+            between = _rename(key, via)
+            ours = _rename(between, rules)
+            if ours in tensors or ours == between:  # two of theirs for one, or unknown
+                ours = key  # the check lists it by the name it has in the file
             tensors[ours] = tensor if self.convert is None else self.convert(ours, tensor)
         return Translation(self.publisher, tensors, dict(self.options), left_out)
 

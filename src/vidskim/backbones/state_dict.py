@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vidskim.backbones.numpy_pickle import read_numpy_pickle
 from vidskim.errors import CheckpointError
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
@@ -20,8 +21,8 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the named tensors of a weight file on the CPU.
 
-    Safetensors and PyTorch's own files (zip and legacy) are told apart by their first bytes. Of
-    PyTorch's, only tensors are read: a pickle that wants to run code is refused. Where a training
+    Safetensors, PyTorch's own files (zip and legacy) and Caffe2's pickles are told apart by their
+    first bytes. Only tensors are read: a pickle that wants to run code is refused. Where a training
     script wrapped the weights under ``state_dict`` or ``model``, those are taken, and the prefix
     ``module.`` of data-parallel training is removed.
 
@@ -29,10 +30,23 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, empty, unsafe, damaged or no weight file.
     """
     path = Path(path)
-    return _read_safetensors(path) if weight_format(path) == "safetensors" else _read_pickle(path)
+    match weight_format(path):
+        case "safetensors":
+            return _read_safetensors(path)
+        case "torch":
+            return _read_torch(path)
+        case "pickle":
+            return read_numpy_pickle(path)
 
 
-def weight_format(path: Path) -> Literal["safetensors", "pickle"]:
+Format = Literal["safetensors", "torch", "pickle"]
+"""PyTorch's own files are zip archives or several pickles; Caffe2's are one plain pickle."""
+
+LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""How PyTorch's files began before they were zip archives: its magic number, pickled."""
+
+
+def weight_format(path: Path) -> Format:
     """Tell the format of a weight file by its first bytes.
 
     Raises:
@@ -44,17 +58,20 @@ def weight_format(path: Path) -> Literal["safetensors", "pickle"]:
         raise CheckpointError(f"{path}: no such file, give a weight file (.safetensors, .pth)")
     try:
         with open(path, "rb") as file:
-            start = file.read(10)
+            start = file.read(len(LEGACY_TORCH))
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     if not start:
         raise CheckpointError(f"{path}: is empty, copy or download it again")
     if start[8:9] == b"{":
         return "safetensors"
-    if start.startswith(b"PK\x03\x04") or start[:1] == b"\x80":
+    if start.startswith((b"PK\x03\x04", LEGACY_TORCH)):
+        return "torch"
+    if start[:1] == b"\x80" or start.startswith(b"(d"):
         return "pickle"
     raise CheckpointError(
-        f"{path}: not a weight file, expected safetensors or a PyTorch state dict (.pth)"
+        f"{path}: not a weight file, expected safetensors, a PyTorch state dict (.pth, .pyth) or "
+        "Caffe2's .pkl"
     )
 
 
@@ -67,7 +84,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols; errors follow if it matters

@@ -2,9 +2,18 @@
 
 from vidskim.backbones.layout import Layout
 from vidskim.backbones.layouts import slow
+from vidskim.backbones.layouts.caffe2 import from_caffe2
+
+PYSLOWFAST = "PySlowFast"
+"""Whose names Caffe2's are turned into."""
+
+PUBLISHED: dict[str, tuple[Layout, ...]] = {
+    **slow.LAYOUTS,
+}
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    **slow.LAYOUTS,
+    name: (*layouts, *(from_caffe2(layout) for layout in layouts if layout.publisher == PYSLOWFAST))
+    for name, layouts in PUBLISHED.items()
 }
 """Beside these every backbone is read in its own names, which for R3D, MC3, R(2+1)D and CSN are
 those of torchvision and VMZ."""
