@@ -4,13 +4,16 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from vidskim.backbones import resnet3d, slow
+from vidskim.backbones import csn, faster, r2plus1d, resnet3d, slow
 from vidskim.backbones.network import Network
 from vidskim.backbones.resnet2d import resnet_18
 from vidskim.errors import UsageError, unknown_name
 
 CLIP_BACKBONES: dict[str, Callable[..., Network]] = {
     **resnet3d.BUILDERS,
+    **r2plus1d.BUILDERS,
+    **faster.BUILDERS,
+    **csn.BUILDERS,
     **slow.BUILDERS,
 }
 """Networks on clips ``[N, 3, T, H, W]``."""
@@ -18,7 +21,7 @@ CLIP_BACKBONES: dict[str, Callable[..., Network]] = {
 IMAGE_BACKBONES: dict[str, Callable[..., Network]] = {"resnet_18": resnet_18}
 """Networks on images and maps ``[N, C, H, W]``, for samplers."""
 
-VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {**resnet3d.VARIANTS}
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {**resnet3d.VARIANTS, **r2plus1d.VARIANTS}
 """Options to try when a checkpoint in our own names is identified; by default none."""
 
 

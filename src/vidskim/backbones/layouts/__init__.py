@@ -1,13 +1,15 @@
 """Backbone's name to the layouts its published checkpoints come in; one file per family."""
 
 from vidskim.backbones.layout import Layout
-from vidskim.backbones.layouts import slow
+from vidskim.backbones.layouts import csn, r2plus1d, slow
 from vidskim.backbones.layouts.caffe2 import from_caffe2
 
 PYSLOWFAST = "PySlowFast"
 """Whose names Caffe2's are turned into."""
 
 PUBLISHED: dict[str, tuple[Layout, ...]] = {
+    **r2plus1d.LAYOUTS,
+    **csn.LAYOUTS,
     **slow.LAYOUTS,
 }
 
