@@ -4,7 +4,20 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
-from vidskim.backbones import csn, faster, r2plus1d, resnet3d, slow
+from vidskim.backbones import (
+    audionet,
+    csn,
+    faster,
+    inception,
+    r2plus1d,
+    resnet3d,
+    s3d,
+    shufflenet,
+    slow,
+    slowfast,
+    tpn,
+    x3d,
+)
 from vidskim.backbones.network import Network
 from vidskim.backbones.resnet2d import resnet_18
 from vidskim.errors import UsageError, unknown_name
@@ -15,13 +28,27 @@ CLIP_BACKBONES: dict[str, Callable[..., Network]] = {
     **faster.BUILDERS,
     **csn.BUILDERS,
     **slow.BUILDERS,
+    **slowfast.BUILDERS,
+    **tpn.BUILDERS,
+    **inception.BUILDERS,
+    **s3d.BUILDERS,
+    **x3d.BUILDERS,
 }
 """Networks on clips ``[N, 3, T, H, W]``."""
 
-IMAGE_BACKBONES: dict[str, Callable[..., Network]] = {"resnet_18": resnet_18}
-"""Networks on images and maps ``[N, C, H, W]``, for samplers."""
+IMAGE_BACKBONES: dict[str, Callable[..., Network]] = {
+    "resnet_18": resnet_18,
+    **shufflenet.BUILDERS,
+    **audionet.BUILDERS,
+}
+"""Networks on images, motion maps and log-mel windows ``[N, C, H, W]``, for samplers."""
 
-VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {**resnet3d.VARIANTS, **r2plus1d.VARIANTS}
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
+    **resnet3d.VARIANTS,
+    **r2plus1d.VARIANTS,
+    **slowfast.VARIANTS,
+    **x3d.VARIANTS,
+}
 """Options to try when a checkpoint in our own names is identified; by default none."""
 
 

@@ -1,10 +1,15 @@
-"""Slow-only R50: the slow pathway of SlowFast alone, temporal convolutions in res4 and res5.
+"""Bottleneck networks with temporal kernels in some blocks: Slow-only R50 and I3D R50.
 
-Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019, table 1. The strides of
-each stage lie in its 1x3x3 convolution. ``TxS`` in a name is frames x stride.
+Slow-only is the slow pathway of SlowFast alone, temporal kernels in res4 and res5 (Feichtenhofer et
+al., "SlowFast Networks for Video Recognition", ICCV 2019, table 1). I3D R50 has them in the stem,
+in all of res2 and in every other block from there on, and halves time after res2 (Wang et al.,
+"Non-local Neural Networks", CVPR 2018, section 4; PySlowFast's configs/Kinetics/c2/I3D_8x8_R50 and
+I3D_NLN_8x8_R50). The strides of each stage lie in its 1x3x3 convolution. ``TxS`` in a name is
+frames x stride.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
@@ -19,6 +24,7 @@ from vidskim.backbones.blocks import (
 )
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
+from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
 from vidskim.transforms import Transform
 
 R50 = (3, 4, 6, 3)
@@ -27,9 +33,33 @@ R50 = (3, 4, 6, 3)
 SLOW_KERNELS = ((1,), (1,), (3,), (3,))
 """Temporal kernels of the blocks of res2 to res5, repeated within the stage."""
 
+I3D_KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
+
+I3D_NONLOCAL = NonlocalPlan(after=((), (1, 3), (1, 3, 5), ()), affinity="softmax", pool=(1, 2, 2))
+"""Five blocks, after every other block of res3 and res4."""
+
 PYSLOWFAST_TRANSFORM = Transform(
     short_side=256, crop=(224, 224), mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What tells one network of this family from another."""
+
+    depths: tuple[int, ...] = R50
+    stem_kernel: int = 1
+    """Temporal kernel of the 7x7 stem."""
+    time_kernels: tuple[tuple[int, ...], ...] = SLOW_KERNELS
+    """Temporal kernels of the blocks of each stage, repeated within it."""
+    time_pool: int = 1
+    """Frames that max pooling after res2 makes one."""
+    nonlocal_plan: NonlocalPlan | None = None
+
+
+SLOW = Shape()
+I3D = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2)
+I3D_NL = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2, nonlocal_plan=I3D_NONLOCAL)
 
 
 class SlowResNet(Network):
@@ -37,12 +67,11 @@ class SlowResNet(Network):
 
     Args:
         name: what the registry calls it.
-        depths: blocks per stage.
-        stem_kernel: temporal kernel of the 7x7 stem.
-        time_kernels: temporal kernels of the blocks of each stage, repeated within it.
+        shape: depths and temporal kernels.
         num_classes: classes of the head.
         width: channels of the stem, 64 in the papers.
         clip: the clip it is made for.
+        options: what the builder was called with.
 
     Raises:
         UsageError: a width or number of classes below one.
@@ -52,9 +81,7 @@ class SlowResNet(Network):
         self,
         name: str,
         *,
-        depths: Sequence[int] = R50,
-        stem_kernel: int = 1,
-        time_kernels: Sequence[Sequence[int]] = SLOW_KERNELS,
+        shape: Shape = SLOW,
         num_classes: int,
         width: int,
         clip: ClipSpec,
@@ -65,17 +92,26 @@ class SlowResNet(Network):
         )
         check_width(width)
         self.stem = nn.Sequential(
-            *conv_norm(3, width, (stem_kernel, 7, 7), stride=(1, 2, 2)), spatial_pool()
+            *conv_norm(3, width, (shape.stem_kernel, 7, 7), stride=(1, 2, 2)), spatial_pool()
         )
         in_channels = width
-        for i, (depth, kernels) in enumerate(zip(depths, time_kernels, strict=True)):
-            self.add_module(
-                f"layer{i + 1}",
-                bottleneck_stage(
-                    in_channels, width << i, depth, stride=1 if i == 0 else 2, time_kernels=kernels
-                ),
+        plan = shape.nonlocal_plan
+        for i, (depth, kernels) in enumerate(zip(shape.depths, shape.time_kernels, strict=True)):
+            stage = bottleneck_stage(
+                in_channels, width << i, depth, stride=1 if i == 0 else 2, time_kernels=kernels
             )
             in_channels = 4 * width << i
+            if plan is not None and plan.after[i]:
+                stage = with_nonlocal_blocks(
+                    stage,
+                    in_channels,
+                    after=plan.after[i],
+                    affinity=plan.affinity,
+                    pool=plan.pool,
+                )
+            if i == 0 and shape.time_pool > 1:
+                stage.append(nn.MaxPool3d((shape.time_pool, 1, 1)))
+            self.add_module(f"layer{i + 1}", stage)
         initialize_convolutions(self)
         self.add_head(in_channels, num_classes, dropout=0.5)
 
@@ -141,9 +177,32 @@ def slow_r50_32x2(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
     return _slow_r50(32, 2, num_classes=num_classes, width=width)
 
 
+def i3d_r50_8x8(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """I3D R50, 8 frames at stride 8; 28.4 GMACs per 8x224x224 clip."""
+    return _i3d_r50("i3d_r50_8x8", I3D, num_classes=num_classes, width=width)
+
+
+def i3d_r50_8x8_nl(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
+    """I3D R50 with five softmax non-local blocks; 36.5 GMACs per 8x224x224 clip."""
+    return _i3d_r50("i3d_r50_8x8_nl", I3D_NL, num_classes=num_classes, width=width)
+
+
+def _i3d_r50(name: str, shape: Shape, *, num_classes: int, width: int) -> SlowResNet:
+    return SlowResNet(
+        name,
+        shape=shape,
+        num_classes=num_classes,
+        width=width,
+        clip=ClipSpec(8, 8, (224, 224)),
+        options={"width": width},
+    )
+
+
 BUILDERS = {
     "slow_r50_4x16": slow_r50_4x16,
     "slow_r50_8x8": slow_r50_8x8,
     "slow_r50_16x4": slow_r50_16x4,
     "slow_r50_32x2": slow_r50_32x2,
+    "i3d_r50_8x8": i3d_r50_8x8,
+    "i3d_r50_8x8_nl": i3d_r50_8x8_nl,
 }
