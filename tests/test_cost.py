@@ -13,7 +13,6 @@ from vidskim.backbones import create_backbone
 from vidskim.cost import (
     STAGES,
     Account,
-    Count,
     MacCounter,
     count,
     peak_rss_bytes,
@@ -38,7 +37,31 @@ from vidskim.errors import UsageError
 def test_backbones_cost_what_the_papers_say(name, options, input_shape, macs, params):
     with torch.device("meta"):
         network = create_backbone(name, **options)
-    assert count(network, (1, *input_shape)) == Count(macs, params, (1, *input_shape))
+    counted = count(network, (1, *input_shape))
+    assert (counted.macs, counted.params) == (macs, params)
+    assert counted.input_shape == (1, *input_shape)
+
+
+def test_the_second_counter_adds_two_per_number_that_enters_a_batch_norm():
+    network = nn.Sequential(
+        nn.BatchNorm2d(3), nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU()
+    ).train()
+    counted = count(network, (2, 3, 9, 7))
+    convolution = 2 * 8 * 4 * 3 * 27
+    assert counted.macs == convolution
+    assert counted.macs_with_2bn == convolution + 2 * (2 * 3 * 9 * 7 + 2 * 8 * 4 * 3)
+    without = nn.Conv2d(3, 8, 3, stride=2)
+    assert count(without, (2, 3, 9, 7)).macs_with_2bn == convolution
+    assert count(network, (3, 9, 7)).macs_with_2bn == counted.macs_with_2bn // 2
+    assert not network[0]._forward_pre_hooks
+
+
+def test_slow_r50_costs_what_selective_feature_compression_prints():
+    with torch.device("meta"):
+        network = create_backbone("slow_r50_8x8")
+    counted = count(network, (1, 3, 8, 256, 256))
+    assert round(counted.macs_with_2bn / 1e9, 2) == 54.75  # printed: 54 G x 1, 1643 G x 30
+    assert round(30 * counted.macs_with_2bn / 1e9) == 1643
 
 
 def test_counts_convolutions_linear_layers_and_products_by_hand():

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -32,6 +33,9 @@ class Count:
     macs: int
     params: int
     input_shape: tuple[int, ...]
+    macs_with_2bn: int
+    """``macs`` and two operations for each number that enters a batch norm: how selective feature
+    compression counts its GFLOPs."""
 
 
 def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
@@ -50,9 +54,14 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
     shape = tuple(input_shape)
     if not shape or any(type(n) is not int or n < 1 for n in shape):
         raise UsageError(f"an input shape is whole numbers above zero, got {list(shape)}")
-    ghost = _on_meta(model)
+    ghost = on_meta(model)
+    normalized: list[int] = []
+    for module in ghost.modules():
+        if isinstance(module, _BatchNorm):
+            module.register_forward_pre_hook(lambda _, args: normalized.append(args[0].numel()))
     reason: Exception | None = None
     for tried in (shape, (1, *shape)):
+        normalized.clear()
         try:
             with torch.device("meta"), torch.no_grad(), MacCounter() as counter:
                 ghost(torch.empty(tried))
@@ -63,6 +72,7 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
             macs=counter.macs,
             params=sum(p.numel() for p in model.parameters()),
             input_shape=tried,
+            macs_with_2bn=counter.macs + 2 * sum(normalized),
         )
     raise UsageError(
         f"{type(model).__name__} does not take an input of shape {list(shape)}: "
@@ -105,7 +115,7 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def _on_meta(model: nn.Module) -> nn.Module:
+def on_meta(model: nn.Module) -> nn.Module:
     """Copy a module in evaluation mode, each tensor replaced by its shape alone."""
     memo: dict[int, object] = {}
     for parameter in model.parameters():

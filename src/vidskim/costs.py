@@ -18,7 +18,9 @@ from vidskim.errors import unknown_name
 
 
 def cost_of(name: str) -> Count:
-    """Count a backbone on the clip it was made for (image networks: 3 x 224 x 224).
+    """Count a backbone on the clip it was made for.
+
+    Networks on images are counted on 3 x 224 x 224, those on sound on 1 x 40 x 200.
 
     Raises:
         UsageError: an unknown name.
@@ -26,7 +28,9 @@ def cost_of(name: str) -> Count:
     if name not in list_networks():
         raise unknown_name("backbone", name, list_networks())
     network = _shapes_of(name)
-    return count(network, (1, 3, 224, 224) if network.clip is None else network.clip.input_shape)
+    if network.clip is None:
+        return count(network, (1, network.options["in_channels"], *network.image_size))
+    return count(network, network.clip.input_shape)
 
 
 @dataclass(frozen=True, slots=True)

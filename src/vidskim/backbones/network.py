@@ -27,6 +27,8 @@ class Network(nn.Module):
     """
 
     fc: nn.Linear
+    image_size: tuple[int, int] = (224, 224)
+    """(h, w) that a network without ``clip`` was made for."""
 
     def __init__(
         self,
