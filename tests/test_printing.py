@@ -69,7 +69,12 @@ def test_an_inspection(sample_video):
 
 
 def test_costs_and_models():
-    counted = Count(macs=40_696_553_472, params=33_371_472, input_shape=(1, 3, 16, 112, 112))
+    counted = Count(
+        macs=40_696_553_472,
+        params=33_371_472,
+        input_shape=(1, 3, 16, 112, 112),
+        macs_with_2bn=40_900_000_000,
+    )
     assert printing.cost("r3d_18", counted) == (
         "r3d_18: 40.7 GMACs, 33.37 M parameters, input 1 x 3 x 16 x 112 x 112"
     )
