@@ -236,7 +236,7 @@ def _identified(
         num_classes=found.num_classes or template.num_classes,
         classes=None,
         clip=None,
-        transform=None,
+        transform=found.transform,
         vidskim_version="",
         metadata={},
     )

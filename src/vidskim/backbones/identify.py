@@ -12,6 +12,7 @@ from torch import Tensor
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.registry import VARIANTS, create_backbone, list_networks
 from vidskim.errors import CheckpointError
+from vidskim.transforms import Transform
 
 SHOWN = 3
 """Keys listed per kind of mistake."""
@@ -38,6 +39,8 @@ class Identity:
     """Keys that belong to training only, to the reason."""
     share: float
     """Share of names and shapes that agree, the head's aside; 1 fits."""
+    transform: Transform | None = None
+    """What the publisher feeds the network, None for what the builder says."""
 
     @property
     def num_classes(self) -> int | None:
@@ -94,6 +97,7 @@ def _readings(state: Mapping[str, Tensor], name: str) -> Iterator[Identity]:
                 read.tensors,
                 read.left_out,
                 _agreement(read.tensors, _template(name, read.options)),
+                read.transform,
             )
     for options in VARIANTS.get(name, ({},)):
         agreement = _agreement(state, _template(name, options))

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
+from vidskim.transforms import Transform
+
 Rule = tuple[str, str]
 """A pattern for the whole key and its replacement, as in `re.sub`."""
 
@@ -33,6 +35,8 @@ class Layout:
     """Pattern and reason for tensors that belong to training only; named in a log line."""
     convert: Callable[[str, Tensor], Tensor] | None = None
     """From our key and their tensor to ours, where shapes differ; None takes it as it is."""
+    transform: Transform | None = None
+    """What this publisher's networks are fed, where it differs from the builder's."""
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
         """Say whether a state dict is of this layout."""
@@ -56,7 +60,7 @@ class Layout:
             if ours in tensors or ours == between:  # two of theirs for one, or unknown
                 ours = key  # the check lists it by the name it has in the file
             tensors[ours] = tensor if self.convert is None else self.convert(ours, tensor)
-        return Translation(self.publisher, tensors, dict(self.options), left_out)
+        return Translation(self.publisher, tensors, dict(self.options), left_out, self.transform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,8 @@ class Translation:
     options: dict[str, Any]
     left_out: dict[str, str]
     """Keys of theirs to the reason why they are not needed."""
+    transform: Transform | None = None
+    """What the publisher feeds the network, None for what the builder says."""
 
 
 def _rename(key: str, rules: list[tuple[re.Pattern[str], str]]) -> str:

@@ -1,7 +1,7 @@
 """Backbone's name to the layouts its published checkpoints come in; one file per family."""
 
 from vidskim.backbones.layout import Layout
-from vidskim.backbones.layouts import csn, inception, r2plus1d, s3d, slow, slowfast, x3d
+from vidskim.backbones.layouts import csn, inception, r2plus1d, s3d, slow, slowfast, tpn, x3d
 from vidskim.backbones.layouts.caffe2 import from_caffe2
 
 PYSLOWFAST = "PySlowFast"
@@ -11,6 +11,7 @@ PUBLISHED: dict[str, tuple[Layout, ...]] = {
     **r2plus1d.LAYOUTS,
     **csn.LAYOUTS,
     **slow.LAYOUTS,
+    **tpn.LAYOUTS,
     **slowfast.LAYOUTS,
     **inception.LAYOUTS,
     **s3d.LAYOUTS,

@@ -1,7 +1,7 @@
 """What others call the tensors of Slow-only and I3D R50."""
 
 from vidskim.backbones.layout import Layout
-from vidskim.backbones.layouts import pyslowfast, pytorchvideo
+from vidskim.backbones.layouts import mmaction, pyslowfast, pytorchvideo, tpn
 
 PYSLOWFAST = Layout(
     publisher="PySlowFast",
@@ -21,11 +21,13 @@ PYTORCHVIDEO_I3D = Layout(
     rules=pytorchvideo.I3D_RULES,
 )
 
+SLOW_ONLY = (PYSLOWFAST, PYTORCHVIDEO_SLOW, mmaction.SLOW, tpn.AUTHORS_SLOW)
+
 LAYOUTS = {
-    "slow_r50_4x16": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
-    "slow_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
-    "slow_r50_16x4": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
-    "slow_r50_32x2": (PYSLOWFAST, PYTORCHVIDEO_SLOW),
+    "slow_r50_4x16": SLOW_ONLY,
+    "slow_r50_8x8": SLOW_ONLY,
+    "slow_r50_16x4": SLOW_ONLY,
+    "slow_r50_32x2": SLOW_ONLY,
     "i3d_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_I3D),
     "i3d_r50_8x8_nl": (PYSLOWFAST,),
 }
