@@ -56,6 +56,29 @@ def test_recognize_prints_the_answer_of_the_library(run, options):
     assert found["cost"]["macs"] == expected["cost"]["macs"]
 
 
+def test_crops_and_size_reach_the_network(run):
+    line = "recognize video.mp4 --model classifier.safetensors --k 2 --json"
+    plain = json.loads(run(line)[1])
+    status, out, err = run(f"{line} --crops 3 --size 64")
+    assert (status, err) == (0, "")
+    found = json.loads(out)
+    assert (plain["num_crops"], found["num_crops"]) == (1, 3)
+    expected = vidskim.recognize(
+        "video.mp4", model="classifier.safetensors", k=2, num_crops=3, size=64
+    )
+    assert found["predictions"] == expected.to_json()["predictions"]
+    assert found["cost"]["macs"] > 12 * plain["cost"]["macs"]
+
+
+def test_auto_tells_its_finding_beside_the_answer(run):
+    line = "recognize video.mp4 --model classifier.safetensors --k 2 --precision auto --json"
+    status, out, err = run(line)
+    assert status == 0
+    chosen = json.loads(out)["precision"]
+    assert chosen in ("fp32", "bf16")
+    assert err.startswith(f"r3d_18, precision {chosen}: fp32 ")
+
+
 def test_recognize_tells_people_the_classes_the_moments_and_the_cost(run):
     status, out, err = run("recognize video.mp4 --model classifier.safetensors --k 2")
     assert (status, err) == (0, "")

@@ -1,5 +1,7 @@
 """The path from a file to an answer against a plain loop over frames that PyAV decodes."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
@@ -285,11 +287,74 @@ def test_impossible_arguments_are_refused(network):
         Recognizer(network, look=look, precision="fp16")
     with pytest.raises(UsageError, match="batch_size"):
         Recognizer(network, look=look, batch_size=0)
+    with pytest.raises(UsageError, match="num_crops is 1 or 3, got 2"):
+        Recognizer(network, look=look, num_crops=2)
     with pytest.raises(UsageError, match="no clip classifier"):
         Recognizer(tiny_sampler(), look=look)
     with pytest.raises(UsageError, match="device 'nowhere'"):
         Recognizer(network, look=look, device="nowhere")
     assert usable_device("cpu") == torch.device("cpu")
+
+
+def plain_views(network, frames: torch.Tensor) -> torch.Tensor:
+    """Network input ``[3, 3, 8, 32, 32]`` of 8 frames: three crops of frames of 32x43 pixels."""
+    wide = replace(network.transform, crop=None)(frames)  # [3, 8, 32, 43]
+    return torch.stack([wide[..., left : left + 32] for left in (0, 6, 11)])
+
+
+def test_three_crops_are_the_mean_over_all_views(short_video, network):
+    look = presets.uniform(k=4)
+    answer = Recognizer(network, look=look, num_crops=3)(short_video)
+    frames = decoded(short_video)
+    with torch.no_grad():
+        rows = [
+            network(view[None]).softmax(1)[0]
+            for clip in answer.clips
+            for view in plain_views(network, frames[list(clip.clip.frame_indices)])
+        ]
+    assert len(rows) == 12
+    assert by_label(answer) == pytest.approx(torch.stack(rows).mean(0).tolist(), abs=1e-5)
+    center = Recognizer(network, look=look)(short_video)
+    assert by_label(answer) != pytest.approx(by_label(center), abs=1e-3)
+    assert (answer.num_crops, center.num_crops) == (3, 1)
+    assert answer.cost.macs == 3 * center.cost.macs
+    assert answer.cost.dense_macs == 3 * center.cost.dense_macs
+    assert answer.cost.frames_decoded == center.cost.frames_decoded
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7])
+def test_the_batch_size_counts_views(short_video, batch_size):
+    network, seen = tiny_classifier(), []
+    recognizer = Recognizer(network, look=presets.uniform(k=4), num_crops=3, batch_size=batch_size)
+    network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    recognizer(short_video)
+    assert seen == {1: [3, 3, 3, 3], 4: [3, 3, 3, 3], 7: [6, 6]}[batch_size]
+
+
+def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, network):
+    torch.manual_seed(0)
+    last, seen = Last(network), []
+
+    def doubled(features: torch.Tensor) -> torch.Tensor:
+        seen.append(features.shape[:2])
+        return features.cumsum(1)
+
+    answer = Recognizer(
+        network, look=presets.uniform(k=4), context=doubled, aggregator=last, num_crops=3
+    )(short_video)
+    assert seen == [(3, 4)]
+    frames = decoded(short_video)
+    with torch.no_grad():
+        views = torch.stack(
+            [plain_views(network, frames[list(c.clip.frame_indices)]) for c in answer.clips]
+        )  # [N, V, 3, T, h, w]
+        rows = [
+            last.head(network.features(views[:, crop]).sum(0).mean((1, 2, 3))).softmax(0)
+            for crop in range(3)
+        ]
+    found = {score.label: score.score for score in answer.predictions}
+    expected = torch.stack(rows).mean(0).tolist()
+    assert [found["class 0"], found["class 1"]] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.cuda

@@ -19,7 +19,7 @@ LAYERS = (
     {"io"},
     {"video"},
     {"saliency", "backbones", "compress", "memory", "aggregate", "cost"},
-    {"look", "recognizer", "presets", "models", "costs", "inspection", "reel"},
+    {"look", "recognizer", "precision", "fast", "presets", "models", "costs", "inspection", "reel"},
     {"api"},
     {"data", "train", "evaluate", "corpus"},
     {"demo", "printing"},

@@ -5,6 +5,7 @@ import torch
 
 from vidskim import views
 from vidskim.errors import UsageError
+from vidskim.transforms import Transform
 
 
 def _numbered(N: int, H: int, W: int) -> torch.Tensor:
@@ -42,11 +43,32 @@ def test_fold_averages_the_crops_of_each_clip():
     assert torch.equal(views.fold(scores, num_crops=1), scores)
 
 
+def test_the_center_view_is_the_transforms_own():
+    frames = torch.randint(0, 256, (4, 3, 20, 31), dtype=torch.uint8)
+    transform = Transform(short_side=16, crop=(12, 12))
+    three = views.views_of(frames, transform=transform, num_crops=3)
+    one = views.views_of(frames, transform=transform, num_crops=1)
+    assert (three.shape, one.shape) == ((3, 3, 4, 12, 12), (1, 3, 4, 12, 12))
+    assert torch.equal(three[1], transform(frames))
+    assert torch.equal(one[0], transform(frames))
+    assert torch.equal(three[0, ..., 6:], three[1, ..., :6])  # 24 wide: at 0, 6 and 12
+    assert torch.equal(three[1, ..., 6:], three[2, ..., :6])
+
+
+def test_frames_too_small_for_the_crop_are_enlarged_for_every_view():
+    frames = torch.randint(0, 256, (2, 3, 40, 20), dtype=torch.uint8)
+    transform = Transform(short_side=16, crop=(8, 24))  # a wide crop from a tall frame
+    three = views.views_of(frames, transform=transform, num_crops=3)
+    assert torch.equal(three[1], transform(frames))
+
+
 def test_refuses_what_does_not_fit():
     frames = _numbered(1, 6, 8)
     with pytest.raises(UsageError, match="num_crops is 1 or 3, got 2"):
         views.crops(frames, num_crops=2, size=4)
     with pytest.raises(UsageError, match="crop of 7x7 does not fit in frames of 6x8"):
         views.crops(frames, num_crops=3, size=7)
+    with pytest.raises(UsageError, match="3 crops need a transform that crops"):
+        views.views_of(frames, transform=Transform(short_side=6), num_crops=3)
     with pytest.raises(UsageError, match="7 scores"):
         views.fold(torch.zeros(7, 2), num_crops=3)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidskim import presets
+from vidskim.backbones.resolution import set_test_size
 from vidskim.errors import UsageError, unknown_name
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.look import Choice, Look
@@ -65,19 +66,30 @@ def make_recognizer(
     k: int = 10,
     sampler: str | None = None,
     random_weights: bool = False,
+    num_crops: int = 1,
+    size: int | None = None,
     precision: str = "fp32",
     device: str = "cpu",
 ) -> Recognizer:
-    """Return the recognizer that the command line's options describe.
+    """Return the recognizer that the command line's options describe; see `recognize`.
 
     Raises:
         UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
-            method that takes none.
+            method that takes none, an impossible number of crops or size.
         CheckpointError: weights that cannot be had.
     """
     look = _look(method, k=k, sampler=sampler, random_weights=random_weights)
     encoder, origin = open_model(model, random_weights=random_weights)
-    return Recognizer(encoder, look=look, precision=precision, device=device, origin=origin)
+    if size is not None:
+        set_test_size(encoder, size)
+    return Recognizer(
+        encoder,
+        look=look,
+        num_crops=num_crops,
+        precision=precision,
+        device=device,
+        origin=origin,
+    )
 
 
 def recognize(
@@ -88,6 +100,8 @@ def recognize(
     k: int = 10,
     sampler: str | None = None,
     random_weights: bool = False,
+    num_crops: int = 1,
+    size: int | None = None,
     precision: str = "fp32",
     device: str = "cpu",
 ) -> Prediction:
@@ -101,13 +115,15 @@ def recognize(
         k: clips to look at closely.
         sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
-        precision: "fp32" or "bf16".
+        num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
+        size: test on crops of so many pixels instead of the trained size (fully convolutional).
+        precision: "fp32", "bf16", or "auto" for the faster one as measured here.
         device: where the networks run, for example "cuda".
 
     Raises:
         VideoError: the file cannot be read.
         UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
-            method that takes none.
+            method that takes none, an impossible number of crops or size.
         CheckpointError: weights that cannot be had.
     """
     with open_container(path) as container:  # before weights are fetched for nothing
@@ -118,6 +134,8 @@ def recognize(
         k=k,
         sampler=sampler,
         random_weights=random_weights,
+        num_crops=num_crops,
+        size=size,
         precision=precision,
         device=device,
     )

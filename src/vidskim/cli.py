@@ -5,10 +5,12 @@ Exit status: 0 done, 1 the input is unusable, 2 wrong usage.
 """
 
 import json
+import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,8 @@ def recognize(
     k: int = 10,
     sampler: str | None = None,
     random_weights: bool = False,
+    crops: int = 1,
+    size: int | None = None,
     precision: str = "fp32",
     device: str = "cpu",
     timeline: str | None = None,
@@ -39,7 +43,9 @@ def recognize(
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         random_weights: run the backbone untrained, to measure cost and speed only.
-        precision: of the networks, fp32 or bf16.
+        crops: crops of each clip, 1 in the center or 3 along its longer side.
+        size: test on crops of so many pixels instead of the trained size (fully convolutional).
+        precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
         device: where the networks run, for example 'cuda'.
         timeline: write a picture of the saliency and the chosen moments to this PNG.
         json: print one JSON object.
@@ -54,6 +60,8 @@ def recognize(
         k=k,
         sampler=sampler,
         random_weights=random_weights,
+        num_crops=crops,
+        size=size,
         precision=precision,
         device=device,
     )
@@ -173,6 +181,8 @@ def evaluate(
     moments: str | None = None,
     limit: int | None = None,
     out: str | None = None,
+    crops: int = 1,
+    size: int | None = None,
     precision: str = "fp32",
     device: str = "cpu",
     json: bool = False,
@@ -190,7 +200,9 @@ def evaluate(
         moments: manifest with one row per moment in which the class shows, for precision at k.
         limit: only the first so many videos.
         out: folder for results.csv, results.md, results.json, videos.csv and the figure.
-        precision: of the networks, fp32 or bf16.
+        crops: crops of each clip, 1 in the center or 3 along its longer side.
+        size: test on crops of so many pixels instead of the trained size (fully convolutional).
+        precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
         device: where the networks run.
         json: print one JSON object.
     """
@@ -206,6 +218,8 @@ def evaluate(
         moments=moments,
         limit=limit,
         out=out,
+        num_crops=crops,
+        size=size,
         precision=precision,
         device=device,
     )
@@ -304,9 +318,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("standard output is closed: there is nowhere to put the answer", 1)
     if isinstance(sys.stdout, TextIOWrapper):  # whatever the locale; file names need not be text
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _findings_told():
         warnings.showwarning = lambda message, *_, **__: _warn([str(message)])
         return _run(argv)
+
+
+@contextmanager
+def _findings_told() -> Iterator[None]:
+    """Print what is measured before an answer, of precision and speed, to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    loggers = [logging.getLogger(f"vidskim.{name}") for name in ("precision", "fast")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
 def _run(argv: Sequence[str]) -> int:

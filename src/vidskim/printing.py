@@ -22,7 +22,8 @@ def prediction(answer: Prediction) -> str:
     )
     lines = [video_line(answer.video), ""]
     lines += [f"  {p.score:6.1%}  {p.label}" for p in answer.predictions[:5]]
-    lines += ["", f"{len(answer.clips)} clips seen closely ({answer.method}, {answer.model}):"]
+    views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
+    lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
     lines += clip_lines(answer.clips)
     if answer.saliency is not None:
         lines += ["", f"saliency  {sparkline(answer.saliency)}"]

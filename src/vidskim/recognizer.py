@@ -14,14 +14,14 @@ from tqdm import tqdm
 from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.cost import Account, MacCounter, count
-from vidskim.errors import CheckpointError, UsageError, VideoError, unknown_name
+from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.look import Choice, Look
+from vidskim.precision import PRECISIONS, check_precision, resolve
 from vidskim.selection import uniform
 from vidskim.transforms import Transform
 from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score
 from vidskim.video import Video
-
-PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+from vidskim.views import check_crops, fold, views_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,18 @@ class Recognizer:
         look: which clips are looked at closely.
         context: relates the clips of the video to each other; None leaves them alone.
         aggregator: clips to logits; by default the mean of the clips' class probabilities.
-        batch_size: clips per forward pass.
-        precision: "fp32" or "bf16" (autocast of the encoder; what follows it is float32).
+        num_crops: crops of each clip, 1 or 3 along its longer side. The clips of one crop are
+            related and aggregated like those of one video; the answer is the mean probability of
+            the crops (the papers' "10 clips x 3 crops" is k = 10 and num_crops = 3).
+        batch_size: views (clips x crops) per forward pass.
+        precision: "fp32", "bf16" (autocast of the encoder; what follows it is float32), or "auto",
+            the faster of both as `vidskim.precision` measures it.
         device: where the networks run.
         origin: what the answers call the classifier; by default the encoder's name.
 
     Raises:
-        UsageError: an unknown precision or device, an impossible batch size, a network that takes
-            no clips.
+        UsageError: an unknown precision or device, an impossible batch size or number of crops, a
+            network that takes no clips.
     """
 
     def __init__(
@@ -77,17 +81,18 @@ class Recognizer:
         look: Look,
         context: Context | None = None,
         aggregator: Aggregator | None = None,
+        num_crops: int = 1,
         batch_size: int = 4,
         precision: str = "fp32",
         device: str | torch.device = "cpu",
         origin: Origin | None = None,
     ) -> None:
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
+        check_precision(precision)
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         if encoder.clip is None or encoder.transform is None:
             raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
+        check_crops(num_crops, encoder.transform)
         assert isinstance(encoder, nn.Module)
         self.device = usable_device(device)
         encoder.eval()
@@ -100,8 +105,9 @@ class Recognizer:
         self.look = look
         self.context = context
         self.aggregator = Average(encoder.classify) if aggregator is None else aggregator
+        self.num_crops = num_crops
         self.batch_size = batch_size
-        self.precision = precision
+        self.precision = resolve(precision, encoder, device=self.device)
         self.origin = Origin(encoder.name) if origin is None else origin
         self._macs: dict[tuple[int, ...], _ClipMacs] = {}
         self._count(self.clip.input_shape)  # the counter's own start-up belongs to no video
@@ -139,7 +145,8 @@ class Recognizer:
         if answer is None:
             reason = "; ".join(video.warnings) or "no frame decodes"
             raise VideoError(video.path, f"none of its clips can be read ({reason})")
-        probability = torch.softmax(answer.logits[0].float(), dim=0).cpu()  # [K]
+        shares = torch.softmax(answer.logits.float(), dim=1)  # [V, K]
+        probability = fold(shares, num_crops=self.num_crops)[0].cpu()  # [K]
         if not probability.isfinite().all():
             raise CheckpointError(
                 f"{self.origin.model}: answers with something that is no number; its weights are "
@@ -159,6 +166,8 @@ class Recognizer:
             ),
             saliency=None if scores is None else tuple(scores.tolist()),
             cost=account.to_cost(dense_macs=answer.clip_macs * len(choice.grid)),
+            num_crops=self.num_crops,
+            precision=self.precision,
             warnings=tuple(dict.fromkeys([*self.origin.warnings, *video.warnings])),
         )
 
@@ -174,18 +183,19 @@ class Recognizer:
         clip_macs = 0
         for clips, x in self._batches(video, chosen, account):
             macs = self._count((1, *x.shape[1:]))
-            clip_macs = macs.whole
+            clip_macs = macs.whole * self.num_crops
             with account.stage("encode"):
                 with self._autocast():
-                    features = self.encoder.features(x)  # [n, C, T', H', W']
-                features = features.float()
-            account.add_macs(macs.features * len(clips), stage="encode")
+                    features = self.encoder.features(x)  # [n * V, C, T', H', W']
+                features = features.float().reshape(-1, self.num_crops, *features.shape[1:])
+                features = features.transpose(0, 1)  # [V, n, C, T', H', W']: crops as videos
+            account.add_macs(macs.features * len(x), stage="encode")
             seen += clips
             if steps is None:
                 kept.append(features)
                 continue
             with account.stage("aggregate"), MacCounter() as counter:
-                state = steps.step(state, features[None])
+                state = steps.step(state, features)
             account.add_macs(counter.macs, stage="aggregate")
         if not seen:
             return None
@@ -193,7 +203,7 @@ class Recognizer:
             if steps is not None:
                 logits = steps.read(state)
             else:
-                together = torch.cat(kept)[None]  # [1, N, C, T', H', W']
+                together = torch.cat(kept, dim=1)  # [V, N, C, T', H', W']
                 if self.context is not None:
                     together = self.context(together)
                 logits = aggregator(together)
@@ -203,12 +213,12 @@ class Recognizer:
     def _batches(
         self, video: Video, chosen: Sequence[Clip], account: Account
     ) -> Iterator[tuple[list[Clip], Tensor]]:
-        """Yield clips and network input ``[n, 3, T, h, w]``; reading is timed, waiting is not.
+        """Yield clips and network input ``[n * V, 3, T, h, w]``; reading is timed, waiting is not.
 
         Batches are of nearly equal size: on a CPU torch takes several times longer for the clip of
         a batch of one than for one of two, where a network is narrow.
         """
-        count = -(-len(chosen) // self.batch_size)
+        count = -(-len(chosen) // max(1, self.batch_size // self.num_crops))
         sizes = [len(chosen) * (i + 1) // count - len(chosen) * i // count for i in range(count)]
         stream = self._inputs(video, chosen)
         with tqdm(
@@ -219,7 +229,7 @@ class Recognizer:
                     batch = list(islice(stream, size))
                     if not batch:
                         return
-                    x = torch.stack([frames for _, frames in batch]).to(self.device)
+                    x = torch.cat([views for _, views in batch]).to(self.device)
                     x = x.contiguous(memory_format=torch.channels_last_3d)
                 yield [clip for clip, _ in batch], x
                 bar.update(len(batch))
@@ -227,9 +237,9 @@ class Recognizer:
                 next(stream, None)  # to its end, where the reader tells what was damaged
 
     def _inputs(self, video: Video, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
-        """Yield clips and network input ``[3, T, h, w]``, one clip of full size at a time."""
+        """Yield clips and network input ``[V, 3, T, h, w]``, one clip of full size at a time."""
         for clip, frames in video.iter_frames(list(chosen)):
-            x = self.transform(frames)
+            x = views_of(frames, transform=self.transform, num_crops=self.num_crops)
             del frames  # before the next clip is read: 44 MB at 1280x720
             yield clip, x
 
@@ -274,7 +284,7 @@ def usable_device(name: str | torch.device) -> torch.device:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Clips that were read, the logits ``[1, K]`` and the MACs of the classifier on one clip."""
+    """Clips that were read, logits per crop ``[V, K]``, MACs of the whole classifier on a clip."""
 
     seen: tuple[Clip, ...]
     logits: Tensor

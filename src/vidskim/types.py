@@ -130,6 +130,10 @@ class Prediction:
     """One per clip of the grid, or None where the method does not look."""
     cost: Cost
     warnings: tuple[str, ...] = field(default=())
+    num_crops: int = 1
+    """Crops through which each clip was seen."""
+    precision: str = "fp32"
+    """What the classifier ran in."""
 
     @property
     def label(self) -> str:
@@ -147,6 +151,8 @@ class Prediction:
             "saliency": None if self.saliency is None else list(self.saliency),
             "cost": asdict(self.cost),
             "warnings": list(self.warnings),
+            "num_crops": self.num_crops,
+            "precision": self.precision,
         }
 
 

@@ -7,10 +7,56 @@ A view is one clip seen through one crop; the papers' "30 crops" are 10 clips x 
     +-----+---+-----+
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from vidskim.errors import UsageError
+from vidskim.transforms import Transform
+
+CROPS = (1, 3)
+"""Crops per clip that can be asked for."""
+
+
+def views_of(frames: Tensor, *, transform: Transform, num_crops: int) -> Tensor:
+    """Prepare the views of one clip for a network: resize, crop, normalize.
+
+    Args:
+        frames: decoded, uint8 RGB ``[T, 3, H, W]``.
+        transform: of the network; its crop is what each view shows.
+        num_crops: 1 takes the transform's own center crop, 3 spread crops of that size along the
+            longer side of the resized frame.
+
+    Returns:
+        float32 ``[num_crops, 3, T, h, w]``.
+
+    Raises:
+        UsageError: another number of crops, or several from a transform that does not crop.
+    """
+    check_crops(num_crops, transform)
+    if num_crops == 1:
+        return transform(frames)[None]
+    H, W = frames.shape[-2:]
+    # the size is fixed before the crop is taken away: it may depend on the crop
+    whole = replace(transform, short_side=None, resize_to=transform.resized_size(H, W), crop=None)
+    assert transform.crop is not None
+    return crops(whole(frames)[None], num_crops=num_crops, size=transform.crop)
+
+
+def check_crops(num_crops: int, transform: Transform) -> None:
+    """Refuse views that a transform cannot give.
+
+    Raises:
+        UsageError: another number of crops than `CROPS`, or several where nothing is cropped.
+    """
+    if type(num_crops) is not int or num_crops not in CROPS:
+        raise UsageError(f"num_crops is 1 or 3, got {num_crops!r}")
+    if num_crops > 1 and transform.crop is None:
+        raise UsageError(
+            f"{num_crops} crops need a transform that crops, this one keeps the whole frame: "
+            f"{transform}"
+        )
 
 
 def crops(frames: Tensor, *, num_crops: int, size: int | tuple[int, int]) -> Tensor:
@@ -29,7 +75,7 @@ def crops(frames: Tensor, *, num_crops: int, size: int | tuple[int, int]) -> Ten
     """
     height, width = (size, size) if isinstance(size, int) else size
     H, W = frames.shape[-2:]
-    if num_crops not in (1, 3):
+    if num_crops not in CROPS:
         raise UsageError(f"num_crops is 1 or 3, got {num_crops}")
     if not (0 < height <= H and 0 < width <= W):
         raise UsageError(

@@ -3,6 +3,7 @@
 from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.backbones.contract import Backbone, ClipSpec, split_at
 from vidskim.backbones.registry import create_backbone, list_backbones, list_networks
+from vidskim.backbones.resolution import set_test_size
 from vidskim.backbones.weights import OFFICIAL_WEIGHTS, fetch
 
 __all__ = [
@@ -16,5 +17,6 @@ __all__ = [
     "load_backbone",
     "read_header",
     "save_backbone",
+    "set_test_size",
     "split_at",
 ]

@@ -31,6 +31,7 @@ def benchmark(
     k: int,
     saliency: Callable[[], Saliency],
     moments: Moments | None = None,
+    num_crops: int = 1,
     precision: str = "fp32",
     device: str = "cpu",
     journal: Journal | None = None,
@@ -48,7 +49,8 @@ def benchmark(
         k: clips a method may choose.
         saliency: gives the trained saliency of ``scsampler``.
         moments: where the class shows, for precision at k.
-        precision: "fp32" or "bf16".
+        num_crops: crops of each clip, 1 or 3.
+        precision: "fp32", "bf16", or "auto" for the faster one as measured here.
         device: where the networks run.
         journal: keeps every answer as it comes; what it knows already is not asked again.
 
@@ -73,7 +75,9 @@ def benchmark(
         for method in methods
         if method != "oracle"
     }
-    dense = Recognizer(encoder, look=presets.dense(), precision=precision, device=device)
+    dense = Recognizer(
+        encoder, look=presets.dense(), num_crops=num_crops, precision=precision, device=device
+    )
     recognizers = {method: dense.with_look(look) for method, look in looks.items()}
 
     def ask(method: str, row: Row) -> VideoResult:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vidskim.backbones.resolution import set_test_size
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError, unknown_name
 from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of
@@ -13,8 +14,10 @@ from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
 from vidskim.models import open_model, open_sampler
+from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
 from vidskim.saliency.visual import MotionSaliency
+from vidskim.views import check_crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def evaluate_manifest(
     moments: str | Path | None = None,
     limit: int | None = None,
     out: str | Path | None = None,
+    num_crops: int = 1,
+    size: int | None = None,
     precision: str = "fp32",
     device: str = "cpu",
     title: str | None = None,
@@ -55,7 +60,8 @@ def evaluate_manifest(
     where an interrupted one stopped. The file is gone when the report is written.
 
     Raises:
-        UsageError: an unknown method, model or device, no methods, a limit below 1.
+        UsageError: an unknown method, model, precision or device, no methods, a limit below 1, an
+            impossible number of crops or size.
         ManifestError: unusable data.
         CheckpointError: weights that cannot be had.
     """
@@ -68,16 +74,22 @@ def evaluate_manifest(
         raise UsageError(f"limit must be at least 1 video, got {limit}")
     if k < 1:
         raise UsageError(f"k must be at least 1 clip, got {k}")
+    check_precision(precision)
     usable_device(device)
     manifest = load_manifest(data, split=split)
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
     where = None if told is None else moments_of(told)
     encoder, _ = open_model(model)
+    if size is not None:
+        set_test_size(encoder, size)
     assert encoder.clip is not None
+    assert encoder.transform is not None
+    check_crops(num_crops, encoder.transform)
+    precision = resolve(precision, encoder, device=device)
     views = Views(
         num_clips=k,
-        num_crops=1,
+        num_crops=num_crops,
         num_frames=encoder.clip.num_frames,
         stride=encoder.clip.stride,
         size=encoder.clip.size,
@@ -105,6 +117,7 @@ def evaluate_manifest(
         k=k,
         saliency=lambda: saliency or open_sampler(sampler),
         moments=where,
+        num_crops=num_crops,
         precision=precision,
         device=device,
         journal=journal,
