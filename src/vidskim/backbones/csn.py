@@ -6,6 +6,7 @@ reduced) does only that; ip (interaction preserved) puts a 1x1x1 convolution bef
 batch norm and, in the authors' code (https://github.com/facebookresearch/VMZ), by no ReLU.
 """
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from torch import nn
@@ -45,6 +46,11 @@ def _stem(width: int) -> nn.Sequential:
     return nn.Sequential(*basic_stem(width, factorized=False), spatial_pool())
 
 
+IR_152 = Plan(stem=_stem, middle=_depthwise, depths=R152, norm_eps=VMZ_NORM_EPS)
+
+IP_152 = replace(IR_152, middle=_interaction_preserved)
+
+
 def _csn(
     name: str,
     plan: Plan,
@@ -76,13 +82,9 @@ def ir_csn_101(
     if layout not in CSN_LAYOUTS:
         raise unknown_name("layout", layout, CSN_LAYOUTS)
     vmz = layout == "vmz"
-    plan = Plan(
-        stem=_stem,
-        middle=_depthwise,
-        depths=R101,
-        norm_eps=VMZ_NORM_EPS if vmz else 1e-5,
-        dropout=0.0 if vmz else 0.5,
-    )
+    plan = replace(IR_152, depths=R101)
+    if not vmz:
+        plan = replace(plan, norm_eps=1e-5, dropout=0.5)
     return _csn(
         "ir_csn_101",
         plan,
@@ -95,14 +97,12 @@ def ir_csn_101(
 
 def ir_csn_152(*, num_classes: int = 400, width: int = 64) -> BottleneckNetwork:
     """ir-CSN-152; 74.1 GMACs per 32x224x224 clip (published: 96.7, at 256x256)."""
-    plan = Plan(stem=_stem, middle=_depthwise, depths=R152, norm_eps=VMZ_NORM_EPS)
-    return _csn("ir_csn_152", plan, num_classes=num_classes, width=width)
+    return _csn("ir_csn_152", IR_152, num_classes=num_classes, width=width)
 
 
 def ip_csn_152(*, num_classes: int = 400, width: int = 64) -> BottleneckNetwork:
     """ip-CSN-152; 83.3 GMACs per 32x224x224 clip (published: 108.8, at 256x256)."""
-    plan = Plan(stem=_stem, middle=_interaction_preserved, depths=R152, norm_eps=VMZ_NORM_EPS)
-    return _csn("ip_csn_152", plan, num_classes=num_classes, width=width)
+    return _csn("ip_csn_152", IP_152, num_classes=num_classes, width=width)
 
 
 BUILDERS = {"ir_csn_101": ir_csn_101, "ir_csn_152": ir_csn_152, "ip_csn_152": ip_csn_152}

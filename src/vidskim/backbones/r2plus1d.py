@@ -18,6 +18,7 @@ the published costs decide. Collaborative Memory's R(2+1)D-101 (Yang et al., CVP
 not described there: PyTorchVideo's layout gives the published cost.
 """
 
+from dataclasses import replace
 from typing import Literal
 
 from torch import nn
@@ -100,6 +101,8 @@ def pytorchvideo_plan(depths: tuple[int, ...]) -> Plan:
 
 FASTER_R50 = Plan(stem=factorized_pool_stem, middle=_space_then_time, depths=R50)
 
+VMZ_R152 = Plan(stem=_factorized_stem, middle=_space_then_time, depths=R152, norm_eps=VMZ_NORM_EPS)
+
 
 def r2plus1d_50(
     *, num_classes: int = 400, width: int = 64, layout: BottleneckLayout = "faster"
@@ -161,15 +164,9 @@ def r2plus1d_152(
     """
     if type(pool) is not bool:
         raise UsageError(f"pool of r2plus1d_152 is true or false, got {pool!r}")
-    plan = Plan(
-        stem=factorized_pool_stem if pool else _factorized_stem,
-        middle=_space_then_time,
-        depths=R152,
-        norm_eps=VMZ_NORM_EPS,
-    )
     return BottleneckNetwork(
         "r2plus1d_152",
-        plan=plan,
+        plan=replace(VMZ_R152, stem=factorized_pool_stem) if pool else VMZ_R152,
         num_classes=num_classes,
         width=width,
         clip=ClipSpec(32, 1, (112, 112)),

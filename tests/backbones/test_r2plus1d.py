@@ -1,0 +1,154 @@
+"""R(2+1)D-34 to -152 beside torchvision's classes put together as VMZ does, and PyTorchVideo's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from bottleneck_by_frames import Layer, Net, logits, random_state
+
+from vidskim.backbones import create_backbone, load_backbone
+from vidskim.backbones.identify import identify
+from vidskim.cost import count
+from vidskim.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "input_shape", "macs", "params"),
+    [
+        # Collaborative Memory, table 5: 243 GFLOPs with its memory of 1.88
+        ("r2plus1d_101", {}, (32, 256, 256), 241_559_175_168, 50_450_768),
+        # Selective Feature Compression and VMZ's model zoo: 329.1 GFLOPs, 118 M
+        ("r2plus1d_152", {}, (32, 128, 128), 329_139_257_344, 118_226_785),
+        # PyTorchVideo's model zoo: 28.11 M
+        (
+            "r2plus1d_50",
+            {"layout": "pytorchvideo"},
+            (16, 224, 224),
+            57_533_825_024,
+            28_107_600,
+        ),
+    ],
+)
+def test_costs_are_those_of_the_papers(name, options, input_shape, macs, params):
+    with torch.device("meta"):
+        network = create_backbone(name, **options)
+    counted = count(network, (1, 3, *input_shape))
+    assert (counted.macs, counted.params) == (macs, params)
+
+
+def pytorchvideo_net(depths: tuple[int, ...], *, prefix: str = "") -> Net:
+    """R(2+1)D in PyTorchVideo's words: conv_t before conv_xy, no pool, five strides of space."""
+    blocks = []
+    channels = 64
+    for s, depth in enumerate(depths, start=1):
+        inner = 32 * 2**s
+        for m in range(depth):
+            at = f"{prefix}blocks.{s}.res_blocks.{m}"
+            here = f"{at}.branch2"
+            time = 2 if m == 0 and s >= 3 else 1
+            space = 2 if m == 0 else 1
+            main = (
+                Layer(
+                    conv=f"{here}.conv_a",
+                    norm=f"{here}.norm_a",
+                    shape=(inner, channels, 1, 1, 1),
+                ),
+                Layer(
+                    conv=f"{here}.conv_b.conv_t",
+                    norm=f"{here}.conv_b.norm",
+                    shape=(inner, inner, 3, 1, 1),
+                    stride=(time, 1, 1),
+                ),
+                Layer(
+                    conv=f"{here}.conv_b.conv_xy",
+                    norm=f"{here}.norm_b",
+                    shape=(inner, inner, 1, 3, 3),
+                    stride=(1, space, space),
+                ),
+                Layer(
+                    conv=f"{here}.conv_c",
+                    norm=f"{here}.norm_c",
+                    shape=(4 * inner, inner, 1, 1, 1),
+                    relu=False,
+                ),
+            )
+            across = (
+                Layer(
+                    conv=f"{at}.branch1_conv",
+                    norm=f"{at}.branch1_norm",
+                    shape=(4 * inner, channels, 1, 1, 1),
+                    stride=(time, space, space),
+                    relu=False,
+                ),
+            )
+            blocks.append((main, across if m == 0 else ()))
+            channels = 4 * inner
+    stem = Layer(
+        conv=f"{prefix}blocks.0.conv",
+        norm=f"{prefix}blocks.0.norm",
+        shape=(64, 3, 1, 7, 7),
+        stride=(1, 2, 2),
+    )
+    return Net(
+        stem=(stem,),
+        blocks=blocks,
+        head=f"{prefix}blocks.5.proj",
+        channels=2048,
+        pool=False,
+    )
+
+
+def test_pytorchvideo_weights_give_the_same_logits(tmp_path):
+    net = pytorchvideo_net((3, 4, 6, 3))
+    state = random_state(net)
+    torch.save({"model_state": state}, tmp_path / "R2PLUS1D_16x4_R50.pyth")
+    ours = load_backbone("r2plus1d_50", checkpoint=tmp_path / "R2PLUS1D_16x4_R50.pyth")
+    assert (ours.name, ours.options["layout"]) == ("r2plus1d_50", "pytorchvideo")
+    assert (ours.num_classes, str(ours.clip)) == (7, "16x4, 224x224 pixels")
+    x = torch.randn(2, 3, 9, 61, 72)
+    with torch.no_grad():
+        expected = logits(net, state, x)
+        torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std(0).min() > 0.01
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+@pytest.mark.parametrize(
+    ("depths", "name"), [((3, 4, 6, 3), "r2plus1d_50"), ((3, 4, 23, 3), "r2plus1d_101")]
+)
+def test_pytorchvideo_names_tell_the_network(depths, name, prefix):
+    with torch.device("meta"):
+        state = random_state(pytorchvideo_net(depths, prefix=prefix))
+    found = identify(state, name=None, path=Path("x.pyth"))
+    assert (found.name, found.publisher, found.num_classes) == (name, "PyTorchVideo", 7)
+
+
+def test_own_names_tell_the_layout():
+    for layout in ("faster", "pytorchvideo"):
+        with torch.device("meta"):
+            state = create_backbone("r2plus1d_50", layout=layout).state_dict()
+        found = identify(state, name="r2plus1d_50", path=Path("x.pth"))
+        assert found.options == {"layout": layout}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("r2plus1d_50", {"layout": "fast"}, "unknown layout 'fast'.*valid: faster, pytorchvideo"),
+        ("r2plus1d_152", {"pool": 1}, "pool of r2plus1d_152 is true or false, got 1"),
+    ],
+)
+def test_wrong_options_are_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        create_backbone(name, **options)
+
+
+def test_the_pool_changes_the_map_and_no_tensor():
+    torch.manual_seed(0)
+    without = create_backbone("r2plus1d_152", num_classes=3, width=4).eval()
+    pooled = create_backbone("r2plus1d_152", num_classes=3, width=4, pool=True).eval()
+    pooled.load_state_dict(without.state_dict())
+    x = torch.randn(1, 3, 8, 64, 64)
+    with torch.no_grad():
+        assert without.features(x).shape[2:] == (1, 4, 4)
+        assert pooled.features(x).shape[2:] == (1, 2, 2)
