@@ -276,3 +276,26 @@ def test_wrong_calls_say_what_is_missing(tmp_path):
     save_file({"weight": torch.zeros(2)}, tmp_path / "plain.safetensors")
     with pytest.raises(CheckpointError, match="not a vidskim checkpoint"):
         read_header(tmp_path / "plain.safetensors")
+
+
+def test_without_a_name_the_nearest_backbone_and_its_faults_are_named(tmp_path):
+    state = create_backbone("mc3_18", num_classes=7).state_dict()
+    del state["layer1.0.conv1.0.weight"]
+    torch.save(state, tmp_path / "x.pth")
+    expected = r"x\.pth: fits no backbone, nearest is mc3_18: tensors 1 missing \(layer1\.0\.conv1"
+    with pytest.raises(CheckpointError, match=expected):
+        load_backbone(checkpoint=tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("num_classes", [0, -1])
+def test_a_head_without_classes_is_refused(tmp_path, num_classes):
+    state = create_backbone("mc3_18", num_classes=7).state_dict()
+    if num_classes == 0:
+        state["fc.weight"], state["fc.bias"] = torch.zeros(0, 512), torch.zeros(0)
+        torch.save(state, tmp_path / "x.pth")
+        with pytest.raises(CheckpointError, match=r"x\.pth: .*no classes"):
+            load_backbone("mc3_18", checkpoint=tmp_path / "x.pth")
+    else:
+        torch.save(state, tmp_path / "x.pth")
+        with pytest.raises(UsageError, match="at least one class, got -1"):
+            load_backbone("mc3_18", checkpoint=tmp_path / "x.pth", num_classes=num_classes)

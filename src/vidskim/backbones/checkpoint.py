@@ -15,11 +15,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.identify import NORM_COUNTER, SHOWN, identify, list_faults
+from vidskim.backbones.hf import check_header, import_transformers, is_hf, load_hf
+from vidskim.backbones.identify import NORM_COUNTER, SHOWN, Identity, identify, list_faults
 from vidskim.backbones.network import Network
-from vidskim.backbones.registry import create_backbone, list_networks
+from vidskim.backbones.registry import list_networks, shapes_of
 from vidskim.backbones.state_dict import read_state_dict, weight_format
-from vidskim.backbones.weights import fetch, official_weights
+from vidskim.backbones.weights import Weights, fetch, find_weights, split_name
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.transforms import Transform
 
@@ -122,7 +123,10 @@ def load_backbone(
     that ``num_classes`` other than the file's replaces the head on purpose.
 
     Args:
-        name: the backbone; may be left out with a checkpoint that tells.
+        name: the backbone; may be left out with a checkpoint that tells. ``hf:<id or folder>`` is a
+            video classifier of the Hugging Face hub, its weights included.
+            ``BACKBONE@ID`` asks for other published weights than the default ones, as in
+            ``slow_r50_8x8@pytorchvideo-k400``.
         checkpoint: a file; by default the published weights of ``name``, fetched once.
         num_classes: classes you need; a head of another size is replaced by an untrained one.
 
@@ -134,18 +138,21 @@ def load_backbone(
             published weights cannot be had.
         UsageError: an unknown name, or neither name nor checkpoint.
     """
-    if name is not None and name not in list_networks():
-        raise unknown_name("backbone", name, list_networks())
+    if name is not None and is_hf(name):
+        if checkpoint is None:
+            return _with_head(load_hf(name), num_classes)
+    elif name is not None:
+        backbone_name = name if checkpoint is not None else split_name(name)[0]
+        if backbone_name not in list_networks():
+            raise unknown_name("backbone", backbone_name, list_networks())
+    head_window = None
     if checkpoint is None:
         if name is None:
             raise UsageError("load_backbone needs a backbone's name or a checkpoint")
-        weights = official_weights(name)
+        weights = find_weights(name)
+        head_window = weights.head_window
         path = fetch(weights)
-        state = read_state_dict(path)
-        described, state = _identified(name, state, path=path)
-        header = replace(
-            described, classes=weights.classes, clip=weights.clip, transform=weights.transform
-        )
+        header, state = _published(weights, path)
     else:
         path = Path(checkpoint)
         state = read_state_dict(path)
@@ -155,10 +162,17 @@ def load_backbone(
                 f"{path}: holds {found.name}, not {name}: give name={found.name!r} or none"
             )
         if found is None:
+            if name is not None and is_hf(name):
+                raise CheckpointError(f"{path}: not written by vidskim: give hf:FOLDER alone")
             header, state = _identified(name, state, path=path)
         else:
             header = found
     backbone = _build(header, state, path=path)
+    backbone.head_window = head_window
+    return _with_head(backbone, num_classes)
+
+
+def _with_head(backbone: Network, num_classes: int | None) -> Network:
     if num_classes is not None and num_classes != backbone.num_classes:
         backbone.reset_classifier(num_classes)
     return backbone.eval()
@@ -166,11 +180,10 @@ def load_backbone(
 
 def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
     """Build the network a header describes and give it the tensors, each checked first."""
+    if is_hf(header.name):
+        import_transformers()  # whose absence is no fault of the file
     try:
-        with torch.device("meta"):
-            backbone = create_backbone(
-                header.name, num_classes=header.num_classes, **header.options
-            )
+        backbone = shapes_of(header.name, num_classes=header.num_classes, **header.options)
     except (UsageError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: its header names no network we know: {error}") from error
     _check_state(backbone, state, path=path)
@@ -221,19 +234,55 @@ def _assign(backbone: nn.Module, state: dict[str, Tensor]) -> None:
     backbone.load_state_dict({**floats, **counters}, assign=True)
 
 
+def _published(weights: Weights, path: Path) -> tuple[Header, dict[str, Tensor]]:
+    """Read a published file as what its record says, its tensors in our names.
+
+    Raises:
+        CheckpointError: it is not what the record says.
+    """
+    found = identify(read_state_dict(path), name=weights.backbone, path=path)
+    header, tensors = _described(found, path=path)
+    claims = {
+        "names of its tensors": (weights.layout or found.publisher, found.publisher),
+        "number of classes": (weights.num_classes or header.num_classes, header.num_classes),
+        **{
+            f"option {key}": (value, found.options.get(key, value))
+            for key, value in weights.options.items()
+        },
+    }
+    for what, (claimed, shown) in claims.items():
+        if claimed != shown:
+            raise CheckpointError(
+                f"{path}: is not {weights.name} as its record describes it ({what}: {claimed!r} "
+                f"there, {shown!r} here): delete it to download it again, or give it as a checkpoint"
+            )
+    header = replace(
+        header,
+        options={**found.options, **weights.options},
+        classes=weights.classes,
+        clip=weights.clip,
+        transform=weights.transform,
+    )
+    return header, tensors
+
+
 def _identified(
     name: str | None, state: dict[str, Tensor], *, path: Path
 ) -> tuple[Header, dict[str, Tensor]]:
     """Describe a state dict that says nothing of itself, and give its tensors in our names."""
-    found = identify(state, name=name, path=path)
+    return _described(identify(state, name=name, path=path), path=path)
+
+
+def _described(found: Identity, *, path: Path) -> tuple[Header, dict[str, Tensor]]:
+    """Turn what a state dict was found to be into a header, and tell what is left out."""
     for key, reason in found.left_out.items():
         logger.info("%s: %s is not loaded (%s)", path, key, reason)
-    with torch.device("meta"):
-        template = create_backbone(found.name, **found.options)
+    if not found.num_classes:
+        raise CheckpointError(f"{path}: its head has no classes: give a file whose head has some")
     header = Header(
         name=found.name,
         options=found.options,
-        num_classes=found.num_classes or template.num_classes,
+        num_classes=found.num_classes,
         classes=None,
         clip=None,
         transform=found.transform,
@@ -273,6 +322,8 @@ def _find_header(path: Path) -> Header | None:
             metadata=dict(raw["metadata"]),
         )
         _check_sizes(header)
+        if is_hf(header.name):
+            check_header(header.name, header.options)
         return header
     except (ValueError, TypeError, KeyError, UsageError) as error:
         raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error

@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vidskim.backbones.layouts import LAYOUTS
-from vidskim.backbones.registry import VARIANTS, create_backbone, list_networks
+from vidskim.backbones.registry import VARIANTS, list_networks, shapes_of
 from vidskim.errors import CheckpointError
 from vidskim.transforms import Transform
 
@@ -79,10 +78,15 @@ def identify(state: Mapping[str, Tensor], *, name: str | None, path: Path) -> Id
             "name"
         )
     nearest = max(readings, key=lambda reading: reading.share)
-    hint = f" (nearest: {nearest.name}, {nearest.share:.0%} of the tensors)"
-    raise CheckpointError(
-        f"{path}: fits no backbone{hint if nearest.share > 0 else ''}: give the backbone's name"
+    if nearest.share < 0.5:
+        hint = f" (nearest: {nearest.name}, {nearest.share:.0%} of the tensors)"
+        raise CheckpointError(
+            f"{path}: fits no backbone{hint if nearest.share > 0 else ''}: give the backbone's name"
+        )
+    faults = list_faults(
+        nearest.tensors, _template(nearest.name, nearest.options), num_classes=None
     )
+    raise CheckpointError(f"{path}: fits no backbone, nearest is {nearest.name}: tensors {faults}")
 
 
 def _readings(state: Mapping[str, Tensor], name: str) -> Iterator[Identity]:
@@ -124,8 +128,7 @@ def _template(name: str, options: Mapping[str, Any]) -> Shapes:
 
 @cache
 def _cached_template(name: str, options: tuple[tuple[str, Any], ...]) -> Shapes:
-    with torch.device("meta"):
-        network = create_backbone(name, num_classes=1, **dict(options))
+    network = shapes_of(name, num_classes=1, **dict(options))
     return {k: tuple(v.shape) for k, v in network.state_dict().items()}
 
 

@@ -4,6 +4,9 @@ from collections.abc import Callable
 from inspect import signature
 from typing import Any
 
+import torch
+from torch.overrides import TorchFunctionMode
+
 from vidskim.backbones import (
     audionet,
     csn,
@@ -18,6 +21,7 @@ from vidskim.backbones import (
     tpn,
     x3d,
 )
+from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.resnet2d import resnet_18
 from vidskim.errors import UsageError, unknown_name
@@ -51,6 +55,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 """Options to try when a checkpoint in our own names is identified; by default none."""
 
+INITIALIZERS = frozenset(
+    ("normal_", "uniform_", "fill_", "zero_", "constant_", "kaiming_normal_", "kaiming_uniform_")
+)
+"""What PyTorch calls to give new parameters their first values."""
+
 
 def list_backbones() -> tuple[str, ...]:
     """Return the names of the clip backbones."""
@@ -66,7 +75,7 @@ def create_backbone(name: str, *, num_classes: int = 400, **options: Any) -> Net
     """Build an untrained backbone.
 
     Args:
-        name: one of `list_networks`.
+        name: one of `list_networks`, or ``hf:`` and an architecture, a folder or an id on the hub.
         num_classes: classes of the head.
         options: what the network's builder takes, such as ``width``.
 
@@ -76,6 +85,8 @@ def create_backbone(name: str, *, num_classes: int = 400, **options: Any) -> Net
     Raises:
         UsageError: an unknown name or option, or an impossible value.
     """
+    if is_hf(name):
+        return create_hf(name, num_classes=num_classes, **options)
     builder = CLIP_BACKBONES.get(name) or IMAGE_BACKBONES.get(name)
     if builder is None:
         raise unknown_name("backbone", name, list_networks())
@@ -88,3 +99,25 @@ def create_backbone(name: str, *, num_classes: int = 400, **options: Any) -> Net
     if type(num_classes) is not int:
         raise UsageError(f"num_classes is a whole number, got {num_classes!r}")
     return builder(num_classes=num_classes, **options)
+
+
+def shapes_of(name: str, *, num_classes: int = 400, **options: Any) -> Network:
+    """Build a backbone without its numbers: on the meta device, nothing is drawn or allocated.
+
+    Raises:
+        UsageError: as `create_backbone`.
+    """
+    with torch.device("meta"), _NothingDrawn():
+        return create_backbone(name, num_classes=num_classes, **options)
+
+
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves out every initialization, most of the time that building takes."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in INITIALIZERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
