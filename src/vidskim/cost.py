@@ -65,7 +65,7 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
         try:
             with torch.device("meta"), torch.no_grad(), MacCounter() as counter:
                 ghost(torch.empty(tried))
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, ValueError, IndexError, UsageError) as error:
             reason = reason or error
             continue
         return Count(

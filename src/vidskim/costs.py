@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import (
     CLIP_BACKBONES,
@@ -24,10 +25,16 @@ def cost_of(name: str) -> Count:
 
     Raises:
         UsageError: an unknown name.
+        CheckpointError: ``hf:<id or folder>`` whose configuration cannot be read.
     """
-    if name not in list_networks():
+    network: Network
+    if is_hf(name):
+        with torch.device("meta"):
+            network = create_hf(name)
+    elif name in list_networks():
+        network = _shapes_of(name)
+    else:
         raise unknown_name("backbone", name, list_networks())
-    network = _shapes_of(name)
     if network.clip is None:
         return count(network, (1, network.options["in_channels"], *network.image_size))
     return count(network, network.clip.input_shape)

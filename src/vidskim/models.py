@@ -1,15 +1,17 @@
 """What a user may call a model: a backbone's name, a checkpoint's path, or ``demo``."""
 
 import os
+from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
 
 import torch
 
 from vidskim.backbones.checkpoint import load_backbone, read_header
+from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.backbones.resnet2d import ResNet2d
+from vidskim.backbones.weights import split_name
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.recognizer import Origin
 from vidskim.saliency.visual import MotionSaliency
@@ -27,8 +29,9 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     user gave and the backbone in it (``demo (r3d_18)``, ``run/model.safetensors (r3d_18)``).
 
     Args:
-        model: ``demo``, the name of a backbone with published weights (fetched once), or the path
-            of a checkpoint.
+        model: ``demo``, the name of a backbone with published weights (fetched once), such a name
+            and the id of other weights of it (``slow_r50_8x8@pytorchvideo-k400``), the path of a
+            checkpoint, or ``hf:<id or folder>``.
         random_weights: build the network untrained, for measuring cost and speed; the same numbers
             are drawn each time.
 
@@ -36,17 +39,21 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         UsageError: no such name, and no such file.
         CheckpointError: a file that holds no clip classifier, or weights that cannot be fetched.
     """
-    if model in CLIP_BACKBONES:
+    backbone = split_name(model)[0]
+    if backbone in CLIP_BACKBONES:
         if random_weights:
-            network, name = _untrained(model), model
+            network, name = _untrained(backbone), model
         else:
             network, name = load_backbone(model), model
+    elif is_hf(model):
+        network = _seeded(lambda: create_hf(model)) if random_weights else load_backbone(model)
+        name = model if model == network.name else f"{model} ({network.name})"
     elif model == DEMO or _is_path(model):
         path = demo_checkpoint("classifier") if model == DEMO else Path(model)
         network = _untrained_like(path) if random_weights else load_backbone(checkpoint=path)
         name = f"{model} ({network.name})"
     else:
-        raise unknown_name("model", model, [*CLIP_BACKBONES, DEMO])
+        raise unknown_name("model", backbone, [*CLIP_BACKBONES, DEMO])
     if network.clip is None:
         raise CheckpointError(
             f"{model}: holds {network.name}, which looks at images or motion maps, and no clip "
@@ -69,14 +76,12 @@ def open_sampler(path: str | None, *, random_weights: bool = False) -> MotionSal
         CheckpointError: a missing file, or one that holds no saliency network.
     """
     if random_weights and path is None:
-        network = _untrained("resnet_18", in_channels=MOTION_CHANNELS)
-        assert isinstance(network, ResNet2d)
-        return MotionSaliency(network)
+        return MotionSaliency(_untrained("resnet_18", in_channels=MOTION_CHANNELS))
     checkpoint = demo_checkpoint("sampler") if path is None else Path(path)
     network = (
         _untrained_like(checkpoint) if random_weights else load_backbone(checkpoint=checkpoint)
     )
-    if not isinstance(network, ResNet2d):
+    if network.clip is not None:
         raise CheckpointError(
             f"{checkpoint}: holds the clip classifier {network.name}, no saliency network; train "
             "one with a recipe of task 'saliency'"
@@ -101,10 +106,14 @@ def _is_path(model: str) -> bool:
 
 
 def _untrained(name: str, *, num_classes: int = 400, **options: object) -> Network:
+    return _seeded(lambda: create_backbone(name, num_classes=num_classes, **options))
+
+
+def _seeded(build: Callable[[], Network]) -> Network:
     """Build a network with the same random weights each time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return create_backbone(name, num_classes=num_classes, **options).eval()
+        return build().eval()
 
 
 def _untrained_like(path: Path) -> Network:

@@ -254,7 +254,8 @@ def _published(weights: Weights, path: Path) -> tuple[Header, dict[str, Tensor]]
         if claimed != shown:
             raise CheckpointError(
                 f"{path}: is not {weights.name} as its record describes it ({what}: {claimed!r} "
-                f"there, {shown!r} here): delete it to download it again, or give it as a checkpoint"
+                f"there, {shown!r} here): delete it to download it again, or give the file as a "
+                "checkpoint"
             )
     header = replace(
         header,
