@@ -123,6 +123,66 @@ def test_pytorchvideo_names_tell_the_network(depths, name, prefix):
     assert (found.name, found.publisher, found.num_classes) == (name, "PyTorchVideo", 7)
 
 
+def mmaction2_net() -> Net:
+    """R(2+1)D-34 in mmaction2's words: every convolution is factorized, those of 1x1x1 too."""
+
+    def factorized(at, shape, *, stride=(1, 1, 1), relu=True) -> list[Layer]:
+        out, into, time, size, _ = shape
+        mid = int(3 * into * out * size**2 / (into * size**2 + 3 * out))
+        return [
+            Layer(
+                conv=f"{at}.conv.conv_s",
+                norm=f"{at}.conv.bn_s",
+                shape=(mid, into, 1, size, size),
+                stride=(1, stride[1], stride[2]),
+            ),
+            Layer(
+                conv=f"{at}.conv.conv_t",
+                norm=f"{at}.bn",
+                shape=(out, mid, time, 1, 1),
+                stride=(stride[0], 1, 1),
+                relu=relu,
+                eps=1e-3,
+            ),
+        ]
+
+    blocks = []
+    channels = 64
+    for s, depth in enumerate((3, 4, 6, 3)):
+        out = 64 * 2**s
+        for m in range(depth):
+            at = f"backbone.layer{s + 1}.{m}"
+            halved = m == 0 and s > 0
+            stride = (2, 2, 2) if halved else (1, 1, 1)
+            main = [
+                *factorized(f"{at}.conv1", (out, channels, 3, 3, 3), stride=stride),
+                *factorized(f"{at}.conv2", (out, out, 3, 3, 3), relu=False),
+            ]
+            across = factorized(
+                f"{at}.downsample", (out, channels, 1, 1, 1), stride=stride, relu=False
+            )
+            blocks.append((main, across if halved else []))
+            channels = out
+    stem = factorized("backbone.conv1", (64, 3, 3, 7, 7), stride=(1, 2, 2))
+    return Net(stem=stem, blocks=blocks, head="cls_head.fc_cls", channels=512, pool=True)
+
+
+def test_mmaction2_weights_give_the_same_logits(tmp_path):
+    net = mmaction2_net()
+    state = random_state(net)
+    params = sum(v.numel() for k, v in state.items() if "running" not in k and v.ndim)
+    assert params + (400 - 7) * 513 == 63_759_281  # of mmaction2's model zoo
+    torch.save({"state_dict": state}, tmp_path / "r2plus1d_r34_8x8x1.pth")
+    ours = load_backbone("r2plus1d_34", checkpoint=tmp_path / "r2plus1d_r34_8x8x1.pth")
+    assert ours.options["mid"] == "mmaction2"
+    assert str(ours.clip) == "8x8, 224x224 pixels"
+    x = torch.randn(2, 3, 9, 41, 48)
+    with torch.no_grad():
+        expected = logits(net, state, x)
+        torch.testing.assert_close(ours(x), expected, rtol=1e-4, atol=1e-4)
+    assert expected.std(0).min() > 0.01
+
+
 def test_own_names_tell_the_layout():
     for layout in ("faster", "pytorchvideo"):
         with torch.device("meta"):
@@ -135,6 +195,8 @@ def test_own_names_tell_the_layout():
     ("name", "options", "message"),
     [
         ("r2plus1d_50", {"layout": "fast"}, "unknown layout 'fast'.*valid: faster, pytorchvideo"),
+        ("r2plus1d_34", {"mid": "mmaction"}, "unknown mid 'mmaction': did you mean 'mmaction2'"),
+        ("r2plus1d_18", {"mid": "mmaction2"}, "unknown mid 'mmaction2'"),
         ("r2plus1d_152", {"pool": 1}, "pool of r2plus1d_152 is true or false, got 1"),
     ],
 )

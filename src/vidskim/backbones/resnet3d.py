@@ -14,7 +14,7 @@ R(2+1)D     1x3x3, batch norm, ReLU, 3x1x1       the same
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -30,9 +30,19 @@ from vidskim.backbones.blocks import (
     set_norm_eps,
 )
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.mmaction2_r34 import (
+    MMACTION2_TRANSFORM,
+    factorize_like_mmaction2,
+    set_mmaction2_norm_eps,
+)
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.errors import unknown_name
 from vidskim.transforms import Transform
+
+Publisher = Mid | Literal["mmaction2"]
+"""Whose R(2+1)D-34: mmaction2's is described in `mmaction2_r34`."""
+
+PUBLISHERS = (*MIDS, "mmaction2")
 
 CLIP_16 = ClipSpec(num_frames=16, stride=1, size=(112, 112))
 CLIP_32 = ClipSpec(num_frames=32, stride=1, size=(112, 112))
@@ -48,12 +58,12 @@ class ResNet3d(Network):
         depths: blocks per stage.
         num_classes: classes of the head.
         width: channels of the stem and res2, 64 in the papers; later stages have 2, 4 and 8 times.
-        mid: channels inside factorized convolutions.
+        mid: whose channels inside factorized convolutions.
         clip: the clip it is made for.
         options: what the builder was called with, for checkpoints.
 
     Raises:
-        UsageError: a width or number of classes below one, or an unknown ``mid``.
+        UsageError: a width or number of classes below one.
     """
 
     def __init__(
@@ -64,7 +74,7 @@ class ResNet3d(Network):
         depths: Sequence[int],
         num_classes: int,
         width: int,
-        mid: Mid,
+        mid: Publisher,
         clip: ClipSpec,
         options: Mapping[str, Any],
     ) -> None:
@@ -72,8 +82,6 @@ class ResNet3d(Network):
             name, stages=RESNET_STAGES, clip=clip, transform=TRANSFORM_112, options=options
         )
         check_width(width)
-        if mid not in MIDS:
-            raise unknown_name("mid", mid, MIDS)
         self.stem = basic_stem(width, factorized=kinds[0] == "2+1d")
         in_channels = width
         for i, (kind, depth) in enumerate(zip(kinds, depths, strict=True)):
@@ -81,12 +89,24 @@ class ResNet3d(Network):
             blocks = []
             for j in range(depth):
                 stride = 2 if i > 0 and j == 0 else 1
-                blocks.append(BasicBlock(in_channels, channels, kind=kind, stride=stride, mid=mid))
+                blocks.append(
+                    BasicBlock(
+                        in_channels,
+                        channels,
+                        kind=kind,
+                        stride=stride,
+                        mid="torchvision" if mid == "torchvision" else "vmz",
+                    )
+                )
                 in_channels = channels
             self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
+        if mid == "mmaction2":
+            factorize_like_mmaction2(self, width=width)
         initialize_convolutions(self)
         if mid == "vmz":
             set_norm_eps(self, VMZ_NORM_EPS)
+        elif mid == "mmaction2":
+            set_mmaction2_norm_eps(self)
         self.add_head(8 * width, num_classes)
 
 
@@ -119,7 +139,13 @@ def mc3_18(*, num_classes: int = 400, width: int = 64) -> ResNet3d:
 
 
 def r2plus1d_18(*, num_classes: int = 400, width: int = 64, mid: Mid = "torchvision") -> ResNet3d:
-    """R(2+1)D-18; 40.5 GMACs per 16x112x112 clip (41.5 with ``mid="vmz"``)."""
+    """R(2+1)D-18; 40.5 GMACs per 16x112x112 clip (41.5 with ``mid="vmz"``).
+
+    Raises:
+        UsageError: an unknown ``mid``.
+    """
+    if mid not in MIDS:
+        raise unknown_name("mid", mid, MIDS)
     return ResNet3d(
         "r2plus1d_18",
         kinds=("2+1d",) * 4,
@@ -132,9 +158,15 @@ def r2plus1d_18(*, num_classes: int = 400, width: int = 64, mid: Mid = "torchvis
     )
 
 
-def r2plus1d_34(*, num_classes: int = 400, width: int = 64, mid: Mid = "vmz") -> ResNet3d:
-    """R(2+1)D-34; 152.4 GMACs per 32x112x112 clip."""
-    return ResNet3d(
+def r2plus1d_34(*, num_classes: int = 400, width: int = 64, mid: Publisher = "vmz") -> ResNet3d:
+    """R(2+1)D-34; 152.4 GMACs per 32x112x112 clip, mmaction2's 40.6 per 8x224x224 clip.
+
+    Raises:
+        UsageError: an unknown ``mid``.
+    """
+    if mid not in PUBLISHERS:
+        raise unknown_name("mid", mid, PUBLISHERS)
+    network = ResNet3d(
         "r2plus1d_34",
         kinds=("2+1d",) * 4,
         depths=(3, 4, 6, 3),
@@ -144,6 +176,11 @@ def r2plus1d_34(*, num_classes: int = 400, width: int = 64, mid: Mid = "vmz") ->
         clip=CLIP_32,
         options={"width": width, "mid": mid},
     )
+    if mid == "mmaction2":
+        network.clip = ClipSpec(num_frames=8, stride=8, size=(224, 224))
+        network.transform = MMACTION2_TRANSFORM
+        network.dropout.p = 0.5
+    return network
 
 
 BUILDERS = {
@@ -154,6 +191,7 @@ BUILDERS = {
 }
 
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
-    name: tuple({"mid": mid} for mid in MIDS) for name in ("r2plus1d_18", "r2plus1d_34")
+    "r2plus1d_18": tuple({"mid": mid} for mid in MIDS),
+    "r2plus1d_34": tuple({"mid": mid} for mid in PUBLISHERS),
 }
-"""torchvision's and VMZ's channels differ: a checkpoint's shapes tell which it is."""
+"""The publishers' channels differ: a checkpoint's shapes tell whose it is."""

@@ -48,7 +48,38 @@ PYTORCHVIDEO_R50 = Layout(
     options={"layout": "pytorchvideo"},
 )
 
+_FACTORS = {"conv_s": 0, "bn_s": 1, "conv_t": 3}
+"""Parts of mmaction2's (2+1)-D convolution and their places in a sequence, ReLU between."""
+
+MMACTION2 = Layout(
+    publisher="mmaction2",
+    telltale=r"backbone\.conv1\.conv\.conv_s\.weight",
+    rules=(
+        *(
+            rule
+            for part, n in _FACTORS.items()
+            for rule in (
+                (rf"backbone\.conv1\.conv\.{part}\.(.*)", rf"stem.{n}.\1"),
+                (
+                    rf"backbone\.(layer\d+\.\d+\.conv[12])\.conv\.{part}\.(.*)",
+                    rf"\1.0.{n}.\2",
+                ),
+                (
+                    rf"backbone\.(layer\d+\.\d+\.downsample)\.conv\.{part}\.(.*)",
+                    rf"\1.{n}.\2",
+                ),
+            )
+        ),
+        (r"backbone\.conv1\.bn\.(.*)", r"stem.4.\1"),
+        (r"backbone\.(layer\d+\.\d+\.conv[12])\.bn\.(.*)", r"\1.1.\2"),
+        (r"backbone\.(layer\d+\.\d+\.downsample)\.bn\.(.*)", r"\1.4.\2"),
+        (r"cls_head\.fc_cls\.(.*)", r"fc.\1"),
+    ),
+    options={"mid": "mmaction2"},
+)
+
 LAYOUTS = {
+    "r2plus1d_34": (MMACTION2,),
     "r2plus1d_50": (PYTORCHVIDEO_R50,),
     "r2plus1d_101": (PYTORCHVIDEO,),
 }
