@@ -4,8 +4,11 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, linear, max_pool2d
 
-from vidskim.backbones import create_backbone
+from vidskim.backbones import create_backbone, save_backbone
 from vidskim.cost import count
+from vidskim.errors import CheckpointError
+from vidskim.models import open_sampler
+from vidskim.video import Video
 
 GROUPS = 3
 
@@ -127,3 +130,25 @@ def test_the_small_stem_keeps_maps_of_few_cells():
         assert small.features(torch.empty(1, 2, 14, 14)).shape == (1, 480, 2, 2)
         large = create_backbone("shufflenet_26", in_channels=2).eval()
         assert large.features(torch.empty(1, 2, 14, 14)).shape == (1, 480, 1, 1)
+
+
+def test_is_a_sampler_like_any_other_network_on_maps(sample_video, tmp_path):
+    torch.manual_seed(0)
+    network = create_backbone("shufflenet_26", num_classes=3, in_channels=2, width=8, stem="small")
+    network.fc.weight.data *= 30
+    save_backbone(network, tmp_path / "look.safetensors", metadata={"map_size": [6, 8]})
+    saliency = open_sampler(str(tmp_path / "look.safetensors"))
+    assert saliency.size == (6, 8)
+    video = Video(sample_video)
+    clips = video.clips(num_frames=16, stride=4)
+    scores = saliency(video, clips)
+    assert scores.shape == (len(clips),)
+    assert scores.min() > 1 / 3
+    assert scores.std() > 0
+
+
+def test_audio_and_image_networks_are_no_samplers_of_motion(tmp_path):
+    for name, channels in (("shufflenet_26", 3), ("l3_audio", 1)):
+        save_backbone(create_backbone(name, num_classes=3, width=8), tmp_path / "x.safetensors")
+        with pytest.raises(CheckpointError, match=f"takes {channels} channels, motion maps have 2"):
+            open_sampler(str(tmp_path / "x.safetensors"))

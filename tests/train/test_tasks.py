@@ -12,7 +12,7 @@ import yaml
 from safetensors.torch import load_file
 
 from vidskim.backbones.checkpoint import load_backbone, read_header
-from vidskim.backbones.resnet2d import ResNet2d
+from vidskim.backbones.network import Network
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.data.store import frame_store, motion_store
@@ -153,17 +153,25 @@ def test_mixed_precision_trains_float32_weights_and_resumes(saliency_recipe, tmp
 
 
 def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path, tiny_csv):
-    recipe = saliency_recipe(tmp_path / "run")
+    recipe = saliency_recipe(tmp_path / "run", steps=60)
     metrics = train_saliency(recipe)
     assert metrics["test_accuracy"] == 1.0  # the sign of the mean motion tells the class
     saliency = open_sampler(str(tmp_path / "run" / "model.safetensors"))
     assert saliency.size == (3, 4)
-    assert isinstance(saliency.network, ResNet2d)
+    assert isinstance(saliency.network, Network)
     test = read_manifest(tiny_csv, split="test")
     maps = motion_store(test.rows, size=(3, 4), folder=Path(recipe.cache))
     assert map_accuracy(saliency.network, maps, test.class_index) == 1.0
     wrong = {"left": 1, "right": 0}
     assert map_accuracy(saliency.network, maps, wrong) == 0.0
+
+
+def test_a_sampler_may_be_another_network_on_images(saliency_recipe, tmp_path):
+    recipe = saliency_recipe(tmp_path / "run", network="shufflenet_26", width=16, steps=2)
+    assert train_saliency(recipe)["test_videos"] == 2
+    network = open_sampler(str(tmp_path / "run" / "model.safetensors")).network
+    assert isinstance(network, Network)
+    assert (network.name, network.options["width"]) == ("shufflenet_26", 16)
 
 
 def changed(tiny_csv, tmp_path, change):
