@@ -15,7 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.hf import check_header, import_transformers, is_hf, load_hf
+from vidskim.backbones.hf import check_header, is_hf, load_hf
+from vidskim.backbones.hf_config import import_transformers
 from vidskim.backbones.identify import NORM_COUNTER, SHOWN, Identity, identify, list_faults
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import list_networks, shapes_of

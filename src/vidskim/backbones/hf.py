@@ -5,9 +5,7 @@ the size the library gives them by default. transformers is imported when such a
 not before; no code that lies beside weights is run, and a configuration gives numbers only.
 """
 
-import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec, check_classes
-from vidskim.backbones.hf_files import INSTALL, Source, find_source
+from vidskim.backbones.hf_config import (
+    FAMILIES,
+    MAX_CLASSES,
+    PREFIX,
+    clip_sizes,
+    import_transformers,
+    make_config,
+    one_line,
+    silent,
+)
+from vidskim.backbones.hf_files import Source, find_source
 from vidskim.backbones.hf_network import (
     AttentivePool,
     Block,
@@ -29,45 +37,9 @@ from vidskim.backbones.hf_network import (
     TokenOrder,
 )
 from vidskim.backbones.hf_transform import transform_of
-from vidskim.errors import CheckpointError, UsageError, VidskimError, unknown_name
-
-PREFIX = "hf:"
-
-MAX_TOKENS = 1 << 16
-MAX_LAYERS = 256
-MAX_HIDDEN = 1 << 13
-"""What a configuration may ask for: more would take a machine's memory for a damaged number."""
+from vidskim.errors import CheckpointError, UsageError, unknown_name
 
 SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One architecture of the library, and what its configuration calls things."""
-
-    config: str
-    model: str
-    strides: Mapping[int | None, int]
-    """Stride in source frames by clip length, None for any other length."""
-
-    def stride(self, num_frames: int) -> int:
-        """Return the stride that clips of this length were trained or measured with."""
-        return self.strides.get(num_frames, self.strides[None])
-
-
-FAMILIES = {
-    # 16x4 on Kinetics: VideoMAE, section 4.1
-    "videomae": Family("VideoMAEConfig", "VideoMAEForVideoClassification", {None: 4}),
-    # 8x32, 16x16 (HR) and 96x4 (L): TimeSformer, table 6 and the authors' model zoo
-    "timesformer": Family(
-        "TimesformerConfig", "TimesformerForVideoClassification", {None: 32, 16: 16, 96: 4}
-    ),
-    # 32x2: ViViT, section 4.1
-    "vivit": Family("VivitConfig", "VivitForVideoClassification", {None: 2}),
-    # 16x4 and 64x2: the evaluation configurations of V-JEPA 2 on Something-Something v2
-    "vjepa2": Family("VJEPA2Config", "VJEPA2ForVideoClassification", {None: 2, 16: 4}),
-}
-"""By ``model_type`` of the configuration."""
 
 
 def is_hf(name: str) -> bool:
@@ -102,10 +74,14 @@ def create_hf(
             raise unknown_name("architecture", name, (PREFIX + f for f in FAMILIES))
         return _describe(find_source(family)).build(num_classes)
     try:
-        description = Description(Source(family, None), family, dict(config or {}), None, 400)
-        return description.build(num_classes)
+        values = dict(config or {})
+        network = Description(Source(name, None), family, values, None, 400).build(num_classes)
     except CheckpointError as error:  # there is no file to blame
         raise UsageError(str(error)) from error
+    for key in values:
+        if key not in network.options["config"]:
+            raise unknown_name(f"size of {name}", key, network.options["config"])
+    return network
 
 
 def load_hf(name: str) -> HfNetwork:
@@ -141,30 +117,6 @@ def check_header(name: str, options: Mapping[str, Any]) -> None:
         raise UsageError(f"{name} with options {dict(options)} describes no network")
 
 
-def import_transformers() -> Any:
-    """Return the library.
-
-    Raises:
-        UsageError: it is not installed, or does not import here.
-    """
-    try:
-        library = importlib.import_module("transformers")
-        importlib.import_module("transformers.modeling_utils")
-    except ImportError as error:
-        if error.name == "transformers":
-            raise UsageError(
-                f"names that begin with {PREFIX} need transformers: {INSTALL}"
-            ) from error
-        raise UsageError(f"transformers does not import here ({error}): {INSTALL}") from error
-    except Exception as error:  # such as a torchvision built for another torch
-        reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"transformers does not import here ({reason}): a torchvision that does not fit torch "
-            "is the usual reason, install one that fits or none"
-        ) from error
-    return library
-
-
 @dataclass(frozen=True, slots=True)
 class Description:
     """What the files of a model say of it."""
@@ -184,21 +136,9 @@ class Description:
             UsageError: transformers is not installed.
             CheckpointError: impossible sizes.
         """
-        library = import_transformers()
-        made = getattr(library, FAMILIES[self.family].config)
-        # Anything else in a configuration could name code or files to fetch: kernels, quantizers.
-        known = {k: self.values[k] for k in made.__annotations__ if k in self.values}
-        if "qkv_bias" in self.values and self.family == "videomae":  # its older name
-            known.setdefault("qv_bias", self.values["qkv_bias"])
-        try:
-            config = made(**known, num_labels=num_classes)
-            _check(config)
-        except Exception as error:  # the library's own checks of types
-            reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"{self.source.name}: unusable configuration: {reason}"
-            ) from error
-        return config
+        return make_config(
+            self.values, family=self.family, num_classes=num_classes, source=self.source.name
+        )
 
     def build(self, num_classes: int | None, *, model: nn.Module | None = None) -> HfNetwork:
         """Turn a model of the library, by default an untrained one, into a network.
@@ -210,7 +150,7 @@ class Description:
         config = self.config(num_classes or self.num_classes)
         if model is None:
             model = self.untrained(config)
-        num_frames, size, patch = _clip_sizes(config)
+        num_frames, size, patch = clip_sizes(config)
         network = _assemble(
             model,
             family=self.family,
@@ -236,7 +176,7 @@ class Description:
             return cast(nn.Module, made(config))
         except (RuntimeError, ValueError, TypeError, KeyError, ZeroDivisionError) as error:
             raise CheckpointError(
-                f"{self.source.name}: no network has these sizes ({_one_line(error)})"
+                f"{self.source.name}: no network has these sizes ({one_line(error)})"
             ) from error
 
 
@@ -264,7 +204,7 @@ def _describe(source: Source) -> Description:
             raise CheckpointError(f"{source.name}: id2label does not number its classes from 0 on")
         if listed != [f"LABEL_{i}" for i in range(num_classes)]:  # put where there are no names
             classes = tuple(str(n) for n in listed)
-    if type(num_classes) is not int or num_classes < 1:
+    if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
         raise CheckpointError(f"{source.name}: a head of {num_classes!r} classes")
     return Description(source, found[0], values, classes, num_classes, source.read_processor())
 
@@ -279,7 +219,7 @@ def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:
     family, source = FAMILIES[description.family], description.source.name
     config = description.config(description.num_classes)
     try:
-        with _silent(library):
+        with silent(library):
             model, told = getattr(library, family.model).from_pretrained(
                 None,
                 config=config,
@@ -288,12 +228,8 @@ def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # told below, in one line
             )
-    except VidskimError:
-        raise
     except Exception as error:  # of any of the library's layers
-        raise CheckpointError(
-            f"{source}: cannot be loaded: {' '.join(str(error).split())}"
-        ) from error
+        raise CheckpointError(f"{source}: cannot be loaded ({one_line(error)})") from error
     missing = {k for k in told["missing_keys"] if not k.startswith("vjepa2.predictor.")}
     shapes = {k[0] if isinstance(k, tuple) else k for k in told["mismatched_keys"]}
     kinds = {
@@ -356,73 +292,3 @@ def _assemble(
         options={"config": {k: getattr(config, k) for k in type(config).__annotations__}},
         **record,
     )
-
-
-def _clip_sizes(config: Any) -> tuple[int, tuple[int, int], tuple[int, int, int]]:
-    """Return frames, (height, width), and the (frames, height, width) of a patch."""
-    if config.model_type == "vjepa2":
-        num_frames, size = config.frames_per_clip, config.crop_size
-    else:
-        num_frames, size = config.num_frames, config.image_size
-    if config.model_type == "vivit":
-        patch = tuple(config.tubelet_size)
-    else:
-        side = config.patch_size
-        patch = (getattr(config, "tubelet_size", 1), *_two(side))
-    return num_frames, _two(size), cast(tuple[int, int, int], patch)
-
-
-def _check(config: Any) -> None:
-    """Refuse sizes that no network of these families has.
-
-    Raises:
-        UsageError: the first of them.
-    """
-    num_frames, size, patch = _clip_sizes(config)
-    channels = getattr(config, "num_channels", getattr(config, "in_chans", 3))
-    if channels != 3:
-        raise UsageError(f"frames of {channels} channels, three are read")
-    if len(patch) != 3 or min(num_frames, *size, *patch) < 1:
-        raise UsageError(f"clips of {num_frames} frames, {size} pixels in patches of {patch}")
-    tokens = 1
-    for n, p in zip((num_frames, *size), patch, strict=True):
-        tokens *= n // p
-    if not 1 <= tokens <= MAX_TOKENS:
-        raise UsageError(f"clips of {tokens} patches, 1 to {MAX_TOKENS} are possible")
-    layers, hidden, heads = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
-    if not (1 <= layers <= MAX_LAYERS and 1 <= hidden <= MAX_HIDDEN and heads >= 1):
-        raise UsageError(f"{layers} layers of {hidden} channels in {heads} heads")
-    others = ("intermediate_size", "pred_hidden_size", "decoder_hidden_size")
-    if any(getattr(config, name, 1) > 8 * MAX_HIDDEN for name in others):
-        raise UsageError(f"layers wider than {8 * MAX_HIDDEN} channels")
-    counts = ("num_pooler_layers", "pred_num_hidden_layers", "pred_num_mask_tokens")
-    if any(getattr(config, name, 0) > MAX_LAYERS for name in counts):
-        raise UsageError(f"more than {MAX_LAYERS} layers")
-    if config.model_type == "timesformer" and (
-        config.attention_type == "space_only" or not isinstance(config.image_size, int)
-    ):
-        raise UsageError("TimeSformer attends to time and takes square frames here")
-
-
-def _two(size: Any) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    return height, width
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-@contextmanager
-def _silent(library: Any) -> Iterator[None]:
-    """Keep the library's progress bars and reports off the terminal: we raise what they tell."""
-    log = library.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity(log.CRITICAL)
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
