@@ -5,9 +5,10 @@ import pytest
 from vidskim import printing
 from vidskim.api import Frames, Selection
 from vidskim.cost import Count
-from vidskim.costs import ModelRecord, PaperRow
+from vidskim.costs import PaperRow
 from vidskim.inspection import inspect_video
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+from vidskim.zoo import ModelRecord
 
 INFO = VideoInfo("a.mp4", 75.5, 2265, Fraction(30000, 1001), 640, 360, "h264", False)
 CLIPS = (
@@ -90,10 +91,9 @@ def test_costs_and_models():
     ]
     assert set(rule) == {"-", " "}
     assert note == "a long row: says nothing"
-    models = printing.models(
-        [ModelRecord("tiny", "clip", 5_000_000_000, 2_500_000, (1, 3, 8, 32, 32), top1=0.575)]
-    )
-    assert "tiny  5.00   2.50      3x8x32x32  -        -        57.5%" in models
+    bare = ModelRecord("tiny", "clip", 5_000_000_000, 2_500_000, (1, 3, 8, 32, 32))
+    assert "tiny  5.00   2.50      3x8x32x32  -        -           -" in printing.models([bare])
+    assert "no published weights" in printing.model(bare)
 
 
 @pytest.mark.parametrize(

@@ -147,15 +147,20 @@ def cost(name: str | None = None, /, papers: bool = False, json: bool = False) -
         _print(record if json else printing.cost(str(name), counted))
 
 
-def models(json: bool = False) -> None:
+def models(name: str | None = None, /, json: bool = False) -> None:
     """List the backbones, their published weights, licenses, protocol and cost.
 
     Args:
-        json: print one JSON list.
+        name: a backbone, for all weights that are published for it and where they come from.
+        json: print one JSON list, with a name one object.
     """
     from vidskim import printing
-    from vidskim.costs import list_models
+    from vidskim.zoo import find_model, list_models
 
+    if name is not None:
+        record = find_model(name)
+        _print(record.to_json() if json else printing.model(record))
+        return
     found = list_models()
     _print([m.to_json() for m in found] if json else printing.models(found))
 

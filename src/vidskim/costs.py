@@ -7,13 +7,7 @@ import torch
 
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
-from vidskim.backbones.registry import (
-    CLIP_BACKBONES,
-    IMAGE_BACKBONES,
-    create_backbone,
-    list_networks,
-)
-from vidskim.backbones.weights import OFFICIAL_WEIGHTS
+from vidskim.backbones.registry import list_networks, shapes_of
 from vidskim.cost import Count, count
 from vidskim.errors import unknown_name
 
@@ -32,65 +26,12 @@ def cost_of(name: str) -> Count:
         with torch.device("meta"):
             network = create_hf(name)
     elif name in list_networks():
-        network = _shapes_of(name)
+        network = shapes_of(name)
     else:
         raise unknown_name("backbone", name, list_networks())
     if network.clip is None:
         return count(network, (1, network.options["in_channels"], *network.image_size))
     return count(network, network.clip.input_shape)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRecord:
-    """One line of ``vidskim models``."""
-
-    name: str
-    kind: str
-    """"clip" or "image"."""
-    macs: int
-    params: int
-    input: tuple[int, ...]
-    dataset: str | None = None
-    url: str | None = None
-    license: str | None = None
-    protocol: str | None = None
-    top1: float | None = None
-    transform: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return one object of ``vidskim models --json``."""
-        return {**asdict(self), "input": list(self.input)}
-
-
-def list_models() -> list[ModelRecord]:
-    """Return every backbone with its cost and, where published weights are known, theirs."""
-    found = []
-    for name in (*CLIP_BACKBONES, *IMAGE_BACKBONES):
-        counted = cost_of(name)
-        record = ModelRecord(
-            name=name,
-            kind="clip" if name in CLIP_BACKBONES else "image",
-            macs=counted.macs,
-            params=counted.params,
-            input=counted.input_shape,
-        )
-        if name in OFFICIAL_WEIGHTS:
-            weights = OFFICIAL_WEIGHTS[name]
-            record = ModelRecord(
-                name=name,
-                kind=record.kind,
-                macs=record.macs,
-                params=record.params,
-                input=record.input,
-                dataset=weights.dataset,
-                url=weights.url,
-                license=weights.license,
-                protocol=weights.protocol,
-                top1=weights.top1,
-                transform=str(weights.transform),
-            )
-        found.append(record)
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +63,8 @@ def paper_rows() -> list[PaperRow]:
     """
     zoo = "VMZ, 16 x 112 x 112"
     r3d, mc3 = cost_of("r3d_18"), cost_of("mc3_18")
-    vmz = count(_shapes_of("r2plus1d_18", mid="vmz"), (1, 3, 16, 112, 112))
-    deep = count(_shapes_of("r2plus1d_34", mid="vmz"), (1, 3, 32, 112, 112))
+    vmz = count(shapes_of("r2plus1d_18", mid="vmz"), (1, 3, 16, 112, 112))
+    deep = count(shapes_of("r2plus1d_34", mid="vmz"), (1, 3, 32, 112, 112))
     rows = [
         _row("SCSampler", zoo, "R3D-18 GFLOPs", 40.7, r3d.macs / 1e9, "GMACs"),
         _row("SCSampler", zoo, "R3D-18 parameters", 33.4, r3d.params / 1e6, "M"),
@@ -156,12 +97,6 @@ def paper_rows() -> list[PaperRow]:
         )
     )
     return rows
-
-
-def _shapes_of(name: str, **options: Any) -> Network:
-    """Build a network without its numbers: nothing is drawn, no memory is taken."""
-    with torch.device("meta"):
-        return create_backbone(name, **options)
 
 
 def _row(

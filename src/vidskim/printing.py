@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from vidskim.api import Selection
+from vidskim.backbones.catalog.record import Weights
 from vidskim.cost import Count
-from vidskim.costs import ModelRecord, PaperRow
+from vidskim.costs import PaperRow
 from vidskim.inspection import Inspection
 from vidskim.types import ChosenClip, Prediction, VideoInfo
+from vidskim.zoo import ModelRecord
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -92,22 +94,63 @@ def paper_costs(rows: Sequence[PaperRow]) -> str:
 
 
 def models(found: Sequence[ModelRecord]) -> str:
-    """Return the backbones and their published weights."""
-    head = ("name", "GMACs", "M params", "input", "weights", "license", "top-1")
-    cells = [
-        (
-            m.name,
-            f"{m.macs / 1e9:.2f}",
-            f"{m.params / 1e6:.2f}",
-            "x".join(str(n) for n in m.input[1:]),
-            m.dataset or "-",
-            m.license or "-",
-            "-" if m.top1 is None else f"{m.top1:.1%}",
+    """Return the backbones, one line each, with their default weights."""
+    head = ("name", "GMACs", "M params", "input", "weights", "trained on", "top-1", "more")
+    cells = []
+    for m in found:
+        default = m.weights[0] if m.weights else None
+        cells.append(
+            (
+                m.name,
+                f"{m.macs / 1e9:.2f}",
+                f"{m.params / 1e6:.2f}",
+                "x".join(str(n) for n in m.input[1:]),
+                default.id if default else "-",
+                default.dataset if default else "-",
+                _percent(default.top1 if default else None),
+                f"+{len(m.weights) - 1}" if len(m.weights) > 1 else "",
+            )
         )
-        for m in found
+    hints = (
+        "vidskim models NAME shows where weights come from, their license, and how top-1 was "
+        "measured.",
+        "--model NAME takes a network's default weights, --model NAME@ID others (more).",
+    )
+    return "\n".join([_table(head, cells), "", *hints])
+
+
+def model(found: ModelRecord) -> str:
+    """Return one backbone and all weights that are published for it."""
+    shape = "x".join(str(n) for n in found.input[1:])
+    lines = [f"{found.name}: {_giga(found.macs)}, {found.params / 1e6:.2f} M parameters, {shape}"]
+    if not found.weights:
+        lines += ["", "  no published weights are known"]
+    for i, weights in enumerate(found.weights):
+        lines += ["", f"  {weights.name}{' (default)' if i == 0 else ''}"]
+        lines += [f"    {what:<9} {text}" for what, text in _weight_facts(weights)]
+    return "\n".join(lines)
+
+
+def _weight_facts(weights: Weights) -> list[tuple[str, str]]:
+    if weights.sha256_prefix is not None:
+        checksum = f"SHA-256 begins with {weights.sha256_prefix}"
+    else:
+        checksum = "none is published; written down at the first use, then held to"
+    names = weights.class_order or "not known, called by number"
+    number = "" if weights.num_classes is None else f"{weights.num_classes} classes, "
+    return [
+        ("publisher", f"{weights.publisher}, {weights.source}"),
+        ("file", weights.url + (" (fetch it by hand)" if weights.is_manual else "")),
+        ("checksum", checksum),
+        ("license", weights.license),
+        ("data", f"{weights.dataset}; {number}names: {names}"),
+        ("clip", f"{weights.clip}; {weights.transform}"),
+        ("top-1", f"{_percent(weights.top1)}; {weights.protocol}"),
     ]
-    notes = [f"{m.name}: {m.url}\n  {m.protocol}; {m.transform}" for m in found if m.url]
-    return "\n".join([_table(head, cells), "", *notes])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def video_line(video: VideoInfo) -> str:

@@ -6,13 +6,15 @@ resize to 128x171, center crop 112x112, mean (0.432, 0.395, 0.376), std (0.228, 
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from vidskim.errors import UsageError
+
+ChannelOrder = Literal["rgb", "bgr"]
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
@@ -27,7 +29,8 @@ class Transform:
     published weights were trained and measured.
 
     Raises:
-        UsageError: both resize fields, a size below one, or a crop larger than what is resized to.
+        UsageError: both resize fields, a size below one, a crop larger than what is resized to, or
+            an unknown channel order.
     """
 
     short_side: int | None = None
@@ -39,6 +42,8 @@ class Transform:
     mean: tuple[float, float, float] = KINETICS_MEAN
     std: tuple[float, float, float] = KINETICS_STD
     antialias: bool = False
+    channel_order: ChannelOrder = "rgb"
+    """In which the network takes its input; ``mean`` and ``std`` stand in this order, too."""
 
     def __post_init__(self) -> None:
         if self.short_side is not None and self.resize_to is not None:
@@ -49,6 +54,8 @@ class Transform:
         sizes = (self.short_side or 1, *(self.resize_to or ()), *(self.crop or ()))
         if min(sizes) < 1 or self.short_side == 0:
             raise UsageError(f"sizes are at least one pixel, got {self}")
+        if self.channel_order not in get_args(ChannelOrder):
+            raise UsageError(f"channel_order is 'rgb' or 'bgr', got {self.channel_order!r}")
         if min(self.std) <= 0:
             raise UsageError(f"std is above zero in every channel, got {self.std}")
         if self.crop is None:
@@ -76,6 +83,8 @@ class Transform:
             steps[-1] += " (antialiased)"
         if self.crop is not None:
             steps.append(f"center crop {_by(self.crop)}")
+        if self.channel_order != "rgb":
+            steps.append("channels blue, green, red")
         numbers = [", ".join(f"{v:.3f}" for v in values) for values in (self.mean, self.std)]
         return ", ".join([*steps, f"mean ({numbers[0]})", f"std ({numbers[1]})"])
 
@@ -88,7 +97,7 @@ class Transform:
             frames: uint8 RGB ``[..., T, 3, H, W]``.
 
         Returns:
-            float32 ``[..., 3, T, h, w]`` on the same device.
+            float32 ``[..., 3, T, h, w]`` on the same device, channels in `channel_order`.
 
         Raises:
             UsageError: another type or shape, or frames smaller than the crop.
@@ -124,10 +133,11 @@ class Transform:
         )
         for clip, target in zip(flat, out):
             for t in range(T):
+                frame = clip[t] if self.channel_order == "rgb" else clip[t].flip(0)
                 if resized == (H, W):
-                    target[:, t] = clip[t][window]
+                    target[:, t] = frame[window]
                     continue
-                buffer[0] = clip[t]
+                buffer[0] = frame
                 image = interpolate(
                     buffer,
                     size=resized,
@@ -197,6 +207,8 @@ def _is_valid(name: str, value: Any) -> bool:
     match name:
         case "antialias":
             return type(value) is bool
+        case "channel_order":
+            return value in get_args(ChannelOrder)
         case "short_side":
             return value is None or type(value) is int
         case "resize_to" | "crop":

@@ -26,7 +26,8 @@ def download(url: str, path: Path, *, sha256_prefix: str, remedy: str) -> None:
     Args:
         url: where the file is.
         path: where it belongs; appears only when complete and checked.
-        sha256_prefix: the first hexadecimal digits of the file's SHA-256, as many as are known.
+        sha256_prefix: the first hexadecimal digits of the file's SHA-256, as many as are known;
+            "" where none are.
         remedy: what a user can do instead, one line, for the error.
 
     Raises:
@@ -58,9 +59,24 @@ def download(url: str, path: Path, *, sha256_prefix: str, remedy: str) -> None:
 
 
 def has_sha256(path: Path, *, prefix: str) -> bool:
-    """Say whether a file's SHA-256 begins with these hexadecimal digits."""
+    """Say whether a file's SHA-256 begins with these hexadecimal digits; "" fits any file."""
+    return not prefix or file_sha256(path).startswith(prefix.lower())
+
+
+def file_sha256(path: Path) -> str:
+    """Return a file's SHA-256 in hexadecimal digits."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest().startswith(prefix.lower())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _receive(url: str, file: IO[bytes], *, description: str) -> None:

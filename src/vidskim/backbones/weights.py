@@ -1,107 +1,71 @@
-"""Published weights: where they are, how they were made and measured, and fetching them."""
+"""Published weights: which there are for a backbone, and fetching their files."""
 
+import logging
 import os
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
-from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.download import download, has_sha256
-from vidskim.errors import CheckpointError
-from vidskim.transforms import Transform
+from vidskim.backbones.catalog import CATALOG
+from vidskim.backbones.catalog.record import Weights, kinetics400_classes
+from vidskim.backbones.download import download, file_sha256, replace_text
+from vidskim.errors import CheckpointError, unknown_name
+
+__all__ = [
+    "OFFICIAL_WEIGHTS",
+    "Weights",
+    "default_cache_dir",
+    "fetch",
+    "find_weights",
+    "kinetics400_classes",
+    "list_weights",
+    "official_weights",
+]
+
+logger = logging.getLogger(__name__)
+
+SEPARATOR = "@"
+"""Between a backbone's name and the id of its weights: ``slow_r50_8x8@pytorchvideo-k400``."""
+
+HASH_SUFFIX = ".sha256"
+"""Of the file beside one whose publisher gives no hash; holds the hash of the first download."""
+
+OFFICIAL_WEIGHTS: dict[str, Weights] = {name: found[0] for name, found in CATALOG.items()}
+"""The weights each backbone loads when neither a checkpoint nor other weights are named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Weights:
-    """One published weight file and all that is needed to use it and to compare with it."""
-
-    backbone: str
-    """Name for `create_backbone`, at full width."""
-    url: str
-    sha256_prefix: str
-    """As many leading digits of the SHA-256 as the publisher gives (torchvision: eight)."""
-    size_megabytes: float
-    license: str
-    dataset: str
-    num_classes: int
-    clip: ClipSpec
-    transform: Transform
-    protocol: str
-    """How ``top1`` was measured."""
-    top1: float
-    """Published accuracy in [0, 1]."""
-
-    @property
-    def filename(self) -> str:
-        """Name of the file in the cache."""
-        return self.url.rsplit("/", 1)[-1]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the head."""
-        return kinetics400_classes()
+def list_weights(backbone: str) -> tuple[Weights, ...]:
+    """Return the published weights of a backbone, the default first; empty if none are known."""
+    return CATALOG.get(backbone, ())
 
 
-@cache
-def kinetics400_classes() -> tuple[str, ...]:
-    """Return the 400 classes of Kinetics-400 in alphabetical order."""
-    text = files("vidskim.backbones").joinpath("kinetics400.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
+def split_name(name: str) -> tuple[str, str | None]:
+    """Split ``BACKBONE@ID``; without an id the second is None."""
+    backbone, separator, weights_id = name.partition(SEPARATOR)
+    return backbone, weights_id if separator else None
 
 
-def _torchvision(
-    backbone: str, *, filename: str, sha256_prefix: str, size_megabytes: float, top1: float
-) -> Weights:
-    return Weights(
-        backbone=backbone,
-        url=f"https://download.pytorch.org/models/{filename}",
-        sha256_prefix=sha256_prefix,
-        size_megabytes=size_megabytes,
-        license=(
-            "published with torchvision (BSD-3-Clause); trained on Kinetics-400, whose terms may "
-            "bind the use of the weights"
-        ),
-        dataset="Kinetics-400",
-        num_classes=400,
-        clip=ClipSpec(num_frames=16, stride=1, size=(112, 112)),
-        transform=Transform(resize_to=(128, 171), crop=(112, 112)),
-        protocol=(
-            "Kinetics-400 validation, video level: mean over 5 clips x 1 center crop, 16 frames x "
-            "stride 1 at 15 frames per second (stride 2 at 30), 112x112; torchvision's own figure"
-        ),
-        top1=top1,
-    )
+def find_weights(name: str) -> Weights:
+    """Return published weights by name.
 
+    Args:
+        name: a backbone for its default weights, or ``BACKBONE@ID``.
 
-OFFICIAL_WEIGHTS: dict[str, Weights] = {
-    "r3d_18": _torchvision(
-        "r3d_18",
-        filename="r3d_18-b3b3357e.pth",
-        sha256_prefix="b3b3357e",
-        size_megabytes=127.4,
-        top1=0.63200,
-    ),
-    "mc3_18": _torchvision(
-        "mc3_18",
-        filename="mc3_18-a90a0ba3.pth",
-        sha256_prefix="a90a0ba3",
-        size_megabytes=44.7,
-        top1=0.63960,
-    ),
-    "r2plus1d_18": _torchvision(
-        "r2plus1d_18",
-        filename="r2plus1d_18-91a641e6.pth",
-        sha256_prefix="91a641e6",
-        size_megabytes=120.3,
-        top1=0.67463,
-    ),
-}
-"""The weights each backbone loads when no checkpoint is given."""
+    Raises:
+        CheckpointError: none are known for the backbone.
+        UsageError: it has weights, but none of that id; the nearest is named.
+    """
+    backbone, weights_id = split_name(name)
+    if weights_id is None:
+        return official_weights(backbone)
+    records = {weights.id: weights for weights in list_weights(backbone)}
+    if not records:
+        official_weights(backbone)
+    if weights_id not in records:
+        raise unknown_name(f"weights of {backbone}", weights_id, records)
+    return records[weights_id]
 
 
 def official_weights(backbone: str) -> Weights:
-    """Return the published weights of a backbone.
+    """Return the default weights of a backbone.
 
     Raises:
         CheckpointError: none are known.
@@ -123,10 +87,11 @@ def default_cache_dir() -> Path:
 def fetch(weights: Weights, *, cache_dir: str | Path | None = None) -> Path:
     """Return the local file of published weights, downloading it the first time.
 
-    The file is checked against the known digits of its SHA-256 at every call.
+    At every call the file is checked: against the known digits of its SHA-256, or, where the
+    publisher gives none, against the hash that was written beside it when it was first seen.
 
     Args:
-        weights: a record of `OFFICIAL_WEIGHTS`, or your own.
+        weights: a record of `find_weights`, or your own.
         cache_dir: where files are kept; by default `default_cache_dir`.
 
     Raises:
@@ -136,19 +101,63 @@ def fetch(weights: Weights, *, cache_dir: str | Path | None = None) -> Path:
     folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
     path = folder / weights.filename
     if not path.exists():
+        if weights.is_manual:
+            raise CheckpointError(
+                f"{weights.name} cannot be fetched by a program: open {weights.url} in a browser "
+                f"and put the file into {folder} as {path.name}"
+            )
         download(
             weights.url,
             path,
-            sha256_prefix=weights.sha256_prefix,
-            remedy=f"put the file {weights.filename} into {folder} yourself, or use --model demo",
+            sha256_prefix=weights.sha256_prefix or "",
+            remedy=f"{_by_hand(weights, folder)}, or use --model demo",
         )
     try:
-        intact = has_sha256(path, prefix=weights.sha256_prefix)
+        found = file_sha256(path)
+        if weights.sha256_prefix is None:
+            _compare_with_first(weights, path, found)
+            return path
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    if not intact:
+    if not found.startswith(weights.sha256_prefix.lower()):
         raise CheckpointError(
             f"{path}: damaged, its SHA-256 does not begin with {weights.sha256_prefix}: delete it "
             f"to download it again from {weights.url}"
         )
     return path
+
+
+def _by_hand(weights: Weights, folder: Path) -> str:
+    """Say which file belongs where."""
+    published = weights.url.rsplit("/", 1)[-1]
+    if published == weights.filename:
+        return f"put the file {published} into {folder} yourself"
+    return f"put the file {published} into {folder} yourself, as {weights.filename}"
+
+
+def _compare_with_first(weights: Weights, path: Path, found: str) -> None:
+    """Hold a file without a published hash to its first download, or write its hash down.
+
+    Raises:
+        CheckpointError: it has changed since.
+        OSError: the hash cannot be read.
+    """
+    record = path.with_name(path.name + HASH_SUFFIX)
+    if record.exists():
+        first = record.read_text(encoding="utf-8").split()[:1]
+        if first != [found]:
+            raise CheckpointError(
+                f"{path}: changed since it was first fetched, its SHA-256 is not the one in "
+                f"{record.name}: delete both to download it again from {weights.url}"
+            )
+        return
+    try:
+        replace_text(record, f"{found}  {path.name}\n")
+    except OSError as error:
+        logger.warning("%s: its hash cannot be written beside it (%s)", path, error.strerror)
+    logger.warning(
+        "%s gives no checksum for %s: what came has SHA-256 %s, and later uses are held to it",
+        weights.publisher,
+        path.name,
+        found,
+    )
