@@ -167,7 +167,7 @@ def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path,
 
 
 def test_a_sampler_may_be_another_network_on_images(saliency_recipe, tmp_path):
-    recipe = saliency_recipe(tmp_path / "run", network="shufflenet_26", width=16, steps=2)
+    recipe = saliency_recipe(tmp_path / "run", network="shufflenet_26", width=16, steps=3)
     assert train_saliency(recipe)["test_videos"] == 2
     network = open_sampler(str(tmp_path / "run" / "model.safetensors")).network
     assert isinstance(network, Network)
