@@ -1,5 +1,7 @@
 """Testing at another size than trained: the head's windows against a loop over them."""
 
+from inspect import signature
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from tinynets import tiny_classifier, tiny_sampler
 from vidskim import Recognizer, presets
 from vidskim.backbones import ClipSpec, create_backbone, set_test_size
+from vidskim.backbones.registry import CLIP_BACKBONES
 from vidskim.backbones.resolution import map_size, resized_transform
 from vidskim.cost import count
 from vidskim.errors import UsageError
@@ -42,6 +45,26 @@ def test_the_head_slides_over_the_larger_map(network):
     assert (found - one_mean).abs().max() > 1e-3, "windows or one mean: nothing was tested"
 
 
+@pytest.mark.parametrize("name", CLIP_BACKBONES)
+def test_every_head_slides_over_a_larger_map(name):
+    options = {"width": 8} if "width" in signature(CLIP_BACKBONES[name]).parameters else {}
+    torch.manual_seed(1)
+    network = create_backbone(name, num_classes=6, **options).eval()
+    features = torch.randn(2, network.num_features, 4, 3, 4)
+    with torch.no_grad():
+        one_mean = network.classify(features).softmax(1)
+        windows = [
+            network.score(features[..., y : y + 2, x : x + 3].mean((2, 3, 4))).softmax(1)
+            for y in range(2)
+            for x in range(2)
+        ]
+        network.head_window = (2, 3)
+        found = network.classify(features).softmax(1)
+    expected = torch.stack(windows).mean(0)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    assert not torch.allclose(one_mean, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_clip_transform_and_window_become_those_of_the_size(network):
     set_test_size(network, 128)
     assert network.clip == ClipSpec(4, 2, (128, 128))
@@ -52,12 +75,24 @@ def test_clip_transform_and_window_become_those_of_the_size(network):
     assert network.head_window == (2, 2)
 
 
-def test_the_trained_size_changes_no_answer(network):
-    x = torch.randn(1, 3, 4, 64, 64)
+@pytest.mark.parametrize("name", ["slow_r50_8x8", "slowfast_r50_4x16", "s3d", "x3d_xs"])
+def test_the_trained_size_changes_no_answer(name):
+    network = create_backbone(name, num_classes=5, width=8).eval()
+    network.clip = ClipSpec(16, 2, (64, 64))
+    x = torch.randn(1, 3, 16, 64, 64)
     with torch.no_grad():
         before = network(x)
         set_test_size(network, 64)
         assert torch.equal(network(x), before)
+
+
+def test_a_head_that_slides_by_itself_is_left_to_it():
+    network = create_backbone("s3d", num_classes=5, width=8).eval()
+    features = torch.randn(1, network.num_features, 2, 8, 8)
+    with torch.no_grad():
+        before = network.classify(features)
+        set_test_size(network, 256)
+        assert torch.equal(network.classify(features), before)
 
 
 def test_the_map_of_a_full_network_is_found_without_arithmetic():

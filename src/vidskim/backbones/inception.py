@@ -50,6 +50,8 @@ Convolution = Callable[[int, int], nn.Module]
 class InceptionNetwork(Network):
     """What I3D and S3D share: Inception's stages from res3 on, and a head over windows."""
 
+    slides_by_itself = True
+
     def classify(self, features: Tensor) -> Tensor:
         """Map ``[N, C, T', H', W']`` to logits ``[N, num_classes]``.
 

@@ -29,6 +29,9 @@ class Network(nn.Module):
     fc: nn.Linear
     image_size: tuple[int, int] = (224, 224)
     """(h, w) that a network without ``clip`` was made for."""
+    slides_by_itself = False
+    """Whether the published head averages windows of larger maps as it is: testing at another size
+    then sets no `head_window`."""
 
     def __init__(
         self,

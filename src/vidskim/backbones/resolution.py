@@ -23,8 +23,8 @@ def set_test_size(backbone: Network, size: int) -> None:
     """Let a clip classifier look at square crops of another size than those it was trained on.
 
     Its frames are resized to that short side, its crop and clip become that large, and its head
-    averages class probabilities over windows of the training size's map (`Network.head_window`).
-    Called again, it starts from the size that the first call found.
+    averages class probabilities over windows of the training size's map (`Network.head_window`),
+    unless it averages windows by itself (I3D, S3D). Called again, that window stays.
 
     Args:
         backbone: a network on clips; changed in place.
@@ -38,7 +38,9 @@ def set_test_size(backbone: Network, size: int) -> None:
     if type(size) is not int or size < 1:
         raise UsageError(f"a test size is a whole number of pixels above zero, got {size!r}")
     clip = replace(backbone.clip, size=(size, size))
-    window = backbone.head_window or map_size(backbone, backbone.clip)
+    window = backbone.head_window
+    if window is None and not backbone.slides_by_itself:
+        window = map_size(backbone, backbone.clip)
     map_size(backbone, clip)
     backbone.transform = resized_transform(backbone.transform, size)
     backbone.head_window = window
@@ -55,7 +57,7 @@ def map_size(backbone: Network, clip: ClipSpec) -> tuple[int, int]:
     try:
         with torch.device("meta"), torch.no_grad():
             features: Tensor = ghost.features(torch.empty(clip.input_shape))
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"{backbone.name} does not take clips of {clip}: {str(error).splitlines()[0]}"
         ) from None
