@@ -46,6 +46,7 @@ def interaction_preserved(in_planes, out_planes, stride):
 
 
 KINDS = {
+    "r2plus1d_18": (tv.BasicBlock, factorized, tv.R2Plus1dStem, (2, 2, 2, 2), False),
     "r2plus1d_34": (tv.BasicBlock, factorized, tv.R2Plus1dStem, (3, 4, 6, 3), False),
     "r2plus1d_152": (tv.Bottleneck, factorized, tv.R2Plus1dStem, (3, 8, 36, 3), False),
     "ir_csn_101": (tv.Bottleneck, depthwise, tv.BasicStem, (3, 4, 23, 3), True),
