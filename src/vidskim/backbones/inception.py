@@ -117,12 +117,12 @@ class InceptionBlock(nn.Module):
 
 
 class InceptionI3D(InceptionNetwork):
-    """I3D on RGB, ``[N, 3, T, H, W]`` to ``[N, 1024, T/8, H/32, W/32]``, all rounded up.
+    """I3D on RGB, ``[N, 3, T, H, W]`` to ``[N, 1024, T/8, H/32, W/32]``, rounded up.
 
     Args:
         num_classes: classes of the head.
         width: channels of the stem, 64 in the paper.
-        padding: of the stem and the poolings between stages.
+        padding: of the stem and the poolings between stages; "fixed" rounds a few sides down.
 
     Raises:
         UsageError: a width or number of classes below one, or an unknown padding.

@@ -1,7 +1,7 @@
 """S3D: Inception-v1 whose 3x3x3 convolutions are 1x3x3 and then 3x1x1.
 
 Xie et al., "Rethinking Spatiotemporal Feature Learning: Speed-Accuracy Trade-offs in Video
-Classification", ECCV 2018, sections 4.1 and 4.2, in the form that torchvision published.
+Classification", ECCV 2018, in the form that torchvision published.
 """
 
 from torch import nn
