@@ -9,7 +9,7 @@ frames x stride.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -25,6 +25,7 @@ from vidskim.backbones.blocks import (
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
+from vidskim.errors import unknown_name
 from vidskim.transforms import Transform
 
 R50 = (3, 4, 6, 3)
@@ -50,6 +51,8 @@ class Shape:
     depths: tuple[int, ...] = R50
     stem_kernel: int = 1
     """Temporal kernel of the 7x7 stem."""
+    stem_stride: int = 1
+    """Temporal stride of the stem's convolution and, again, of the pooling after it."""
     time_kernels: tuple[tuple[int, ...], ...] = SLOW_KERNELS
     """Temporal kernels of the blocks of each stage, repeated within it."""
     time_pool: int = 1
@@ -59,6 +62,13 @@ class Shape:
 
 SLOW = Shape()
 I3D = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2)
+I3D_LAYOUTS = {
+    "pyslowfast": (I3D, ClipSpec(8, 8, (224, 224))),
+    "mmaction2": (replace(I3D, stem_stride=2), ClipSpec(32, 2, (224, 224))),
+}
+"""Whose I3D R50: the same tensors, but mmaction2's strides time in the stem (configs/_base_/models/
+i3d_r50.py)."""
+
 I3D_NL = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2, nonlocal_plan=I3D_NONLOCAL)
 
 
@@ -92,7 +102,8 @@ class SlowResNet(Network):
         )
         check_width(width)
         self.stem = nn.Sequential(
-            *conv_norm(3, width, (shape.stem_kernel, 7, 7), stride=(1, 2, 2)), spatial_pool()
+            *conv_norm(3, width, (shape.stem_kernel, 7, 7), stride=(shape.stem_stride, 2, 2)),
+            spatial_pool(time_stride=shape.stem_stride),
         )
         in_channels = width
         plan = shape.nonlocal_plan
@@ -177,20 +188,33 @@ def slow_r50_32x2(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
     return _slow_r50(32, 2, num_classes=num_classes, width=width)
 
 
-def i3d_r50_8x8(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
-    """I3D R50, 8 frames at stride 8; 28.4 GMACs per 8x224x224 clip."""
-    return _i3d_r50("i3d_r50_8x8", I3D, num_classes=num_classes, width=width)
+def i3d_r50_8x8(
+    *, num_classes: int = 400, width: int = 64, layout: str = "pyslowfast"
+) -> SlowResNet:
+    """I3D R50, 8 frames at stride 8; 28.4 GMACs per 8x224x224 clip.
+
+    With ``layout="mmaction2"`` it takes 32 frames at stride 2, which its stem and the pooling after
+    it make 8.
+    """
+    if layout not in I3D_LAYOUTS:
+        raise unknown_name("layout", layout, tuple(I3D_LAYOUTS))
+    shape, clip = I3D_LAYOUTS[layout]
+    options = {"width": width, "layout": layout}
+    return SlowResNet(
+        "i3d_r50_8x8",
+        shape=shape,
+        num_classes=num_classes,
+        width=width,
+        clip=clip,
+        options=options,
+    )
 
 
 def i3d_r50_8x8_nl(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
     """I3D R50 with five softmax non-local blocks; 36.5 GMACs per 8x224x224 clip."""
-    return _i3d_r50("i3d_r50_8x8_nl", I3D_NL, num_classes=num_classes, width=width)
-
-
-def _i3d_r50(name: str, shape: Shape, *, num_classes: int, width: int) -> SlowResNet:
     return SlowResNet(
-        name,
-        shape=shape,
+        "i3d_r50_8x8_nl",
+        shape=I3D_NL,
         num_classes=num_classes,
         width=width,
         clip=ClipSpec(8, 8, (224, 224)),

@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, spatial_pool
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.nonlocal_block import NonlocalPlan, pool_size, with_nonlocal_blocks
+from vidskim.backbones.pathways import JoinedPathways, Pathways, PathwayStem
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM, R50, bottleneck_stage
 from vidskim.errors import UsageError, unknown_name
 
@@ -48,6 +48,11 @@ CLIP_SPECS = {
 """The fast clip and alpha, fast frames per slow one."""
 
 
+LAYOUTS = ("pyslowfast", "mmaction2")
+"""Whose choice of slow frames and fusion: mmaction2 takes every alpha-th frame from the first on,
+and has neither norm nor ReLU behind the convolutions from the fast to the slow pathway."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """What tells one SlowFast network from another."""
@@ -60,88 +65,7 @@ class Shape:
     res4_temporal: tuple[int, int]
     """How many blocks of res4, from the first on, have a temporal kernel: slow, fast pathway."""
     nonlocal_plan: NonlocalPlan | None = None
-
-
-class Pathways(nn.Module):
-    """One stage of both pathways; then the fast one is added to the slow one's channels.
-
-    Args:
-        slow: of the slow pathway.
-        fast: of the fast pathway.
-        fuse: from the fast map to what joins the slow map, at its frame rate; None for none.
-    """
-
-    def __init__(self, slow: nn.Module, fast: nn.Module, *, fuse: nn.Module | None) -> None:
-        super().__init__()
-        self.slow = slow
-        self.fast = fast
-        self.fuse = fuse
-
-    def forward(self, maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Map (slow ``[N, C, T, H, W]``, fast ``[N, c, alpha T, H, W]``) to the same pair."""
-        slow, fast = self.slow(maps[0]), self.fast(maps[1])
-        if self.fuse is not None:
-            slow = torch.cat((slow, self.fuse(fast)), dim=1)
-        return slow, fast
-
-
-class PathwayStem(Pathways):
-    """The first stage: takes the fast clip and picks the slow frames."""
-
-    def __init__(
-        self, slow: nn.Module, fast: nn.Module, *, fuse: nn.Module, alpha: int, name: str
-    ) -> None:
-        super().__init__(slow, fast, fuse=fuse)
-        self.alpha = alpha
-        self.name = name
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Map clips ``[N, 3, T, H, W]`` to (slow, fast).
-
-        Raises:
-            UsageError: T is no multiple of alpha.
-        """
-        if x.shape[2] % self.alpha:
-            raise UsageError(
-                f"{self.name} takes {self.alpha} fast frames for each slow one: give a multiple of "
-                f"{self.alpha} frames, got {x.shape[2]}"
-            )
-        return super().forward((slow_frames(x, alpha=self.alpha), x))
-
-
-class JoinedPathways(Pathways):
-    """The last stage: one map at the slow frame rate."""
-
-    def __init__(self, slow: nn.Module, fast: nn.Module, *, alpha: int) -> None:
-        super().__init__(slow, fast, fuse=None)
-        self.alpha = alpha
-
-    def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
-        """Map (slow, fast) to ``[N, C + c, T, H, W]``, slow channels first.
-
-        Each alpha consecutive frames of the fast map are averaged, so that the mean over the joined
-        map is that of each pathway, what the head takes.
-        """
-        slow, fast = super().forward(maps)
-        N, c, T, H, W = fast.shape
-        per_slow_frame = fast.reshape(N, c, T // self.alpha, self.alpha, H, W)
-        return torch.cat((slow, per_slow_frame.mean(3)), dim=1)
-
-
-def slow_frames(x: Tensor, *, alpha: int) -> Tensor:
-    """Pick T / alpha frames, the first and the last among them, as PySlowFast does.
-
-    Args:
-        x: ``[N, C, T, H, W]``.
-        alpha: frames that one is picked of.
-
-    Returns:
-        ``[N, C, T / alpha, H, W]``.
-    """
-    T = x.shape[2]
-    # always on the CPU: another device may round to the neighboring frame
-    index = torch.linspace(0, T - 1, T // alpha, device="cpu").long()
-    return x.index_select(2, index.to(x.device))
+    layout: str = LAYOUTS[0]
 
 
 class SlowFast(Network):
@@ -185,9 +109,10 @@ class SlowFast(Network):
         self.stem = PathwayStem(
             _stem(width, time_kernel=1),
             _stem(fast_width, time_kernel=5),
-            fuse=_fusion(fast_width, kernel=kernel, alpha=alpha),
+            fuse=_fusion(fast_width, shape),
             alpha=alpha,
             name=name,
+            regular_frames=shape.layout == "mmaction2",
         )
         slow_kernels, fast_kernels = _time_kernels(shape)
         slow_in, fast_in = width + 2 * fast_width, fast_width
@@ -208,7 +133,7 @@ class SlowFast(Network):
             stage = (
                 JoinedPathways(slow, fast, alpha=alpha)
                 if i == len(shape.depths) - 1
-                else Pathways(slow, fast, fuse=_fusion(fast_out, kernel=kernel, alpha=alpha))
+                else Pathways(slow, fast, fuse=_fusion(fast_out, shape))
             )
             self.add_module(f"layer{i + 1}", stage)
             slow_in, fast_in = slow_out + 2 * fast_out, fast_out
@@ -224,9 +149,11 @@ def _stem(width: int, *, time_kernel: int) -> nn.Sequential:
     )
 
 
-def _fusion(fast_channels: int, *, kernel: int, alpha: int) -> nn.Sequential:
+def _fusion(fast_channels: int, shape: Shape) -> nn.Sequential:
     """Time-strided convolution to twice the channels (section 3.4)."""
-    return conv_norm(fast_channels, 2 * fast_channels, (kernel, 1, 1), stride=(alpha, 1, 1))
+    kernel, stride = (shape.fusion_kernel, 1, 1), (shape.alpha, 1, 1)
+    fusion = conv_norm(fast_channels, 2 * fast_channels, kernel, stride=stride)
+    return nn.Sequential(fusion[0]) if shape.layout == "mmaction2" else fusion
 
 
 def _time_kernels(shape: Shape) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]:
@@ -243,6 +170,7 @@ def _r50(
     width: int,
     fusion_kernel: int,
     nonlocal_pool: str | None = None,
+    layout: str | None = None,
 ) -> SlowFast:
     clip, alpha = CLIP_SPECS[clip_name]
     return SlowFast(
@@ -253,11 +181,14 @@ def _r50(
             fusion_kernel=fusion_kernel,
             res4_temporal=(R50[2], R50[2]),
             nonlocal_plan=_plan(R50_NONLOCAL, nonlocal_pool),
+            layout=_checked_layout(layout),
         ),
         num_classes=num_classes,
         width=width,
         clip=clip,
-        options=_options(width=width, fusion_kernel=fusion_kernel, nonlocal_pool=nonlocal_pool),
+        options=_options(
+            width=width, fusion_kernel=fusion_kernel, nonlocal_pool=nonlocal_pool, layout=layout
+        ),
     )
 
 
@@ -269,6 +200,7 @@ def _r101(
     fusion_kernel: int,
     res4_kernels: str,
     nonlocal_pool: str | None = None,
+    layout: str | None = None,
 ) -> SlowFast:
     if res4_kernels not in RES4_KERNELS:
         raise unknown_name("res4_kernels", res4_kernels, tuple(RES4_KERNELS))
@@ -281,6 +213,7 @@ def _r101(
             fusion_kernel=fusion_kernel,
             res4_temporal=RES4_KERNELS[res4_kernels],
             nonlocal_plan=_plan(R101_NONLOCAL, nonlocal_pool),
+            layout=_checked_layout(layout),
         ),
         num_classes=num_classes,
         width=width,
@@ -290,6 +223,7 @@ def _r101(
             fusion_kernel=fusion_kernel,
             res4_kernels=res4_kernels,
             nonlocal_pool=nonlocal_pool,
+            layout=layout,
         ),
     )
 
@@ -300,15 +234,33 @@ def _plan(after: tuple[tuple[int, ...], ...], pool: str | None) -> NonlocalPlan 
     return NonlocalPlan(after=after, affinity="dot_product", pool=pool_size(pool))
 
 
+def _checked_layout(layout: str | None) -> str:
+    if layout is None:
+        return LAYOUTS[0]
+    if layout not in LAYOUTS:
+        raise unknown_name("layout", layout, LAYOUTS)
+    return layout
+
+
 def _options(**given: Any) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
 def slowfast_r50_4x16(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 5
+    *,
+    num_classes: int = 400,
+    width: int = 64,
+    fusion_kernel: int = 5,
+    layout: str = "pyslowfast",
 ) -> SlowFast:
     """SlowFast R50 4x16; 27.6 GMACs per 32x224x224 clip."""
-    return _r50("4x16", num_classes=num_classes, width=width, fusion_kernel=fusion_kernel)
+    return _r50(
+        "4x16",
+        num_classes=num_classes,
+        width=width,
+        fusion_kernel=fusion_kernel,
+        layout=layout,
+    )
 
 
 def slowfast_r50_4x16_nl(
@@ -325,10 +277,20 @@ def slowfast_r50_4x16_nl(
 
 
 def slowfast_r50_8x8(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 7
+    *,
+    num_classes: int = 400,
+    width: int = 64,
+    fusion_kernel: int = 7,
+    layout: str = "pyslowfast",
 ) -> SlowFast:
     """SlowFast R50 8x8; 50.3 GMACs per 32x224x224 clip."""
-    return _r50("8x8", num_classes=num_classes, width=width, fusion_kernel=fusion_kernel)
+    return _r50(
+        "8x8",
+        num_classes=num_classes,
+        width=width,
+        fusion_kernel=fusion_kernel,
+        layout=layout,
+    )
 
 
 def slowfast_r50_8x8_nl(
@@ -370,6 +332,7 @@ def slowfast_r101_8x8(
     width: int = 64,
     fusion_kernel: int = 5,
     res4_kernels: str = "101_101",
+    layout: str = "pyslowfast",
 ) -> SlowFast:
     """SlowFast R101 8x8; 96.4 GMACs per 32x224x224 clip."""
     return _r101(
@@ -378,6 +341,7 @@ def slowfast_r101_8x8(
         width=width,
         fusion_kernel=fusion_kernel,
         res4_kernels=res4_kernels,
+        layout=layout,
     )
 
 
@@ -450,7 +414,19 @@ BUILDERS = {
 }
 
 
+MMACTION2_VARIANTS: dict[str, dict[str, Any]] = {
+    "slowfast_r50_4x16": {"layout": "mmaction2"},
+    "slowfast_r50_8x8": {"layout": "mmaction2"},
+    "slowfast_r101_8x8": {"layout": "mmaction2", "fusion_kernel": 7},
+}
+"""Options of mmaction2's configurations (configs/recognition/slowfast)."""
+
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
-    name: ({}, {"res4_kernels": "50_50"}) for name in BUILDERS if "r101" in name
+    name: (
+        {},
+        *([{"res4_kernels": "50_50"}] if "r101" in name else []),
+        *([MMACTION2_VARIANTS[name]] if name in MMACTION2_VARIANTS else []),
+    )
+    for name in BUILDERS
 }
 """Options that change the tensors, as published networks have them."""

@@ -5,6 +5,9 @@ network lies under ``backbone``, its head under ``cls_head``.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
+
+from torch import Tensor
 
 from vidskim.backbones.layout import Layout, Rule
 from vidskim.transforms import Transform
@@ -58,3 +61,31 @@ SLOW = Layout(
     transform=TRANSFORM,
 )
 """Slow-only (``ResNet3dSlowOnly``)."""
+
+I3D = replace(SLOW, options={"layout": "mmaction2"})
+"""I3D R50 (``ResNet3d``), told from Slow-only by the temporal kernels of its stem and res2."""
+
+
+def _slowfast_rules() -> Iterator[Rule]:
+    for pathway in ("slow", "fast"):
+        yield from trunk_rules(rf"backbone\.{pathway}_path\.", pathway=f".{pathway}")
+    yield r"backbone\.slow_path\.conv1_lateral\.conv\.(.*)", r"stem.fuse.0.\1"
+    yield r"backbone\.slow_path\.(layer\d)_lateral\.conv\.(.*)", r"\1.fuse.0.\2"
+    yield from HEAD_RULES
+
+
+def _slow_channels_first(key: str, tensor: Tensor) -> Tensor:
+    """Put the head's columns in our order: theirs has the fast pathway's ninth first."""
+    if key != "fc.weight" or tensor.ndim != 2:
+        return tensor
+    return tensor.roll(-(tensor.shape[1] // 9), dims=1)
+
+
+SLOWFAST = Layout(
+    publisher=PUBLISHER,
+    telltale=r"backbone\.fast_path\.conv1\.conv\.weight",
+    rules=tuple(_slowfast_rules()),
+    convert=_slow_channels_first,
+    transform=TRANSFORM,
+)
+"""SlowFast (``ResNet3dSlowFast``); the options differ by network."""

@@ -28,7 +28,7 @@ LAYOUTS = {
     "slow_r50_8x8": SLOW_ONLY,
     "slow_r50_16x4": SLOW_ONLY,
     "slow_r50_32x2": SLOW_ONLY,
-    "i3d_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_I3D),
+    "i3d_r50_8x8": (PYSLOWFAST, PYTORCHVIDEO_I3D, mmaction.I3D),
     "i3d_r50_8x8_nl": (PYSLOWFAST,),
 }
 """Backbone's name to the layouts its published checkpoints come in."""

@@ -2,15 +2,16 @@
 
 Options stand in a layout where a publisher's network differs from the builder's: the non-local
 blocks of PySlowFast's configurations pool keys and values over space only, R101 comes with three
-choices of temporal kernels in res4, and the non-local R50 with either fusion kernel.
+choices of temporal kernels in res4, and the non-local R50 with either fusion kernel; mmaction2's
+network differs in more than names.
 """
 
 from collections.abc import Iterator
 from dataclasses import replace
 
 from vidskim.backbones.layout import Layout
-from vidskim.backbones.layouts import pyslowfast, pytorchvideo
-from vidskim.backbones.slowfast import BUILDERS, RES4_KERNELS
+from vidskim.backbones.layouts import mmaction, pyslowfast, pytorchvideo
+from vidskim.backbones.slowfast import BUILDERS, MMACTION2_VARIANTS, RES4_KERNELS
 
 PYSLOWFAST = Layout(
     publisher="PySlowFast",
@@ -43,6 +44,8 @@ def _layouts(name: str) -> Iterator[Layout]:
             yield replace(PYSLOWFAST, options={**options, "nonlocal_pool": NONLOCAL_POOL})
         else:
             yield from (replace(layout, options=options) for layout in (PYSLOWFAST, PYTORCHVIDEO))
+    if name in MMACTION2_VARIANTS:
+        yield replace(mmaction.SLOWFAST, options=MMACTION2_VARIANTS[name])
 
 
 LAYOUTS = {name: tuple(_layouts(name)) for name in BUILDERS}
