@@ -105,11 +105,12 @@ TPN_NAMES = Names(
     shortcut=("layer{s}.{b}.downsample.0", "layer{s}.{b}.downsample.1"),
 ).at("backbone.")
 
-MMACTION2_NAMES = Names(
+MMACTION2_PARTS = Names(
     stem=("conv1.conv", "conv1.bn"),
     block=("layer{s}.{b}.conv{n}.conv", "layer{s}.{b}.conv{n}.bn"),
     shortcut=("layer{s}.{b}.downsample.conv", "layer{s}.{b}.downsample.bn"),
-).at("backbone.")
+)
+MMACTION2_NAMES = MMACTION2_PARTS.at("backbone.")
 
 
 def stem(
