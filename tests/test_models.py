@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
-from vidskim import save_backbone
+from vidskim import create_backbone, save_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.models import demo_checkpoint, open_model, open_sampler
 
@@ -28,6 +28,20 @@ def test_a_checkpoint_is_opened_as_it_was_saved(classifier):
     assert network.classes == CLASSES
     expected = tiny_classifier().state_dict()
     assert all(torch.equal(v, expected[k]) for k, v in network.state_dict().items())
+
+
+def test_a_name_and_a_path_open_a_file_that_fits_several_names(tmp_path):
+    path = tmp_path / "epoch:3.pth"
+    network = create_backbone("slow_r50_4x16", num_classes=3)
+    torch.save(network.state_dict(), path)
+    with pytest.raises(CheckpointError, match=r"fits slow_r50_4x16, .*as slow_r50_4x16:/"):
+        open_model(str(path))
+    opened, origin = open_model(f"slow_r50_16x4:{path}")
+    assert (opened.name, opened.num_classes, opened.clip.num_frames) == ("slow_r50_16x4", 3, 16)
+    assert torch.equal(opened.fc.weight, network.fc.weight)
+    assert origin.model == f"{path} (slow_r50_16x4)"
+    with pytest.raises(CheckpointError, match="no such file"):
+        open_model("slow_r50_16x4:nowhere.pth")
 
 
 def test_random_weights_are_the_same_each_time_and_warned_of(classifier):

@@ -31,7 +31,8 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     Args:
         model: ``demo``, the name of a backbone with published weights (fetched once), such a name
             and the id of other weights of it (``slow_r50_8x8@pytorchvideo-k400``), the path of a
-            checkpoint, or ``hf:<id or folder>``.
+            checkpoint, a name and a path (``slow_r50_8x8:run.pyth``) where the file alone does not
+            tell, or ``hf:<id or folder>``.
         random_weights: build the network untrained, for measuring cost and speed; the same numbers
             are drawn each time.
 
@@ -40,7 +41,13 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         CheckpointError: a file that holds no clip classifier, or weights that cannot be fetched.
     """
     backbone = split_name(model)[0]
-    if backbone in CLIP_BACKBONES:
+    named, colon, checkpoint = model.partition(":")
+    if colon and named in CLIP_BACKBONES:
+        name = f"{checkpoint} ({named})"
+        network = (
+            _untrained(named) if random_weights else load_backbone(named, checkpoint=checkpoint)
+        )
+    elif backbone in CLIP_BACKBONES:
         if random_weights:
             network, name = _untrained(backbone), model
         else:

@@ -75,7 +75,7 @@ def identify(state: Mapping[str, Tensor], *, name: str | None, path: Path) -> Id
     if fitting:
         raise CheckpointError(
             f"{path}: fits {', '.join(fitting)}, which have the same tensors: give the backbone's "
-            "name"
+            f"name, on the command line as {next(iter(fitting))}:{path}"
         )
     nearest = max(readings, key=lambda reading: reading.share)
     if nearest.share < 0.5:
