@@ -15,7 +15,7 @@ from vidskim.errors import UsageError
 @pytest.mark.parametrize(
     ("name", "options", "input_shape", "macs", "params"),
     [
-        # Collaborative Memory, table 5: 243 GFLOPs with its memory of 1.88
+        # Collaborative Memory: 243 GFLOPs with its memory of 1.88
         ("r2plus1d_101", {}, (32, 256, 256), 241_559_175_168, 50_450_768),
         # Selective Feature Compression and VMZ's model zoo: 329.1 GFLOPs, 118 M
         ("r2plus1d_152", {}, (32, 128, 128), 329_139_257_344, 118_226_785),

@@ -1,8 +1,8 @@
 """R3D-50 and R2D-26: what FASTER puts beside R(2+1)D-50 (`r2plus1d`).
 
 Zhu et al., "FASTER Recurrent Networks for Efficient Video Classification", AAAI 2020, table 1 and
-section 4.4 (R3D-50). No weights were published. All three give maps of 2048 channels, L/8 frames
-and 7x7 places for a clip of L x 224 x 224, so that one memory runs over clips of either.
+(R3D-50) table 6. No weights were published. All three give maps of 2048 channels, L/8 frames and
+7x7 places for a clip of L x 224 x 224, so that one memory runs over clips of either.
 """
 
 from torch import nn

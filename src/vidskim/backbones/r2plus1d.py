@@ -14,8 +14,8 @@ PyTorchVideo  3x1x1 to b, 1x3x3 to b                     1x7x7, no pool; space h
 ============  =========================================  ======================================
 
 FASTER is Zhu et al., AAAI 2020, table 1; its strides of time lie in the 3x1x1 convolutions, which
-the published costs decide. Collaborative Memory's R(2+1)D-101 (Yang et al., CVPR 2021, table 5) is
-not described there: PyTorchVideo's layout gives the published cost.
+the published costs decide. Collaborative Memory (Yang et al., CVPR 2021) does not describe its
+R(2+1)D-101 32x2: PyTorchVideo's layout gives its cost, 243 GMACs with the memory.
 """
 
 from dataclasses import replace
@@ -47,8 +47,8 @@ FASTER_CLIP = ClipSpec(num_frames=8, stride=1, size=(224, 224))
 Other lengths are a matter of the clip alone, the weights have the same shapes."""
 
 FASTER_TRANSFORM = Transform(short_side=256, crop=(224, 224))
-"""Sections 4.1 and 4.2: the short side is drawn from 256 to 320 in training, all else as VMZ does,
-thus its mean and standard deviation."""
+"""Section 4: the short side is drawn from 256 to 320 in training, all else as VMZ does, thus its
+mean and standard deviation."""
 
 VMZ_112_TRANSFORM = Transform(resize_to=(128, 171), crop=(112, 112))
 
