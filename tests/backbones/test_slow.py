@@ -1,0 +1,131 @@
+"""Slow-only and I3D R50: costs, and published files against a second arithmetic."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from pathways_by_frames import (
+    Net,
+    PySlowFast,
+    PyTorchVideo,
+    logits,
+    probabilities_over_windows,
+    random_state,
+    shapes,
+)
+
+from vidskim.backbones import create_backbone, load_backbone
+from vidskim.backbones.identify import identify
+from vidskim.backbones.layouts import LAYOUTS
+from vidskim.cost import count
+
+SLOW = Net(
+    kernels=(((1,) * 3, (1,) * 4, (3,) * 6, (3,) * 3),),
+    stem_kernels=(1,),
+)
+I3D = Net(
+    kernels=(((3, 3, 3), (3, 1, 3, 1), (3, 1, 3, 1, 3, 1), (1, 3, 1)),),
+    stem_kernels=(5,),
+    time_pool=2,
+)
+I3D_NL = Net(
+    kernels=I3D.kernels,
+    stem_kernels=(5,),
+    time_pool=2,
+    attention={3: (1, 3), 4: (1, 3, 5)},
+    softmax=True,
+)
+PUBLISHED = [
+    ("slow_r50_8x8", PySlowFast(SLOW)),
+    ("slow_r50_8x8", PyTorchVideo(SLOW)),
+    ("i3d_r50_8x8", PySlowFast(I3D)),
+    ("i3d_r50_8x8", PyTorchVideo(I3D)),
+    ("i3d_r50_8x8_nl", PySlowFast(I3D_NL)),
+]
+
+
+def _label(value) -> str:
+    return value if isinstance(value, str) else type(value).__name__
+
+
+def _read(name, names, state):
+    """Turn a narrow published state dict into our network, as `load_backbone` does a full one."""
+    (layout,) = (found for found in LAYOUTS[name] if found.publisher == type(names).__name__)
+    assert layout.matches(state)
+    network = create_backbone(
+        name, num_classes=names.net.num_classes, width=names.net.width, **layout.options
+    )
+    network.load_state_dict(layout.translate(state).tensors)
+    return network.eval()
+
+
+@pytest.mark.parametrize(("name", "names"), PUBLISHED, ids=_label)
+def test_published_tensors_give_the_published_logits(name, names):
+    state = random_state(names)
+    network = _read(name, names, state)
+    x = torch.randn(2, 3, 6, 64, 80)
+    with torch.no_grad():
+        ours, theirs = network(x), logits(names, state, x)
+    assert theirs.std() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_a_larger_crop_is_scored_window_by_window():
+    names = PySlowFast(SLOW)
+    state = random_state(names)
+    network = _read("slow_r50_8x8", names, state)
+    network.head_window = (2, 2)
+    x = torch.randn(1, 3, 4, 96, 128)  # a map of 3 x 4, 2 x 3 windows
+    with torch.no_grad():
+        ours = network(x).softmax(1)
+        theirs = probabilities_over_windows(names, state, x, side=2)
+        whole = logits(names, state, x).softmax(1)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(ours, whole, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "names"), PUBLISHED, ids=_label)
+def test_full_networks_have_the_published_names_and_shapes(name, names):
+    full = type(names)(replace(names.net, width=64))
+    state = {key: torch.empty(shape, device="meta") for key, shape in shapes(full)}
+    found = identify(state, name=name, path=Path("net.pyth"))
+    assert (found.name, found.publisher, found.share) == (name, type(names).__name__, 1)
+    assert found.num_classes == names.net.num_classes
+
+
+def test_a_pyth_file_is_read_whole(tmp_path):
+    names = PyTorchVideo(replace(I3D, width=64))
+    state = random_state(names)
+    torch.save({"model_state": state, "epoch": 12}, tmp_path / "I3D_8x8_R50.pyth")
+    network = load_backbone("i3d_r50_8x8", checkpoint=tmp_path / "I3D_8x8_R50.pyth")
+    assert (network.name, network.num_classes) == ("i3d_r50_8x8", 5)
+    x = torch.randn(1, 3, 4, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), logits(names, state, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "at_224", "at_256", "params"),
+    [
+        # Collaborative Memory, table 5, and Selective Feature Compression, table 2: 54.5
+        ("slow_r50_8x8", 41_740_828_672, 54_520_840_192, 32_454_096),
+        # counted on PySlowFast's own networks
+        ("i3d_r50_8x8", 28_407_660_544, 37_106_089_984, 28_043_472),
+        ("i3d_r50_8x8_nl", 36_535_369_728, 48_917_250_048, 35_401_936),
+    ],
+)
+def test_costs_are_those_of_the_papers_and_of_pyslowfast(name, at_224, at_256, params):
+    with torch.device("meta"):
+        network = create_backbone(name)
+    assert network.clip.input_shape == (1, 3, 8, 224, 224)
+    counted = count(network, network.clip.input_shape)
+    assert (counted.macs, counted.params) == (at_224, params)
+    network.head_window = (7, 7)  # PySlowFast's head applies its layer at 2 x 2 places at 256
+    assert count(network, (1, 3, 8, 256, 256)).macs == at_256
+
+
+def test_i3d_halves_time_after_res2():
+    network = create_backbone("i3d_r50_8x8", width=8).eval()
+    with torch.no_grad():
+        assert network.features(torch.randn(1, 3, 9, 64, 96)).shape == (1, 256, 4, 2, 3)
