@@ -58,6 +58,21 @@ def test_random_weights_are_the_same_each_time_and_warned_of(classifier):
     assert "its answers mean nothing" in origin.warnings[0]
 
 
+def test_other_weights_of_a_backbone_are_named_behind_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("VIDSKIM_CACHE", str(tmp_path))
+    network, origin = open_model("x3d_xs@pytorchvideo-k400", random_weights=True)
+    assert network.name == "x3d_xs"
+    assert origin.model == "x3d_xs@pytorchvideo-k400, random weights"
+    with pytest.raises(
+        CheckpointError, match=r"put the file into .* as tpn_r50_16x4-tpn-k400\.pth"
+    ):
+        open_model("tpn_r50_16x4")
+    with pytest.raises(UsageError, match="did you mean 'pytorchvideo-k400'"):
+        open_model("x3d_xs@pytorchvideo-k4000", random_weights=True)
+    with pytest.raises(UsageError, match="unknown model 'x3d_xx': did you mean 'x3d_xs'"):
+        open_model("x3d_xx@pytorchvideo-k400")
+
+
 def test_a_sampler_is_opened_with_the_size_of_its_maps(sampler):
     saliency = open_sampler(str(sampler))
     assert saliency.size == (4, 6)

@@ -134,9 +134,36 @@ print(peak_rss_bytes() - before)
     assert int(done.stdout) < 120e6
 
 
+@pytest.mark.parametrize("resize", [{}, {"short_side": 12}])
+def test_channels_in_the_order_of_the_network(resize):
+    frames = _frames(2, 3, 3, 20, 24)
+    mean, std = (0.1, 0.2, 0.3), (0.5, 0.25, 2.0)
+    bgr = Transform(**resize, crop=(8, 9), mean=mean, std=std, channel_order="bgr")(frames)
+    # mean and deviation belong to the channels as the network sees them: blue first
+    turned = Transform(**resize, crop=(8, 9), mean=mean, std=std)(frames[:, :, [2, 1, 0]])
+    assert torch.equal(bgr, turned)
+    rgb = Transform(**resize, crop=(8, 9), mean=mean[::-1], std=std[::-1])(frames)
+    assert torch.equal(bgr, rgb[:, [2, 1, 0]])
+    assert not torch.equal(bgr, rgb)
+    as_decoded = frames.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    again = Transform(**resize, crop=(8, 9), mean=mean, std=std, channel_order="bgr")
+    assert torch.equal(again(as_decoded), bgr)
+
+
+def test_says_its_channel_order_where_it_is_not_the_usual_one():
+    assert "channels blue, green, red" in str(Transform(channel_order="bgr"))
+    assert "channels" not in str(Transform())
+
+
 def test_survives_json():
-    transform = Transform(short_side=256, crop=(224, 224), antialias=True)
+    transform = Transform(short_side=256, crop=(224, 224), antialias=True, channel_order="bgr")
     assert Transform.from_dict(json.loads(json.dumps(transform.to_dict()))) == transform
+
+
+def test_reads_what_was_written_before_channels_had_an_order():
+    values = Transform(short_side=256).to_dict()
+    del values["channel_order"]
+    assert Transform.from_dict(values) == Transform(short_side=256, channel_order="rgb")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +175,8 @@ def test_survives_json():
         ({"mean": None}, "mean cannot be None"),
         ({"short_side": "128"}, "short_side cannot be '128'"),
         ({"antialias": 1}, "antialias cannot be 1"),
+        ({"channel_order": "gbr"}, "channel_order cannot be 'gbr'"),
+        ({"channel_order": ["rgb"]}, "channel_order cannot be"),
         ({"short_side": 0}, "at least one pixel"),
         ({"short_side": 10, "resize_to": [10, 10]}, "exclude each other"),
         ({"short_side": 10, "crop": [12, 11]}, "crop of 12x11 does not fit.*a short side of 10"),

@@ -11,7 +11,7 @@ from vidskim.backbones.checkpoint import load_backbone, read_header
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.backbones.weights import split_name
+from vidskim.backbones.weights import find_weights, split_name
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.recognizer import Origin
 from vidskim.saliency.visual import MotionSaliency
@@ -40,7 +40,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         UsageError: no such name, and no such file.
         CheckpointError: a file that holds no clip classifier, or weights that cannot be fetched.
     """
-    backbone = split_name(model)[0]
+    backbone, weights_id = split_name(model)
     named, colon, checkpoint = model.partition(":")
     if colon and named in CLIP_BACKBONES:
         name = f"{checkpoint} ({named})"
@@ -48,6 +48,8 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
             _untrained(named) if random_weights else load_backbone(named, checkpoint=checkpoint)
         )
     elif backbone in CLIP_BACKBONES:
+        if weights_id is not None:
+            find_weights(model)  # a mistyped id is told even where nothing is fetched
         if random_weights:
             network, name = _untrained(backbone), model
         else:

@@ -1,6 +1,7 @@
 """Fetching published weights from a server of our own, with everything that can go wrong."""
 
 import hashlib
+import logging
 import threading
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,8 +10,14 @@ import pytest
 import torch
 
 from vidskim.backbones import OFFICIAL_WEIGHTS, create_backbone, fetch, load_backbone
-from vidskim.backbones.weights import default_cache_dir, kinetics400_classes, official_weights
-from vidskim.errors import CheckpointError
+from vidskim.backbones.catalog import CATALOG
+from vidskim.backbones.weights import (
+    default_cache_dir,
+    find_weights,
+    kinetics400_classes,
+    official_weights,
+)
+from vidskim.errors import CheckpointError, UsageError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
@@ -181,6 +188,120 @@ def test_a_missing_file_and_an_unwritable_cache_are_one_line(server, tmp_path):
         fetch(_weights(server), cache_dir=tmp_path / "file" / "cache")
 
 
+def test_without_a_published_hash_the_first_download_is_what_later_ones_must_be(
+    server, tmp_path, caplog
+):
+    weights = _weights(server, sha256_prefix=None)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    path = fetch(weights, cache_dir=tmp_path)
+    assert path == tmp_path / "r3d_18-torchvision-k400.pth"
+    assert (tmp_path / f"{path.name}.sha256").read_text().split() == [digest, path.name]
+    (told,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert told.startswith("torchvision gives no checksum for r3d_18-torchvision-k400.pth")
+    assert digest in told
+    caplog.clear()
+    assert fetch(weights, cache_dir=tmp_path) == path
+    assert not caplog.records
+    assert server.requests == [None]
+    assert len(list(tmp_path.iterdir())) == 2
+
+    path.write_bytes(CONTENT[:-1] + b"!")
+    with pytest.raises(CheckpointError, match=r"changed since it was first.*delete both") as error:
+        fetch(weights, cache_dir=tmp_path)
+    assert "\n" not in str(error.value)
+    path.unlink()  # but not the hash: what comes again must be the same
+    assert fetch(weights, cache_dir=tmp_path).read_bytes() == CONTENT
+    server.content = b"another file under the same address"
+    path.unlink()
+    with pytest.raises(CheckpointError, match="changed since it was first fetched"):
+        fetch(weights, cache_dir=tmp_path)
+
+
+def test_a_file_put_there_by_hand_is_held_to_its_first_use(tmp_path):
+    (weights,) = [w for w in CATALOG["slow_r50_8x8"] if w.is_manual]
+    with pytest.raises(CheckpointError) as error:
+        fetch(weights, cache_dir=tmp_path)
+    assert str(error.value) == (
+        "slow_r50_8x8@tpn-k400 cannot be fetched by a program: open "
+        "https://drive.google.com/open?id=1uKHvZsY_heFHTBl6RXo02I7-W_aLBhFI in a browser and put "
+        f"the file into {tmp_path} as slow_r50_8x8-tpn-k400.pth"
+    )
+    path = tmp_path / "slow_r50_8x8-tpn-k400.pth"
+    path.write_bytes(CONTENT)
+    assert fetch(weights, cache_dir=tmp_path) == path
+    path.write_bytes(CONTENT + b"!")
+    with pytest.raises(CheckpointError, match="changed since"):
+        fetch(weights, cache_dir=tmp_path)
+
+
+def test_offline_a_file_with_a_common_name_is_asked_for_under_one_of_its_own(tmp_path):
+    weights = find_weights("slow_r50_8x8@pytorchvideo-ssv2")
+    weights = replace(weights, url="http://127.0.0.1:9/ssv2/SLOW_8x8_R50.pyth")
+    name = "slow_r50_8x8-pytorchvideo-ssv2.pyth"
+    with pytest.raises(CheckpointError, match=f"SLOW_8x8_R50.pyth into .* yourself, as {name}"):
+        fetch(weights, cache_dir=tmp_path)
+
+
+def test_weights_are_found_by_name():
+    assert find_weights("slow_r50_8x8").id == "pyslowfast-k400"
+    assert find_weights("slow_r50_8x8@mmaction2-k400").sha256_prefix == "2132fc87"
+    with pytest.raises(UsageError, match="did you mean 'mmaction2-k400'"):
+        find_weights("slow_r50_8x8@mmaction-k400")
+    with pytest.raises(CheckpointError, match="no published weights are known for r3d_50"):
+        find_weights("r3d_50@any")
+    with pytest.raises(UsageError, match="did you mean 'slow_r50_8x8'"):
+        load_backbone("slow_r50_8x9@mmaction2-k400")
+
+
+@pytest.fixture
+def published(server, tmp_path, monkeypatch):
+    """Return a function that publishes X3D-XS's tensors under a record and loads them."""
+    torch.manual_seed(0)
+    network = create_backbone("x3d_xs", num_classes=9, width=8)
+    torch.save(network.state_dict(), tmp_path / "theirs.pth")
+    server.content = (tmp_path / "theirs.pth").read_bytes()
+    url = f"http://127.0.0.1:{server.server_port}/weights.pth"
+    monkeypatch.setenv("VIDSKIM_CACHE", str(tmp_path / "cache"))
+
+    def publish(**changes):
+        fields = {"num_classes": None, "layout": "vidskim", "options": {"width": 8}, **changes}
+        record = replace(find_weights("x3d_xs@pytorchvideo-k400"), url=url, id="ours", **fields)
+        monkeypatch.setitem(CATALOG, "x3d_xs", (*CATALOG["x3d_xs"], record))
+        return load_backbone("x3d_xs@ours")
+
+    return publish
+
+
+def test_other_weights_of_a_backbone_come_with_all_that_their_record_says(published, monkeypatch):
+    from vidskim.backbones import registry
+
+    monkeypatch.setitem(registry.VARIANTS, "x3d_xs", ({"width": 8},))
+    loaded = published(class_order=None)
+    assert loaded.clip == find_weights("x3d_xs@ours").clip
+    assert loaded.clip.size == loaded.transform.crop == (182, 182)
+    assert loaded.head_window == (5, 5)
+    assert (loaded.num_classes, loaded.classes) == (9, None)
+    assert loaded.options["width"] == 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_classes": 10}, r"number of classes: 10 there, 9 here"),
+        ({"layout": "PySlowFast"}, r"names of its tensors: 'PySlowFast' there, 'vidskim' here"),
+        ({"options": {"width": 24}}, r"option width: 24 there, 8 here"),
+    ],
+)
+def test_a_file_that_is_not_what_its_record_says_is_refused(
+    published, monkeypatch, changes, message
+):
+    from vidskim.backbones import registry
+
+    monkeypatch.setitem(registry.VARIANTS, "x3d_xs", ({"width": 8},))
+    with pytest.raises(CheckpointError, match=message):
+        published(**{"class_order": None, **changes})
+
+
 def test_load_backbone_fetches_published_weights(server, tmp_path, monkeypatch):
     torch.manual_seed(0)
     network = create_backbone("mc3_18")
@@ -211,5 +332,5 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
 
 
 def test_a_backbone_without_published_weights_says_so():
-    with pytest.raises(CheckpointError, match=r"for r2plus1d_34.*r3d_18, mc3_18, r2plus1d_18"):
-        official_weights("r2plus1d_34")
+    with pytest.raises(CheckpointError, match=r"for r3d_50.*r3d_18, mc3_18, r2plus1d_18"):
+        official_weights("r3d_50")
