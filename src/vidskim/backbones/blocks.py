@@ -131,7 +131,7 @@ def basic_stem(width: int, *, factorized: bool) -> nn.Sequential:
 
 
 def spatial_pool(*, time_stride: int = 1) -> nn.MaxPool3d:
-    """Return max pooling 1x3x3 at stride 1x2x2, what follows the stem of most networks."""
+    """Return max pooling 1x3x3 at spatial stride 2, what follows the stem of most networks."""
     return nn.MaxPool3d((1, 3, 3), stride=(time_stride, 2, 2), padding=(0, 1, 1))
 
 

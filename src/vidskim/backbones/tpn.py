@@ -113,7 +113,7 @@ class TempoPyramid(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Fuse both levels, the bottom-up flow after the top-down flow (section 3.3, cascade).
+        """Fuse both levels; the bottom-up flow starts from the top-down flow's sum (cascade flow).
 
         Args:
             maps: res4 ``[N, C / 2, T, H, W]`` and res5 ``[N, C, T, H / 2, W / 2]``.

@@ -1,7 +1,8 @@
 """What others call the tensors of TPN, and what TPN's authors call those of Slow-only.
 
-Each publisher's first fusion of levels is the top-down one or the last made: TPN's own code calls
-it ``level_fusion_op2``, mmaction2 ``level_fusion_1``.
+The levels of the top-down flow are fused by what the authors' code calls ``level_fusion_op2`` and
+mmaction2 ``level_fusion_1``, those of the bottom-up flow by ``level_fusion_op`` and
+``level_fusion_2``: shapes are equal, so only the names tell them apart.
 """
 
 from vidskim.backbones.layout import Layout, Rule
