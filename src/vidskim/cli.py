@@ -30,6 +30,8 @@ def recognize(
     crops: int = 1,
     size: int | None = None,
     precision: str = "fp32",
+    fast: str | None = None,
+    calibrate: str | None = None,
     device: str = "cpu",
     timeline: str | None = None,
     json: bool = False,
@@ -46,6 +48,9 @@ def recognize(
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
         precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
+        fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
+            accuracy is measured and printed.
+        calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
         device: where the networks run, for example 'cuda'.
         timeline: write a picture of the saliency and the chosen moments to this PNG.
         json: print one JSON object.
@@ -63,6 +68,8 @@ def recognize(
         num_crops=crops,
         size=size,
         precision=precision,
+        fast=fast,
+        calibrate=None if calibrate is None else _paths_of(calibrate),
         device=device,
     )
     if timeline is not None:
@@ -120,24 +127,35 @@ def inspect(video: str, /, json: bool = False) -> None:
     _warn(() if json else report.warnings)
 
 
-def cost(name: str | None = None, /, papers: bool = False, json: bool = False) -> None:
+def cost(
+    name: str | None = None,
+    /,
+    input: str | None = None,
+    papers: bool = False,
+    json: bool = False,
+) -> None:
     """Count the multiply-adds and parameters of a backbone, or check the papers' tables.
 
     Args:
         name: a backbone.
+        input: another input than the one it was made for: channels, frames, height and width of a
+            clip (3x32x256x256), channels, height and width of an image (2x14x14).
         papers: print the papers' figures beside ours.
         json: print JSON.
     """
     from vidskim import printing
-    from vidskim.costs import cost_of, paper_rows
+    from vidskim.costs import cost_of, read_shape
+    from vidskim.paper_costs import paper_rows
 
     if papers == (name is not None):
         raise UsageError("give the name of a backbone, or --papers")
+    if papers and input is not None:
+        raise UsageError("--input goes with the name of a backbone, not with --papers")
     if papers:
         rows = paper_rows()
         _print([row.to_json() for row in rows] if json else printing.paper_costs(rows))
     else:
-        counted = cost_of(str(name))
+        counted = cost_of(str(name), input_shape=None if input is None else read_shape(input))
         record = {
             "name": name,
             "macs": counted.macs,
@@ -189,6 +207,8 @@ def evaluate(
     crops: int = 1,
     size: int | None = None,
     precision: str = "fp32",
+    fast: str | None = None,
+    calibrate: str | None = None,
     device: str = "cpu",
     json: bool = False,
 ) -> None:
@@ -208,6 +228,9 @@ def evaluate(
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
         precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
+        fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
+            accuracy is measured and printed.
+        calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
         device: where the networks run.
         json: print one JSON object.
     """
@@ -226,6 +249,8 @@ def evaluate(
         num_crops=crops,
         size=size,
         precision=precision,
+        fast=fast,
+        calibrate=None if calibrate is None else _paths_of(calibrate),
         device=device,
     )
     _print(report.to_json() if json else report.to_text())
@@ -422,6 +447,13 @@ def _help() -> str:
             "'vidskim COMMAND --help' tells its arguments, 'vidskim --version' the version.",
         ]
     )
+
+
+def _paths_of(data: str) -> list[Path]:
+    """Return the files of a manifest or folder."""
+    from vidskim.data.scan import load_manifest
+
+    return list(dict.fromkeys(row.path for row in load_manifest(data).rows))
 
 
 def _check_output(path: str | None, *, option: str, suffixes: Sequence[str]) -> None:

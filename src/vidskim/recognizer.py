@@ -15,6 +15,7 @@ from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.cost import Account, MacCounter, count
 from vidskim.errors import CheckpointError, UsageError, VideoError
+from vidskim.fast import FastBackbone
 from vidskim.look import Choice, Look
 from vidskim.precision import PRECISIONS, check_precision, resolve
 from vidskim.selection import uniform
@@ -56,7 +57,8 @@ class Recognizer:
     same file gives the same answer everywhere.
 
     Args:
-        encoder: a clip classifier, unmodified; its clip length, stride and transform are used.
+        encoder: a clip classifier, unmodified; its clip length, stride and transform are used. A
+            `vidskim.fast.FastBackbone` runs on the CPU in its own precision.
         look: which clips are looked at closely.
         context: relates the clips of the video to each other; None leaves them alone.
         aggregator: clips to logits; by default the mean of the clips' class probabilities.
@@ -93,6 +95,13 @@ class Recognizer:
         if encoder.clip is None or encoder.transform is None:
             raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
         check_crops(num_crops, encoder.transform)
+        elsewhere = precision != "fp32" or str(device) != "cpu"
+        own_precision = encoder.precision if isinstance(encoder, FastBackbone) else None
+        if own_precision is not None and elsewhere:
+            raise UsageError(
+                f"{encoder.name} was compiled for the CPU in a precision of its own: leave "
+                f"precision {precision!r} and device {str(device)!r} out"
+            )
         assert isinstance(encoder, nn.Module)
         self.device = usable_device(device)
         encoder.eval()
@@ -107,7 +116,7 @@ class Recognizer:
         self.aggregator = Average(encoder.classify) if aggregator is None else aggregator
         self.num_crops = num_crops
         self.batch_size = batch_size
-        self.precision = resolve(precision, encoder, device=self.device)
+        self.precision = own_precision or resolve(precision, encoder, device=self.device)
         self.origin = Origin(encoder.name) if origin is None else origin
         self._macs: dict[tuple[int, ...], _ClipMacs] = {}
         self._count(self.clip.input_shape)  # the counter's own start-up belongs to no video
@@ -254,7 +263,7 @@ class Recognizer:
         return self._macs[shape]
 
     def _autocast(self) -> torch.autocast:
-        kind = PRECISIONS[self.precision]
+        kind = PRECISIONS.get(self.precision)
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=kind is not None)
 
     def _ranked(self, probability: Tensor) -> tuple[Score, ...]:

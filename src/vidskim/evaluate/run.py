@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vidskim.backbones.contract import Backbone
 from vidskim.backbones.resolution import set_test_size
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError, unknown_name
@@ -13,6 +14,7 @@ from vidskim.evaluate.journal import Journal, key_of, weights_sha256
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
+from vidskim.fast import FastBackbone, accelerate, check_fast_options
 from vidskim.models import open_model, open_sampler
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
@@ -51,6 +53,8 @@ def evaluate_manifest(
     num_crops: int = 1,
     size: int | None = None,
     precision: str = "fp32",
+    fast: str | None = None,
+    calibrate: Sequence[str | Path] | None = None,
     device: str = "cpu",
     title: str | None = None,
 ) -> Report:
@@ -75,36 +79,54 @@ def evaluate_manifest(
     if k < 1:
         raise UsageError(f"k must be at least 1 clip, got {k}")
     check_precision(precision)
+    check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
     usable_device(device)
     manifest = load_manifest(data, split=split)
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
     where = None if told is None else moments_of(told)
-    encoder, _ = open_model(model)
+    network, _ = open_model(model)
     if size is not None:
-        set_test_size(encoder, size)
-    assert encoder.clip is not None
-    assert encoder.transform is not None
-    check_crops(num_crops, encoder.transform)
-    precision = resolve(precision, encoder, device=device)
+        set_test_size(network, size)
+    assert network.clip is not None
+    assert network.transform is not None
+    check_crops(num_crops, network.transform)
+    encoder: Backbone = network
+    if fast is None:
+        precision = resolve(precision, network, device=device)
+    else:
+        encoder = accelerate(
+            network,
+            kind=fast,
+            videos=[row.path for row in manifest.rows],
+            labels=[row.label for row in manifest.rows],
+            calibrate=calibrate,
+        )
     views = Views(
         num_clips=k,
         num_crops=num_crops,
-        num_frames=encoder.clip.num_frames,
-        stride=encoder.clip.stride,
-        size=encoder.clip.size,
+        num_frames=network.clip.num_frames,
+        stride=network.clip.stride,
+        size=network.clip.size,
     )
-    protocol = gather_protocol(manifest, views=views, seed=0, precision=precision, device=device)
+    protocol = gather_protocol(
+        manifest,
+        views=views,
+        seed=0,
+        precision=encoder.precision if isinstance(encoder, FastBackbone) else precision,
+        device=device,
+    )
     methods = tuple(dict.fromkeys(methods))
     saliency = open_sampler(sampler) if "scsampler" in methods else None
     journal = None
     if out is not None:
         settings = {
             "videos": [manifest.sha256, split, limit],
-            "model": [weights_sha256(encoder), str(encoder.clip), str(encoder.transform)],
+            "model": [weights_sha256(network), str(network.clip), str(network.transform)],
             "moments": None if told is None else told.sha256,
             "views": asdict(views),
-            "precision": precision,
+            "precision": protocol.precision,
+            "calibrate": None if calibrate is None else [str(path) for path in calibrate],
             "hardware": asdict(protocol.hardware),
             "versions": protocol.versions,
         }
