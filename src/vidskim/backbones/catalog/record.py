@@ -1,5 +1,6 @@
 """What is known of one published weight file, and the names of the classes it tells apart."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -76,6 +77,17 @@ class Weights:
             return published
         suffix = published[published.rindex(".") :] if "." in published else ".pth"
         return f"{self.backbone}-{self.id}{suffix}"
+
+    @property
+    def license_name(self) -> str:
+        """The license alone, without whose it is and whose data set's terms stand beside it."""
+        return self.license.split(" (")[0].split(";")[0]
+
+    @property
+    def views(self) -> str | None:
+        """Clips x crops of ``protocol``, as in ``10x3``; None where it gives no numbers."""
+        found = re.search(r"\b(\d+) clips? x (\d+) (?:center )?crop", self.protocol)
+        return f"{found[1]}x{found[2]}" if found else None
 
     @property
     def classes(self) -> tuple[str, ...] | None:

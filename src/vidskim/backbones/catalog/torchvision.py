@@ -21,7 +21,7 @@ def _weights(backbone: str, *, filename: str, size_megabytes: float, **fields: A
         url=f"https://download.pytorch.org/models/{filename}",
         sha256_prefix=filename.rpartition("-")[2].removesuffix(".pth"),
         size_megabytes=size_megabytes,
-        license=f"published with torchvision (BSD-3-Clause); {TERMS}",
+        license=f"BSD-3-Clause (torchvision); {TERMS}",
         dataset=KINETICS400,
         num_classes=400,
         class_order=ORDER,

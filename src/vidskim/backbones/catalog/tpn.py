@@ -19,7 +19,7 @@ def _weights(backbone: str, drive_id: str, *, top1: float, id: str = "tpn-k400")
         publisher="TPN's authors",
         url=f"https://drive.google.com/open?id={drive_id}",
         source=PAGE,
-        license=f"not stated on the page; {TERMS}",
+        license=f"not stated (on the page); {TERMS}",
         dataset=f"ImageNet, then {KINETICS400}",
         num_classes=400,
         clip=ClipSpec(num_frames, stride, (256, 256)),
