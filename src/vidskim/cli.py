@@ -41,7 +41,8 @@ def recognize(
     Args:
         video: path of a video file.
         method: dense, uniform, random, packets, motion or scsampler.
-        model: a backbone with published weights, the path of a checkpoint, or 'demo'.
+        model: a backbone with published weights, the path of a checkpoint, hf:<id or folder>,
+            or 'demo'.
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         random_weights: run the backbone untrained, to measure cost and speed only.
@@ -137,7 +138,7 @@ def cost(
     """Count the multiply-adds and parameters of a backbone, or check the papers' tables.
 
     Args:
-        name: a backbone.
+        name: a backbone, or hf:<id or folder>.
         input: another input than the one it was made for: channels, frames, height and width of a
             clip (3x32x256x256), channels, height and width of an image (2x14x14).
         papers: print the papers' figures beside ours.
@@ -218,7 +219,8 @@ def evaluate(
         data: manifest (CSV), or a folder with one folder per class.
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
             oracle.
-        model: a backbone with published weights, the path of a checkpoint, or 'demo'.
+        model: a backbone with published weights, the path of a checkpoint, hf:<id or folder>,
+            or 'demo'.
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         split: only the rows of this split.

@@ -118,7 +118,7 @@ def find_source(name: str) -> Source:
         return Source(name, folder)
     if folder.exists() or not HUB_ID.fullmatch(name):
         raise CheckpointError(
-            f"{name}: no folder and no id of the Hugging Face hub (owner/name): give the folder "
+            f"hf:{name}: no folder and no id of the Hugging Face hub (owner/name): give the folder "
             f"that holds {CONFIG} and {SAFETENSORS}"
         )
     return Source(name, None)
