@@ -2,13 +2,20 @@
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pathways_by_frames import Net, logits, random_state, shapes
+from test_slow import I3D_NL
+from test_slowfast import R50_NL, R101_NL, plan
 from torch.nn.functional import batch_norm, conv3d, max_pool3d
 
-from vidskim.backbones import load_backbone
+from vidskim.backbones import create_backbone, load_backbone
+from vidskim.backbones.identify import identify
+from vidskim.backbones.layouts import LAYOUTS
 from vidskim.errors import CheckpointError
 
 DEPTHS = {2: 3, 3: 4, 4: 6, 5: 3}
@@ -125,3 +132,84 @@ def test_names_that_share_their_tensors_are_listed(tmp_path, blobs):
     _write(tmp_path / "net.pkl", blobs)
     with pytest.raises(CheckpointError, match=r"fits slow_r50_4x16, slow_r50_8x8,.*give the back"):
         load_backbone(checkpoint=tmp_path / "net.pkl")
+
+
+@dataclass(frozen=True)
+class Caffe2:
+    """Names of layers as in Caffe2's files, for `pathways_by_frames`."""
+
+    net: Net
+
+    def stem(self, pathway: int) -> tuple[str, str]:
+        fast = "t_" * pathway
+        return f"{fast}conv1", f"{fast}res_conv1_bn"
+
+    def fusion(self, stage: int) -> tuple[str, str]:
+        if stage == 1:
+            return "t_pool1_subsample", "t_pool1_subsample_bn"
+        last = len(self.net.kernels[1][stage - 2]) - 1
+        at = f"t_res{stage}_{last}_branch2c_bn_subsample"
+        return at, f"{at}_bn"
+
+    def block(self, pathway: int, stage: int, block: int, part: str) -> tuple[str, str]:
+        at = f"{'t_' * pathway}res{stage}_{block}_branch"
+        at += "1" if part == "shortcut" else f"2{part}"
+        return at, f"{at}_bn"
+
+    def attention(self, stage: int, block: int) -> tuple[str, ...]:
+        at = f"nonlocal_conv{stage}_{block}_"
+        return tuple(f"{at}{part}" for part in ("theta", "phi", "g", "out", "bn"))
+
+    @property
+    def head(self) -> str:
+        return "pred"
+
+
+def _blob_name(key: str) -> str:
+    layer, part = key.rsplit(".", 1)
+    if layer.endswith("_bn"):
+        short = {"weight": "s", "bias": "b", "running_mean": "rm", "running_var": "riv"}
+        return f"{layer}_{short[part]}"
+    return f"{layer}_{part[0]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "net", "told"),
+    [
+        ("slowfast_r50_8x8", plan(), {}),
+        ("slowfast_r50_4x16_nl", plan(alpha=8, fusion=5, attention=R50_NL), {}),
+        (
+            "slowfast_r101_8x8_nl",
+            plan(101, fusion=5, res4=(23, 23), attention=R101_NL),
+            {"res4_kernels": "101_101"},
+        ),
+        ("i3d_r50_8x8_nl", I3D_NL, {}),
+    ],
+)
+def test_two_pathways_and_non_local_blocks_are_read_by_caffe2_names(name, net, told):
+    names = Caffe2(net)
+    full = Caffe2(replace(net, width=64))
+    kept = [(key, shape) for key, shape in shapes(full) if not key.endswith("_tracked")]
+    shown = {_blob_name(key): torch.empty(shape, device="meta") for key, shape in kept}
+    assert len(shown) == len(kept)
+    found = identify(shown, name=name, path=Path("net.pkl"))
+    assert (found.publisher, found.share, found.num_classes) == ("Caffe2", 1, 5)
+    assert told.items() <= found.options.items()
+
+    layout = next(
+        known
+        for known in LAYOUTS[name]
+        if (known.publisher, dict(known.options)) == ("Caffe2", found.options)
+    )
+    state = {k: v for k, v in random_state(names).items() if not k.endswith("_tracked")}
+    for key in state:
+        if "_theta" in key or "_phi" in key:  # or attention outgrows the map it reads
+            state[key] *= 0.1
+    tensors = layout.translate({_blob_name(k): v for k, v in state.items()}).tensors
+    network = create_backbone(name, num_classes=5, **{**layout.options, "width": net.width})
+    network.load_state_dict(tensors, strict=False)
+    x = torch.randn(1, 3, 16, 64, 64)
+    with torch.no_grad():
+        ours, theirs = network.eval()(x), logits(names, state, x)
+    assert theirs.std() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
