@@ -130,6 +130,7 @@ def _untrained_like(path: Path) -> Network:
     header = read_header(path)
     network = _untrained(header.name, num_classes=header.num_classes, **header.options)
     network.classes, network.clip, network.transform = header.classes, header.clip, header.transform
+    network.head_window = header.head_window
     return network
 
 

@@ -54,6 +54,22 @@ def test_a_saved_backbone_comes_back_whole(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["net.safetensors"]
 
 
+def test_the_window_of_the_head_is_saved_and_files_without_one_are_read(tmp_path):
+    network = _small()
+    network.head_window = (2, 3)
+    path = tmp_path / "net.safetensors"
+    save_backbone(network, path)
+    loaded = load_backbone(checkpoint=path)
+    x = torch.randn(1, 3, 4, 64, 80)  # a map of 4 x 5
+    with torch.no_grad():
+        expected = network(x)
+        assert torch.equal(loaded(x), expected)
+        _rewrite_header(path, lambda header: header.pop("head_window"))
+        whole = load_backbone(checkpoint=path)
+        assert whole.head_window is None
+        assert not torch.allclose(whole(x), expected)
+
+
 def test_image_networks_are_saved_by_the_same_functions(tmp_path):
     network = _small("resnet_18", in_channels=2, stem="small")
     save_backbone(network, tmp_path / "look.safetensors")
@@ -246,6 +262,10 @@ def test_other_objects_than_state_dicts_are_refused(tmp_path, loaded, reason):
         ("clip", {"num_frames": 10**9, "stride": 1, "size": [8, 8]}, "at most 4096 are read"),
         ("transform", {"crop": 3}, "header is damaged"),
         ("transform", {**Transform().to_dict(), "short_side": 10**7}, "at most 4096 are read"),
+        ("head_window", 7, "header is damaged"),
+        ("head_window", [7], "header is damaged"),
+        ("head_window", [7, 0], "header is damaged"),
+        ("head_window", ["7", 7], "header is damaged"),
         ("version", 99, "newer than this one"),
     ],
 )

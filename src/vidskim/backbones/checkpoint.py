@@ -50,6 +50,8 @@ class Header:
     vidskim_version: str
     metadata: dict[str, Any]
     """Whatever the writer added: recipe, metrics, source."""
+    head_window: tuple[int, int] | None = None
+    """`Network.head_window`; absent from files before there was one."""
 
 
 def save_backbone(
@@ -76,6 +78,7 @@ def save_backbone(
         "classes": backbone.classes,
         "clip": None if backbone.clip is None else asdict(backbone.clip),
         "transform": None if transform is None else transform.to_dict(),
+        "head_window": backbone.head_window,
         "vidskim_version": _own_version(),
         "metadata": dict(metadata or {}),
     }
@@ -146,12 +149,10 @@ def load_backbone(
         backbone_name = name if checkpoint is not None else split_name(name)[0]
         if backbone_name not in list_networks():
             raise unknown_name("backbone", backbone_name, list_networks())
-    head_window = None
     if checkpoint is None:
         if name is None:
             raise UsageError("load_backbone needs a backbone's name or a checkpoint")
         weights = find_weights(name)
-        head_window = weights.head_window
         path = fetch(weights)
         header, state = _published(weights, path)
     else:
@@ -168,9 +169,7 @@ def load_backbone(
             header, state = _identified(name, state, path=path)
         else:
             header = found
-    backbone = _build(header, state, path=path)
-    backbone.head_window = head_window
-    return _with_head(backbone, num_classes)
+    return _with_head(_build(header, state, path=path), num_classes)
 
 
 def _with_head(backbone: Network, num_classes: int | None) -> Network:
@@ -199,6 +198,7 @@ def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
         backbone.clip = header.clip
     if header.transform is not None:
         backbone.transform = header.transform
+    backbone.head_window = header.head_window
     return backbone
 
 
@@ -264,6 +264,7 @@ def _published(weights: Weights, path: Path) -> tuple[Header, dict[str, Tensor]]
         classes=weights.classes,
         clip=weights.clip,
         transform=weights.transform,
+        head_window=weights.head_window,
     )
     return header, tensors
 
@@ -313,6 +314,7 @@ def _find_header(path: Path) -> Header | None:
                 "vidskim"
             )
         clip, transform, classes = raw["clip"], raw["transform"], raw["classes"]
+        window = raw.get("head_window")
         header = Header(
             name=str(raw["name"]),
             options=dict(raw["options"]),
@@ -322,6 +324,7 @@ def _find_header(path: Path) -> Header | None:
             transform=None if transform is None else Transform.from_dict(transform),
             vidskim_version=str(raw["vidskim_version"]),
             metadata=dict(raw["metadata"]),
+            head_window=None if window is None else _window(*window),
         )
         _check_sizes(header)
         if is_hf(header.name):
@@ -329,6 +332,17 @@ def _find_header(path: Path) -> Header | None:
         return header
     except (ValueError, TypeError, KeyError, UsageError) as error:
         raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error
+
+
+def _window(height: int, width: int) -> tuple[int, int]:
+    """Read a window as it stands in a header.
+
+    Raises:
+        UsageError: it is no pair of whole numbers above zero.
+    """
+    if any(type(n) is not int or n < 1 for n in (height, width)):
+        raise UsageError(f"a head's window is (height, width) in places, got {height}, {width}")
+    return height, width
 
 
 def _check_sizes(header: Header) -> None:
