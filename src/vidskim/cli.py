@@ -41,8 +41,8 @@ def recognize(
     Args:
         video: path of a video file.
         method: dense, uniform, random, packets, motion or scsampler.
-        model: a backbone with published weights, the path of a checkpoint, hf:<id or folder>,
-            or 'demo'.
+        model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
+            the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         random_weights: run the backbone untrained, to measure cost and speed only.
@@ -219,8 +219,8 @@ def evaluate(
         data: manifest (CSV), or a folder with one folder per class.
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
             oracle.
-        model: a backbone with published weights, the path of a checkpoint, hf:<id or folder>,
-            or 'demo'.
+        model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
+            the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely.
         sampler: checkpoint of scsampler's saliency network (default: the demo's).
         split: only the rows of this split.
