@@ -134,6 +134,8 @@ def test_tensors_that_do_not_fit_are_named(vivit, change, message):
         ({"num_frames": 10**9}, "patches, 1 to 65536"),
         ({"image_size": 0}, "clips of 4 frames"),
         ({"num_channels": 1}, "three are read"),
+        ({"num_hidden_layers": 200}, r"numbers, its configuration needs 844800 or more"),
+        ({"intermediate_size": 10**6}, r"MLPs of 1000000 channels"),
         ({"num_hidden_layers": 3}, r"16 missing \(vivit.layers.2"),
         ({"num_hidden_layers": 1}, r"16 left over \(vivit.layers.1"),
     ],

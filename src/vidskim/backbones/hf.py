@@ -16,8 +16,10 @@ from vidskim.backbones.contract import ClipSpec, check_classes
 from vidskim.backbones.hf_config import (
     FAMILIES,
     MAX_CLASSES,
+    PREDICTOR,
     PREFIX,
     clip_sizes,
+    fewest_parameters,
     import_transformers,
     make_config,
     one_line,
@@ -218,6 +220,12 @@ def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:
     library = import_transformers()
     family, source = FAMILIES[description.family], description.source.name
     config = description.config(description.num_classes)
+    state = {k: v for k, v in state.items() if not k.startswith(PREDICTOR)}
+    held, needed = sum(v.numel() for v in state.values()), fewest_parameters(config)
+    if held < needed:  # before memory is taken for them
+        raise CheckpointError(
+            f"{source}: its weights are {held} numbers, its configuration needs {needed} or more"
+        )
     try:
         with silent(library):
             model, told = getattr(library, family.model).from_pretrained(
@@ -230,7 +238,7 @@ def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:
             )
     except Exception as error:  # of any of the library's layers
         raise CheckpointError(f"{source}: cannot be loaded ({one_line(error)})") from error
-    missing = {k for k in told["missing_keys"] if not k.startswith("vjepa2.predictor.")}
+    missing = {k for k in told["missing_keys"] if not k.startswith(PREDICTOR)}
     shapes = {k[0] if isinstance(k, tuple) else k for k in told["mismatched_keys"]}
     kinds = {
         "missing": missing - shapes,

@@ -16,6 +16,7 @@ MAX_TOKENS = 1 << 16
 MAX_LAYERS = 256
 MAX_HIDDEN = 1 << 13
 MAX_CLASSES = 1 << 20
+MAX_TABLE = 1 << 23
 """What a configuration may ask for: more would take a machine's memory for a damaged number."""
 
 
@@ -48,6 +49,17 @@ FAMILIES = {
 """By ``model_type`` of the configuration."""
 
 
+PREDICTOR = "vjepa2.predictor."
+"""Tensors that V-JEPA 2 needs in training by masks alone: not loaded, and built at no size."""
+
+NO_PREDICTOR = {
+    "pred_hidden_size": 6,
+    "pred_num_attention_heads": 1,
+    "pred_num_hidden_layers": 1,
+    "pred_num_mask_tokens": 1,
+}
+
+
 def make_config(values: Mapping[str, Any], *, family: str, num_classes: int, source: str) -> Any:
     """Return the library's configuration, of known and possible sizes only.
 
@@ -68,6 +80,8 @@ def make_config(values: Mapping[str, Any], *, family: str, num_classes: int, sou
     known = {k: values[k] for k in made.__annotations__ if k in values}
     if family == "videomae" and "qkv_bias" in values:  # its older name
         known.setdefault("qv_bias", values["qkv_bias"])
+    if family == "vjepa2":
+        known |= NO_PREDICTOR
     try:
         config = made(**known, num_labels=num_classes)
         _check(config)
@@ -90,6 +104,19 @@ def clip_sizes(config: Any) -> tuple[int, tuple[int, int], tuple[int, int, int]]
     return num_frames, _two(size), cast(tuple[int, int, int], patch)
 
 
+def inner_width(config: Any) -> int:
+    """Return the channels between the two layers of an MLP."""
+    if config.model_type == "vjepa2":
+        return int(config.hidden_size * config.mlp_ratio)
+    return int(config.intermediate_size)
+
+
+def fewest_parameters(config: Any) -> int:
+    """Return the matrices' share of a network's parameters: it has more, never fewer."""
+    hidden = config.hidden_size
+    return int(config.num_hidden_layers * (4 * hidden**2 + 2 * hidden * inner_width(config)))
+
+
 def _check(config: Any) -> None:
     """Refuse sizes that no network of these families has.
 
@@ -110,14 +137,12 @@ def _check(config: Any) -> None:
     layers, hidden, heads = config.num_hidden_layers, config.hidden_size, config.num_attention_heads
     if not (1 <= layers <= MAX_LAYERS and 1 <= hidden <= MAX_HIDDEN and heads >= 1):
         raise UsageError(f"{layers} layers of {hidden} channels in {heads} heads")
-    if getattr(config, "mlp_ratio", 4) > 8 or getattr(config, "pred_mlp_ratio", 4) > 8:
-        raise UsageError("layers that widen more than eight times")
-    others = ("intermediate_size", "pred_hidden_size", "decoder_hidden_size")
-    if any(getattr(config, name, 1) > 8 * MAX_HIDDEN for name in others):
-        raise UsageError(f"layers wider than {8 * MAX_HIDDEN} channels")
-    counts = ("num_pooler_layers", "pred_num_hidden_layers", "pred_num_mask_tokens")
-    if any(getattr(config, name, 0) > MAX_LAYERS for name in counts):
-        raise UsageError(f"more than {MAX_LAYERS} layers")
+    if not 1 <= inner_width(config) <= 8 * MAX_HIDDEN:
+        raise UsageError(f"MLPs of {inner_width(config)} channels")
+    if getattr(config, "num_pooler_layers", 0) > MAX_LAYERS:
+        raise UsageError(f"{config.num_pooler_layers} pooler layers")
+    if config.model_type == "videomae" and tokens * hidden > MAX_TABLE:
+        raise UsageError(f"a table of positions of {tokens} x {hidden}")  # filled number by number
     if config.model_type == "timesformer" and (
         config.attention_type == "space_only" or not isinstance(config.image_size, int)
     ):
