@@ -5,8 +5,9 @@
 Full networks with random weights (speed does not depend on them) on one clip of the size they were
 made for, or a batch of such clips; decoding is not in it. Each network has a process of its own, so
 that its peak memory is its own; the first pass only warms up and the median of the others counts.
+CPU time is given beside wall time: with one thread it depends little on what else the machine does.
 The table is named by hardware and precision; rows that are in it already and are not asked for
-again stay. Run it on a quiet machine.
+again stay.
 """
 
 import argparse
@@ -45,8 +46,8 @@ class Row:
     """1e9 multiply-adds per clip."""
     params: int
     milliseconds_per_clip: float
-    fastest_milliseconds_per_clip: float
-    gmacs_per_second: float
+    cpu_milliseconds_per_clip: float
+    gmacs_per_cpu_second: float
     peak_megabytes: float
     """Resident memory of the process, torch itself (some 200 MB) in it; on CUDA what was allocated
     on the device."""
@@ -81,17 +82,18 @@ def measure(name: str, *, precision: str, device: str, batch: int, seconds: floa
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
     times: list[float] = []
+    cpu_times: list[float] = []
     with torch.inference_mode():
-        while len(times) < 4 or (sum(times) < seconds and len(times) < 50):
-            start = time.perf_counter()
+        while len(times) < 3 or (sum(times) < seconds and len(times) < 50):
+            start, cpu_start = time.perf_counter(), time.process_time()
             with torch.autocast(place.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                 features = network.features(x)
             network.classify(features.float())
             if place.type == "cuda":
                 torch.cuda.synchronize(place)
             times.append(time.perf_counter() - start)
-    times = [t / batch for t in times[1:]]
-    middle = statistics.median(times)
+            cpu_times.append(time.process_time() - cpu_start)
+    middle, cpu_middle = (statistics.median(t[1:]) / batch for t in (times, cpu_times))
     peak = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_rss_bytes()
     return Row(
         name=name,
@@ -102,11 +104,11 @@ def measure(name: str, *, precision: str, device: str, batch: int, seconds: floa
         gmacs=round(counted.macs / 1e9, 3),
         params=counted.params,
         milliseconds_per_clip=round(1000 * middle, 2),
-        fastest_milliseconds_per_clip=round(1000 * min(times), 2),
-        gmacs_per_second=round(counted.macs / 1e9 / middle, 1),
+        cpu_milliseconds_per_clip=round(1000 * cpu_middle, 2),
+        gmacs_per_cpu_second=round(counted.macs / 1e9 / cpu_middle, 1),
         peak_megabytes=round(peak / 1e6, 1),
         precision=precision,
-        runs=len(times),
+        runs=len(times) - 1,
         hardware=str(gather_hardware(device)),
         torch=gather_versions()["torch"],
     )
@@ -178,6 +180,7 @@ def main() -> None:
             write([row], arguments.out / f"{hardware_name(arguments.device)}_{precision}.csv")
             print(
                 f"{name:24} {precision} {row.milliseconds_per_clip:9.1f} ms per clip "
+                f"({row.cpu_milliseconds_per_clip:.1f} CPU) "
                 f"{row.gmacs:8.2f} GMACs {row.peak_megabytes:7.0f} MB",
                 flush=True,
             )

@@ -253,7 +253,9 @@ def compile_backbone(backbone: Backbone, *, kind: str, clips: Sequence[Tensor]) 
         if kind == "int8":
             nncf = _nncf()
             data = nncf.Dataset([x[None].contiguous().numpy() for x in clips])
-            model = nncf.quantize(model, data, subset_size=len(clips))
+            # the slower correction takes a few seconds and leaves a sixth of the error: with the
+            # demo's classifier 0.0036 instead of 0.0202 of probability on average (36 clips)
+            model = nncf.quantize(model, data, subset_size=len(clips), fast_bias_correction=False)
         compiled = ov.Core().compile_model(model, "CPU", settings)
     return FastBackbone(backbone, kind=kind, compiled=compiled)
 
@@ -266,7 +268,10 @@ def compare(
     clips: Sequence[Tensor],
     labels: Sequence[str] | None = None,
 ) -> Agreement:
-    """Measure a fast network beside the exact one, clip by clip.
+    """Measure a fast network beside the exact one, in batches of two clips.
+
+    A batch of one would flatter: on a CPU torch takes several times longer for it where a network
+    is narrow.
 
     Args:
         exact: the network in float32.
@@ -276,14 +281,15 @@ def compare(
     """
     answers: dict[str, list[Tensor]] = {"exact": [], "fast": []}
     seconds: dict[str, list[float]] = {"exact": [], "fast": []}
-    for n, x in enumerate([clips[0], *clips]):  # the first one twice: it builds kernels
+    batches = [torch.stack(list(clips[n : n + 2])) for n in range(0, len(clips), 2)]
+    for n, x in enumerate([batches[0], *batches]):  # the first one twice: it builds kernels
         for name, network in (("exact", exact), ("fast", fast)):
             start = time.perf_counter()
-            logits = network.classify(network.features(x[None]))
+            logits = network.classify(network.features(x))
             if n:
-                seconds[name].append(time.perf_counter() - start)
-                answers[name].append(torch.softmax(logits[0].float(), dim=0))
-    true, close = (torch.stack(answers[name]) for name in ("exact", "fast"))  # [N, K]
+                seconds[name].append((time.perf_counter() - start) / len(x))
+                answers[name].append(torch.softmax(logits.float(), dim=1))
+    true, close = (torch.cat(answers[name]) for name in ("exact", "fast"))  # [N, K]
     difference = (true - close).abs()
     names = exact.classes
     accuracy: list[float | None] = [None, None]
