@@ -5,8 +5,8 @@ import pytest
 from vidskim import printing
 from vidskim.api import Frames, Selection
 from vidskim.cost import Count
-from vidskim.costs import PaperRow
 from vidskim.inspection import inspect_video
+from vidskim.paper_costs import PaperRow
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.zoo import ModelRecord
 
@@ -79,20 +79,33 @@ def test_costs_and_models():
     assert printing.cost("r3d_18", counted) == (
         "r3d_18: 40.7 GMACs, 33.37 M parameters, input 1 x 3 x 16 x 112 x 112"
     )
+    why = "says nothing"
     rows = [
         PaperRow("P", "T1", "short", 40.7, 40.697, "GMACs", "reproduced"),
-        PaperRow("P", "T2", "a long row", 2.0, 3.0, "M", "not reproducible", note="says nothing"),
+        PaperRow("P", "T2", "a long row", 2.0, 3.0, "M", "not reproducible", why, "parameters"),
+        PaperRow("P", "T2", "row", 2.0, 2.05, "GMACs", "close", "x " * 60, "MAC+2BN"),
+        PaperRow("P", "T3", "row", 2.0, 3.0, "M", "not reproducible", why, "parameters"),
     ]
-    head, rule, *cells, _, note = printing.paper_costs(rows).splitlines()
+    head, rule, *cells, _, mac, with_2bn, first, second, rest = printing.paper_costs(
+        rows
+    ).splitlines()
     column = head.index("published")
     assert [cell[column:].split() for cell in cells] == [
-        ["40.7", "40.697", "GMACs", "reproduced"],
-        ["2", "3", "M", "not", "reproducible"],
+        ["40.7", "40.697", "GMACs", "MAC", "reproduced"],
+        ["2", "3", "M", "parameters", "not", "reproducible", "[1]"],
+        ["2", "2.05", "GMACs", "MAC+2BN", "close", "[2]"],
+        ["2", "3", "M", "parameters", "not", "reproducible", "[1]"],
     ]
     assert set(rule) == {"-", " "}
-    assert note == "a long row: says nothing"
+    assert mac.startswith("MAC: ")
+    assert with_2bn.startswith("MAC+2BN: ")
+    assert first == "[1] says nothing"
+    assert second.startswith("[2] x x")
+    assert rest.startswith("    x x")
     bare = ModelRecord("tiny", "clip", 5_000_000_000, 2_500_000, (1, 3, 8, 32, 32))
-    assert "tiny  5.00   2.50      3x8x32x32  -        -           -" in printing.models([bare])
+    assert "tiny  5.00   2.50      3x8x32x32  -        -      -          -" in printing.models(
+        [bare]
+    )
     assert "no published weights" in printing.model(bare)
 
 

@@ -27,6 +27,7 @@ LAYERS = (
         "presets",
         "models",
         "costs",
+        "paper_costs",
         "zoo",
         "inspection",
         "reel",

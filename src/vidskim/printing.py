@@ -1,17 +1,23 @@
 """Answers as text for people."""
 
+import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
 from vidskim.api import Selection
 from vidskim.backbones.catalog.record import Weights
 from vidskim.cost import Count
-from vidskim.costs import PaperRow
 from vidskim.inspection import Inspection
+from vidskim.paper_costs import PaperRow
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 from vidskim.zoo import ModelRecord
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
+
+COUNTERS = (
+    "MAC: multiply-adds of convolutions, linear layers and matrix products, the papers' GFLOPs;\n"
+    "MAC+2BN: and two operations for each number that enters a batch norm"
+)
 
 
 def prediction(answer: Prediction) -> str:
@@ -83,19 +89,43 @@ def cost(name: str, counted: Count) -> str:
 
 
 def paper_costs(rows: Sequence[PaperRow]) -> str:
-    """Return the papers' figures beside ours."""
-    head = ("paper", "table", "row", "published", "ours", "unit", "verdict")
+    """Return the papers' figures beside ours; notes are numbered below."""
+    head = ("paper", "table", "row", "published", "ours", "unit", "counter", "verdict", "note")
+    notes = list(dict.fromkeys(r.note for r in rows if r.note))
     cells = [
-        (r.paper, r.table, r.row, f"{r.published:g}", f"{r.ours:g}", r.unit, r.verdict)
+        (
+            r.paper,
+            r.table,
+            r.row,
+            f"{r.published:g}",
+            f"{r.ours:g}",
+            r.unit,
+            r.counter,
+            r.verdict,
+            f"[{notes.index(r.note) + 1}]" if r.note else "",
+        )
         for r in rows
     ]
-    notes = [f"{r.row}: {r.note}" for r in rows if r.note]
-    return "\n".join([_table(head, cells), *(["", *notes] if notes else [])])
+    numbered = [
+        textwrap.fill(note, 100, initial_indent=f"[{n}] ", subsequent_indent="    ")
+        for n, note in enumerate(notes, start=1)
+    ]
+    return "\n".join([_table(head, cells), "", COUNTERS, *numbered])
 
 
 def models(found: Sequence[ModelRecord]) -> str:
     """Return the backbones, one line each, with their default weights."""
-    head = ("name", "GMACs", "M params", "input", "weights", "trained on", "top-1", "more")
+    head = (
+        "name",
+        "GMACs",
+        "M params",
+        "input",
+        "weights",
+        "top-1",
+        "tested on",
+        "license",
+        "more",
+    )
     cells = []
     for m in found:
         default = m.weights[0] if m.weights else None
@@ -106,15 +136,20 @@ def models(found: Sequence[ModelRecord]) -> str:
                 f"{m.params / 1e6:.2f}",
                 "x".join(str(n) for n in m.input[1:]),
                 default.id if default else "-",
-                default.dataset if default else "-",
                 _percent(default.top1 if default else None),
+                f"{default.views or '?'} {default.clip.num_frames}x{default.clip.stride} "
+                f"{default.clip.size[0]}"
+                if default
+                else "-",
+                default.license_name if default else "-",
                 f"+{len(m.weights) - 1}" if len(m.weights) > 1 else "",
             )
         )
     hints = (
-        "vidskim models NAME shows where weights come from, their license, and how top-1 was "
-        "measured.",
-        "--model NAME takes a network's default weights, --model NAME@ID others (more).",
+        "Weights are named by publisher and data set (k400: Kinetics-400). Tested on: clips x",
+        "crops, frames x stride, pixels; ? where the publisher does not say.",
+        "vidskim models NAME shows all weights of a network, their source, terms and protocol;",
+        "--model NAME takes the default ones, --model NAME@ID others (more).",
     )
     return "\n".join([_table(head, cells), "", *hints])
 

@@ -1,0 +1,169 @@
+"""What the papers add to a backbone, as far as its cost goes: every multiply-add, no meaning.
+
+Convolutions and matrix products of the right shapes in the right places, to be counted on the meta
+device. None has a bias, and what counts nothing (ReLU, sigmoid, products of single numbers) is left
+out.
+"""
+
+from functools import cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from vidskim.backbones.contract import split_at
+from vidskim.backbones.network import Network
+from vidskim.backbones.registry import shapes_of
+from vidskim.backbones.slow import bottleneck_stage
+from vidskim.cost import Count, count
+
+
+class FastGruStep(nn.Module):
+    """One step of FAST-GRU (FASTER, section 3.2, equations 3 and 4) on two maps joined.
+
+    Two gates squeeze both maps to C / r channels and expand them to C. The candidate's two
+    convolutions are whole and distinct: the paper prints one symbol for both, its costs two.
+    """
+
+    def __init__(self, channels: int = 2048, *, reduction: int = 4) -> None:
+        super().__init__()
+        squeezed = channels // reduction
+        self.gates = nn.ModuleList(
+            nn.Sequential(_pointwise(2 * channels, squeezed), _pointwise(squeezed, channels))
+            for _ in range(2)
+        )
+        self.candidate_input = _pointwise(channels, channels)
+        self.candidate_state = _pointwise(channels, channels)
+
+    def forward(self, joined: Tensor) -> Tensor:
+        """Map ``[N, 2 C, T, H, W]`` (clip, state) to the new state ``[N, C, T, H, W]``."""
+        clip, state = joined.chunk(2, dim=1)
+        reset, update = (gate(joined) for gate in self.gates)
+        candidate = self.candidate_input(clip) + self.candidate_state(reset * state)
+        return cast(Tensor, state + update * candidate)
+
+
+class MemoryOfOneClip(nn.Module):
+    """What collaborative memory does to one clip (section 3.2, equations 2 to 4), D = C / r."""
+
+    def __init__(self, channels: int = 2048, *, reduction: int = 4) -> None:
+        super().__init__()
+        size = channels // reduction
+        self.key, self.value, self.query = (nn.Linear(channels, size, bias=False) for _ in range(3))
+        self.gate = nn.Linear(size, channels, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``[N, C, T, H, W]`` to the same."""
+        places = features.flatten(2).transpose(1, 2)  # [N, P, C]
+        memory = self.key(places).transpose(1, 2) @ self.value(places)  # [N, D, D]
+        read = self.query(places) @ memory  # [N, P, D]
+        return cast(Tensor, features * self.gate(read.mean(dim=1))[:, :, None, None, None])
+
+
+class CompressionModule(nn.Module):
+    """The abstraction stage and the projections of query and key (SFC, section 4).
+
+    The text speaks of two residual blocks; both columns of its tables, cost and parameters, ask for
+    four bottlenecks of C, C / 4, C channels, the first at spatial stride two.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        kernel: tuple[int, int, int] = (3, 1, 1),
+        time_kernels: tuple[int, ...] = (3,),
+    ) -> None:
+        super().__init__()
+        self.abstraction = bottleneck_stage(
+            channels, channels // 4, 4, stride=2, time_kernels=time_kernels
+        )
+        padding = (kernel[0] // 2, kernel[1] // 2, kernel[2] // 2)
+        self.query, self.key = (
+            nn.Conv3d(channels, channels, kernel, padding=padding, bias=False) for _ in range(2)
+        )
+
+
+class Rest(nn.Module):
+    """The late part of a backbone and its head."""
+
+    def __init__(self, backbone: Network, late: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.late = late
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map ``[N, C, T, H, W]`` to logits."""
+        return self.backbone.classify(self.late(features))
+
+
+def count_compressed(
+    name: str,
+    *,
+    cut: str,
+    size: tuple[int, int, int],
+    kept_frames: int,
+    kernel: tuple[int, int, int] = (3, 1, 1),
+    time_kernels: tuple[int, ...] = (3,),
+) -> Count:
+    """Count one pass over a whole video with selective feature compression.
+
+    Query and key are projected at half the map's height and width; the query after pooling. The
+    attention map's own products are left out, as in the paper.
+
+    Args:
+        name: of the backbone.
+        cut: stage after which its map is compressed.
+        size: (T, h, w) of the video as it goes in.
+        kept_frames: time steps of the map that the late part sees.
+        kernel: of the two projections.
+        time_kernels: of the first convolutions of the abstraction's blocks, repeated.
+    """
+    early, rest = _cut(name, cut)
+    video = (1, 3, *size)
+    head_map = _shape_after(early, video)  # [1, C, T, H, W]
+    module = _module(head_map[1], kernel, time_kernels)
+    small_map = _shape_after(module.abstraction, head_map)
+    parts = [
+        _count(early, video),
+        _count(module.abstraction, head_map),
+        _count(module.key, small_map),
+        _count(module.query, (*small_map[:2], kept_frames, *small_map[3:])),
+        _count(rest, (*head_map[:2], kept_frames, *head_map[3:])),
+    ]
+    return Count(
+        macs=sum(part.macs for part in parts),
+        params=sum(p.numel() for part in (rest.backbone, module) for p in part.parameters()),
+        input_shape=video,
+        macs_with_2bn=sum(part.macs_with_2bn for part in parts),
+    )
+
+
+@cache
+def _cut(name: str, stage: str) -> tuple[nn.Module, Rest]:
+    backbone = shapes_of(name).eval()
+    early, late = split_at(backbone, stage)
+    return early, Rest(backbone, late)
+
+
+@cache
+def _module(
+    channels: int, kernel: tuple[int, int, int], time_kernels: tuple[int, ...]
+) -> CompressionModule:
+    with torch.device("meta"):
+        return CompressionModule(channels, kernel=kernel, time_kernels=time_kernels).eval()
+
+
+@cache
+def _count(module: nn.Module, shape: tuple[int, ...]) -> Count:
+    return count(module, shape)
+
+
+@cache
+def _shape_after(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
+    with torch.device("meta"), torch.no_grad():
+        return tuple(module(torch.empty(shape)).shape)
+
+
+def _pointwise(in_channels: int, channels: int) -> nn.Conv3d:
+    return nn.Conv3d(in_channels, channels, 1, bias=False)
