@@ -25,7 +25,12 @@ def _by_backbone() -> dict[str, tuple[Weights, ...]]:
     for publisher in PUBLISHERS:
         for weights in publisher.WEIGHTS:
             found[weights.backbone] = (*found.get(weights.backbone, ()), weights)
-    return found
+    return {name: _measured_first(records) for name, records in found.items()}
+
+
+def _measured_first(records: tuple[Weights, ...]) -> tuple[Weights, ...]:
+    """Put weights that were only pretrained, without a published accuracy, behind the others."""
+    return tuple(sorted(records, key=lambda weights: weights.top1 is None))
 
 
 CATALOG = _by_backbone()

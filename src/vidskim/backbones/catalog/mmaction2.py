@@ -150,6 +150,53 @@ SLOWFAST: tuple[Weights, ...] = (
     ),
 )
 
+I3D: tuple[Weights, ...] = (
+    _weights(
+        "i3d_r50_8x8",
+        "i3d",
+        _v1(
+            "i3d",
+            "i3d_imagenet-pretrained-r50_8xb8-dense-32x2x1-100e_kinetics400-rgb",
+            "20220812-9f46003f",
+        ),
+        CLIP_32X2,
+        id="mmaction2-k400-imagenet-dense",
+        pretrained="ImageNet",
+        top1=0.7377,
+    ),
+    _weights(
+        "i3d_r50_8x8",
+        "i3d",
+        _v1(
+            "i3d",
+            "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
+            "20220812-e213c223",
+        ),
+        CLIP_32X2,
+        id="mmaction2-k400-imagenet",
+        pretrained="ImageNet",
+        top1=0.7347,
+    ),
+)
+
+R2PLUS1D: tuple[Weights, ...] = (
+    _weights(
+        "r2plus1d_34",
+        "r2plus1d",
+        _v1("r2plus1d", "r2plus1d_r34_8xb8-32x2x1-180e_kinetics400-rgb", "20220812-4270588c"),
+        CLIP_32X2,
+        top1=0.7546,
+    ),
+    _weights(
+        "r2plus1d_34",
+        "r2plus1d",
+        _v1("r2plus1d", "r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb", "20220812-47cfe041"),
+        CLIP_8X8,
+        id="mmaction2-k400-8x8",
+        top1=0.6976,
+    ),
+)
+
 TPN: tuple[Weights, ...] = (
     _weights(
         "tpn_r50_8x8",
@@ -271,4 +318,4 @@ X3D: tuple[Weights, ...] = (
     ),
 )
 
-WEIGHTS = (*SLOW, *SLOWFAST, *TPN, *CSN, *X3D)
+WEIGHTS = (*SLOW, *SLOWFAST, *I3D, *R2PLUS1D, *TPN, *CSN, *X3D)
