@@ -11,8 +11,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from vidskim.backbones.checkpoint import load_backbone, read_header
+from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.backbones.network import Network
+from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.data.store import frame_store, motion_store
@@ -268,3 +269,27 @@ def test_init_that_does_not_fit(finished, clip_recipe, tmp_path):
         train_clips(clip_recipe(tmp_path / "b", init=str(tmp_path / "gone.safetensors")))
     with pytest.raises(CheckpointError, match="r3d_18"):
         train_clips(clip_recipe(tmp_path / "c", init=init, model="mc3_18"))
+
+
+def test_clips_that_a_network_does_not_take_are_refused(clip_recipe, tmp_path):
+    with pytest.raises(UsageError, match=r"8 fast frames for each slow one.*got 4"):
+        train_clips(clip_recipe(tmp_path / "a", model="slowfast_r50_4x16", width=8, num_frames=4))
+    with pytest.raises(UsageError, match=r"does not take an input of shape \[1, 3, 4, "):
+        train_clips(clip_recipe(tmp_path / "b", model="r2d_26", width=8, num_frames=4))
+
+
+def test_what_the_first_weights_were_fed_is_kept(clip_recipe, tmp_path):
+    network = create_backbone("slow_r50_4x16", num_classes=3, width=8)
+    network.transform = replace(network.transform, channel_order="bgr", mean=(0.4, 0.5, 0.6))
+    save_backbone(network, tmp_path / "first.safetensors")
+    recipe = clip_recipe(
+        tmp_path / "run",
+        model="slow_r50_4x16",
+        width=None,
+        init=str(tmp_path / "first.safetensors"),
+        steps=3,
+    )
+    train_clips(recipe)
+    transform = load_backbone(checkpoint=tmp_path / "run" / "model.safetensors").transform
+    assert (transform.channel_order, transform.mean) == ("bgr", (0.4, 0.5, 0.6))
+    assert transform.short_side == recipe.short_side

@@ -1,6 +1,6 @@
 """The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
+from vidskim.cost import count
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
@@ -31,7 +32,7 @@ class ClipRecipe:
         out: folder of the run; an unfinished run of the same recipe there is resumed.
         task: must be "clips".
         model: name of a backbone.
-        width: channels of its first stage (64 is the published size).
+        width: channels of its first stage; None for the published size.
         init: checkpoint to start from, its head replaced unless it has the same classes; None
             starts from scratch.
         train_split: split to train on.
@@ -63,7 +64,7 @@ class ClipRecipe:
     out: str
     task: Literal["clips"] = "clips"
     model: str = "r2plus1d_18"
-    width: int = 64
+    width: int | None = None
     init: str | None = None
     train_split: str = "train"
     test_split: str = "test"
@@ -127,7 +128,13 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     complete = optimize(
         model,
         recipe,
-        batch_of=ClipSampler(recipe, frames, labels, num_classes=len(examples.classes)),
+        batch_of=ClipSampler(
+            recipe,
+            frames,
+            labels,
+            num_classes=len(examples.classes),
+            transform=model.transform,
+        ),
         run=run,
         fabric=fabric,
         stop_after=stop_after,
@@ -149,9 +156,16 @@ class ClipSampler:
     """The batch of a step: rows in an order shuffled every epoch, clips drawn and augmented."""
 
     def __init__(
-        self, recipe: ClipRecipe, frames: Store, labels: np.ndarray, *, num_classes: int
+        self,
+        recipe: ClipRecipe,
+        frames: Store,
+        labels: np.ndarray,
+        *,
+        num_classes: int,
+        transform: Transform,
     ) -> None:
         self.recipe = recipe
+        self.transform = transform
         self.frames = frames
         self.labels = labels
         self.num_classes = num_classes
@@ -179,8 +193,10 @@ class ClipSampler:
             )
             for row in rows
         ]
-        transform = Transform()
-        x = normalize(torch.stack(clips), mean=transform.mean, std=transform.std)
+        x = torch.stack(clips)
+        if self.transform.channel_order == "bgr":
+            x = x.flip(1)
+        x = normalize(x, mean=self.transform.mean, std=self.transform.std)
         target: Tensor = torch.from_numpy(self.labels[rows])
         if recipe.mixup > 0:
             x, target = mixup(
@@ -225,9 +241,9 @@ def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:
     if recipe.init is not None:
         model = load_backbone(recipe.model, checkpoint=recipe.init)
     else:
-        model = create_backbone(recipe.model, num_classes=len(classes), width=recipe.width)
-    assert isinstance(model, Network)
-    if model.options.get("width", recipe.width) != recipe.width:
+        width = {} if recipe.width is None else {"width": recipe.width}
+        model = create_backbone(recipe.model, num_classes=len(classes), **width)
+    if recipe.width not in (None, model.options["width"]):
         raise UsageError(
             f"width is {recipe.width}, that of {recipe.init} is {model.options['width']}; give the "
             "latter"
@@ -236,7 +252,12 @@ def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:
         model.reset_classifier(len(classes), classes=classes)
     model.classes = classes
     model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
-    model.transform = Transform(
-        short_side=recipe.short_side, crop=(recipe.crop_height, recipe.crop_width)
+    assert model.transform is not None
+    model.transform = replace(
+        model.transform,
+        short_side=recipe.short_side,
+        resize_to=None,
+        crop=(recipe.crop_height, recipe.crop_width),
     )
+    count(model, model.clip.input_shape)  # says what the network does not take, before any video
     return model

@@ -99,11 +99,12 @@ def check_numbers(recipe: Any) -> None:
     """
     values = asdict(recipe)
     for name, (low, high) in RANGES.items():
-        if name in values and not low <= values[name] <= high:
+        value = values.get(name)
+        if value is not None and not low <= value <= high:
             wanted = f"between {low:g} and {high:g}"
             if high > 1:
-                wanted = f"at most {high:g}" if values[name] > high else f"at least {low:g}"
-            raise UsageError(f"{name} is {values[name]}; give a value of {wanted}")
+                wanted = f"at most {high:g}" if value > high else f"at least {low:g}"
+            raise UsageError(f"{name} is {value}; give a value of {wanted}")
     if values["warmup_steps"] >= values["steps"]:
         raise UsageError(
             f"warmup_steps is {values['warmup_steps']} of {values['steps']} steps; give fewer"
