@@ -331,7 +331,8 @@ def test_the_batch_size_counts_views(short_video, batch_size):
     assert seen == {1: [3, 3, 3, 3], 4: [3, 3, 3, 3], 7: [6, 6]}[batch_size]
 
 
-def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, network):
+@pytest.mark.parametrize("batch_size", [4, 6, 12])  # one, two and all clips of a crop at once
+def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, network, batch_size):
     torch.manual_seed(0)
     last, seen = Last(network), []
 
@@ -340,7 +341,12 @@ def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, net
         return features.cumsum(1)
 
     answer = Recognizer(
-        network, look=presets.uniform(k=4), context=doubled, aggregator=last, num_crops=3
+        network,
+        look=presets.uniform(k=4),
+        context=doubled,
+        aggregator=last,
+        num_crops=3,
+        batch_size=batch_size,
     )(short_video)
     assert seen == [(3, 4)]
     frames = decoded(short_video)
