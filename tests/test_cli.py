@@ -143,6 +143,8 @@ def test_cost_and_models(run):
         "input": [1, 3, 16, 112, 112],
     }
     assert "40.7 GMACs" in run("cost r3d_18")[1]
+    other = json.loads(run("cost resnet_18 --input 2x14x14 --json")[1])
+    assert (other["macs"], other["input"]) == (15_454_336, [1, 2, 14, 14])
     assert {"r3d_18", "resnet_18"} <= {m["name"] for m in json.loads(run("models --json")[1])}
     rows = json.loads(run("cost --papers --json")[1])
     assert all(
@@ -196,6 +198,8 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
         ("cost", 2, "--papers"),
         ("cost r3d_81", 2, "did you mean 'r3d_18'"),
         ("cost r3d_18 --papers", 2, "--papers"),
+        ("cost --papers --input 3x8x64x64", 2, "--input goes with the name"),
+        ("cost r3d_18 --input 3x112", 2, "channels x frames x height x width, got 3x112"),
         ("models --jsn", 2, "did you mean '--json'"),
         ("evaluate", 2, "data"),
         ("evaluate --data x.csv --limit many", 2, "--limit takes a whole number"),

@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+from vidskim.backbones.network import Network
 from vidskim.backbones.registry import shapes_of
 from vidskim.cost import Count, count
 
@@ -32,6 +33,11 @@ def counted(
         window: `Network.head_window`.
         options: of the backbone.
     """
-    network = shapes_of(name, **options)
+    network = _network(name, **options)
     network.head_window = window
     return count(network, (1, channels, *size))
+
+
+@cache
+def _network(name: str, **options: Any) -> Network:
+    return shapes_of(name, **options)
