@@ -4,16 +4,19 @@ from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbo
 from vidskim.backbones.contract import Backbone, ClipSpec, split_at
 from vidskim.backbones.registry import create_backbone, list_backbones, list_networks
 from vidskim.backbones.resolution import set_test_size
-from vidskim.backbones.weights import OFFICIAL_WEIGHTS, fetch
+from vidskim.backbones.weights import OFFICIAL_WEIGHTS, Weights, fetch, find_weights, list_weights
 
 __all__ = [
     "OFFICIAL_WEIGHTS",
     "Backbone",
     "ClipSpec",
+    "Weights",
     "create_backbone",
     "fetch",
+    "find_weights",
     "list_backbones",
     "list_networks",
+    "list_weights",
     "load_backbone",
     "read_header",
     "save_backbone",
