@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.hf import is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.cost import count
@@ -31,7 +32,8 @@ class ClipRecipe:
         data: manifest; rows with seconds are trained on that stretch only.
         out: folder of the run; an unfinished run of the same recipe there is resumed.
         task: must be "clips".
-        model: name of a backbone.
+        model: name of a backbone, or "hf:" and the id or folder of a video classifier of Hugging
+            Face, whose weights it starts from.
         width: channels of its first stage; None for the published size.
         init: checkpoint to start from, its head replaced unless it has the same classes; None
             starts from scratch.
@@ -108,7 +110,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         VidskimError: the loss is no number any more.
     """
     check_numbers(recipe)
-    if recipe.model not in CLIP_BACKBONES:
+    if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
         raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
     run = Run(Path(recipe.out))
     run.begin(asdict(recipe))
@@ -239,16 +241,18 @@ def clip_accuracy(
 
 def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:
     if recipe.init is not None:
-        model = load_backbone(recipe.model, checkpoint=recipe.init)
+        model = load_backbone(None if is_hf(recipe.model) else recipe.model, checkpoint=recipe.init)
+    elif is_hf(recipe.model):
+        model = load_backbone(recipe.model)
     else:
         width = {} if recipe.width is None else {"width": recipe.width}
         model = create_backbone(recipe.model, num_classes=len(classes), **width)
-    if recipe.width not in (None, model.options["width"]):
+    if recipe.width not in (None, model.options.get("width")):
         raise UsageError(
-            f"width is {recipe.width}, that of {recipe.init} is {model.options['width']}; give the "
-            "latter"
+            f"width is {recipe.width}, that of {recipe.init or recipe.model} is "
+            f"{model.options.get('width', 'fixed')}; give the latter, or none"
         )
-    if recipe.init is not None and model.classes != classes:
+    if model.classes != classes and (recipe.init is not None or is_hf(recipe.model)):
         model.reset_classifier(len(classes), classes=classes)
     model.classes = classes
     model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
