@@ -183,6 +183,14 @@ def test_openvino_agrees_with_torch(kind, bound, network, sample_video, caplog):
 
 
 @needs_openvino
+def test_a_network_that_cannot_be_compiled_is_refused_in_one_line(network, sample_video):
+    plain = network.features
+    network.features = lambda x: plain(x) * float(x.mean())  # decides by numbers, not by shapes
+    with pytest.raises(UsageError, match=r"r3d_18 cannot be compiled by OpenVINO \(.*leave --fast"):
+        accelerate(network, kind="bf16", videos=[sample_video])
+
+
+@needs_openvino
 def test_int8_is_calibrated_on_the_files_that_are_given(network, sample_video, monkeypatch):
     read = []
     plain = read_clips

@@ -162,8 +162,8 @@ def accelerate(
         calibrate: files to calibrate on instead.
 
     Raises:
-        UsageError: an unknown kind, a network that takes no clips, calibration for bf16, or the
-            extra is not installed.
+        UsageError: an unknown kind, a network that takes no clips or cannot be compiled,
+            calibration for bf16, or the extra is not installed.
         VideoError: no clip of the files can be read.
     """
     check_fast_options(kind, calibrate=calibrate is not None)
@@ -230,34 +230,47 @@ def compile_backbone(backbone: Backbone, *, kind: str, clips: Sequence[Tensor]) 
         clips: network input ``[3, T, h, w]`` to calibrate int8 on.
 
     Raises:
-        UsageError: the extra is not installed.
+        UsageError: the extra is not installed, or cannot compile this network.
     """
+    assert backbone.clip is not None
+    _openvino()
+    with _quiet(), torch.no_grad():
+        try:
+            compiled = _compiled(backbone, kind=kind, clips=clips)
+        except Exception as error:  # of many kinds, from three libraries
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise UsageError(
+                f"{backbone.name} cannot be compiled by OpenVINO ({reason}): leave --fast out"
+            ) from error
+    return FastBackbone(backbone, kind=kind, compiled=compiled)
+
+
+def _compiled(backbone: Backbone, *, kind: str, clips: Sequence[Tensor]) -> Any:
+    """Return OpenVINO's network of `features`."""
+    from torch.export import Dim  # a second of imports that torch alone does without
+
     assert backbone.clip is not None
     ov = _openvino()
     shape = backbone.clip.input_shape
+    program = torch.export.export(
+        _Features(backbone),
+        (torch.zeros(2, *shape[1:]),),
+        dynamic_shapes=({0: Dim("batch", min=1)},),
+    )
+    model = ov.convert_model(program)
+    model.reshape(ov.PartialShape([-1, *shape[1:]]))
+    if kind == "int8":
+        nncf = _nncf()
+        data = nncf.Dataset([x[None].contiguous().numpy() for x in clips])
+        # the slower correction takes a few seconds and leaves a sixth of the error: with the
+        # demo's classifier 0.0036 instead of 0.0202 of probability on average (36 clips)
+        model = nncf.quantize(model, data, subset_size=len(clips), fast_bias_correction=False)
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": "bf16" if kind == "bf16" else "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
     }
-    from torch.export import Dim  # a second of imports that torch alone does without
-
-    with _quiet(), torch.no_grad():
-        program = torch.export.export(
-            _Features(backbone),
-            (torch.zeros(2, *shape[1:]),),
-            dynamic_shapes=({0: Dim("batch", min=1)},),
-        )
-        model = ov.convert_model(program)
-        model.reshape(ov.PartialShape([-1, *shape[1:]]))
-        if kind == "int8":
-            nncf = _nncf()
-            data = nncf.Dataset([x[None].contiguous().numpy() for x in clips])
-            # the slower correction takes a few seconds and leaves a sixth of the error: with the
-            # demo's classifier 0.0036 instead of 0.0202 of probability on average (36 clips)
-            model = nncf.quantize(model, data, subset_size=len(clips), fast_bias_correction=False)
-        compiled = ov.Core().compile_model(model, "CPU", settings)
-    return FastBackbone(backbone, kind=kind, compiled=compiled)
+    return ov.Core().compile_model(model, "CPU", settings)
 
 
 @torch.inference_mode()
