@@ -19,6 +19,12 @@ the authors' own code, https://github.com/facebookresearch/VMZ)."""
 
 MIDS = ("torchvision", "vmz")
 
+R26 = (2, 2, 2, 2)
+R50 = (3, 4, 6, 3)
+R101 = (3, 4, 23, 3)
+R152 = (3, 8, 36, 3)
+"""Bottleneck blocks per stage."""
+
 VMZ_NORM_EPS = 1e-3
 """Batch norm's epsilon in the networks that VMZ published; elsewhere PyTorch's 1e-5."""
 
@@ -47,6 +53,18 @@ def set_norm_eps(network: nn.Module, eps: float) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm3d | nn.BatchNorm2d):
             module.eps = eps
+
+
+def close_branches(network: nn.Module) -> None:
+    """Let every bottleneck block begin as its shortcut: the scale of its last norm is zero.
+
+    Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 5.1; PySlowFast's
+    ``ZERO_INIT_FINAL_BN``, on in all its configurations.
+    """
+    for module in network.modules():
+        branch = getattr(module, "conv3", None)
+        if isinstance(branch, nn.Sequential) and isinstance(branch[-1], nn.BatchNorm3d):
+            nn.init.zeros_(branch[-1].weight)
 
 
 def factorized_channels(in_channels: int, out_channels: int) -> int:

@@ -19,12 +19,6 @@ from vidskim.transforms import Transform
 Stride = tuple[int, int, int]
 """Over time, height and width."""
 
-R26 = (2, 2, 2, 2)
-R50 = (3, 4, 6, 3)
-R101 = (3, 4, 23, 3)
-R152 = (3, 8, 36, 3)
-"""Blocks per stage."""
-
 HALVING: tuple[Stride, ...] = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
 """Strides of res2 to res5 in VMZ's networks and FASTER's: time and space shrink together."""
 

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from vidskim.backbones.blocks import VMZ_NORM_EPS, basic_stem, spatial_pool
-from vidskim.backbones.bottleneck3d import R101, R152, BottleneckNetwork, Plan, Stride
+from vidskim.backbones.blocks import R101, R152, VMZ_NORM_EPS, basic_stem, spatial_pool
+from vidskim.backbones.bottleneck3d import BottleneckNetwork, Plan, Stride
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM
 from vidskim.errors import unknown_name

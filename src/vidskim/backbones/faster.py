@@ -7,8 +7,8 @@ Zhu et al., "FASTER Recurrent Networks for Efficient Video Classification", AAAI
 
 from torch import nn
 
-from vidskim.backbones.blocks import basic_stem, spatial_pool, spatiotemporal_conv
-from vidskim.backbones.bottleneck3d import R26, R50, BottleneckNetwork, Plan, Stride
+from vidskim.backbones.blocks import R26, R50, basic_stem, spatial_pool, spatiotemporal_conv
+from vidskim.backbones.bottleneck3d import BottleneckNetwork, Plan, Stride
 from vidskim.backbones.r2plus1d import FASTER_CLIP, FASTER_TRANSFORM
 
 

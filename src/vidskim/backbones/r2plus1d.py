@@ -24,6 +24,9 @@ from typing import Literal
 from torch import nn
 
 from vidskim.backbones.blocks import (
+    R50,
+    R101,
+    R152,
     VMZ_NORM_EPS,
     basic_stem,
     conv_norm,
@@ -31,7 +34,7 @@ from vidskim.backbones.blocks import (
     spatial_pool,
     spatiotemporal_conv,
 )
-from vidskim.backbones.bottleneck3d import R50, R101, R152, BottleneckNetwork, Plan, Stride
+from vidskim.backbones.bottleneck3d import BottleneckNetwork, Plan, Stride
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM
 from vidskim.errors import UsageError, unknown_name

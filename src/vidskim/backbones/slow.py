@@ -15,9 +15,11 @@ from typing import Any
 from torch import nn
 
 from vidskim.backbones.blocks import (
+    R50,
     RESNET_STAGES,
     Bottleneck,
     check_width,
+    close_branches,
     conv_norm,
     spatial_pool,
     spatiotemporal_conv,
@@ -27,9 +29,6 @@ from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
 from vidskim.errors import unknown_name
 from vidskim.transforms import Transform
-
-R50 = (3, 4, 6, 3)
-"""Blocks per stage."""
 
 SLOW_KERNELS = ((1,), (1,), (3,), (3,))
 """Temporal kernels of the blocks of res2 to res5, repeated within the stage."""
@@ -124,6 +123,7 @@ class SlowResNet(Network):
                 stage.append(nn.MaxPool3d((shape.time_pool, 1, 1)))
             self.add_module(f"layer{i + 1}", stage)
         initialize_convolutions(self)
+        close_branches(self)
         self.add_head(in_channels, num_classes, dropout=0.5)
 
 

@@ -19,16 +19,21 @@ from typing import Any
 
 from torch import nn
 
-from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, spatial_pool
+from vidskim.backbones.blocks import (
+    R50,
+    R101,
+    RESNET_STAGES,
+    check_width,
+    close_branches,
+    conv_norm,
+    spatial_pool,
+)
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.nonlocal_block import NonlocalPlan, pool_size, with_nonlocal_blocks
 from vidskim.backbones.pathways import JoinedPathways, Pathways, PathwayStem
-from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM, R50, bottleneck_stage
+from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM, bottleneck_stage
 from vidskim.errors import UsageError, unknown_name
-
-R101 = (3, 4, 23, 3)
-"""Blocks per stage."""
 
 BETA_INVERSE = 8
 """Channels of the slow pathway to one of the fast."""
@@ -138,6 +143,7 @@ class SlowFast(Network):
             self.add_module(f"layer{i + 1}", stage)
             slow_in, fast_in = slow_out + 2 * fast_out, fast_out
         initialize_convolutions(self)
+        close_branches(self)
         self.slow_channels = slow_out
         """Channels of ``features`` that are the slow pathway's, the first."""
         self.add_head(slow_out + fast_out, num_classes, dropout=0.5)

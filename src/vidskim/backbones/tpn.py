@@ -25,10 +25,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, spatial_pool
+from vidskim.backbones.blocks import (
+    R50,
+    RESNET_STAGES,
+    check_width,
+    close_branches,
+    conv_norm,
+    spatial_pool,
+)
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
-from vidskim.backbones.slow import R50, SLOW_KERNELS, bottleneck_stage
+from vidskim.backbones.slow import SLOW_KERNELS, bottleneck_stage
 from vidskim.transforms import Transform
 
 STAGES = {**RESNET_STAGES, "neck": "neck"}
@@ -70,6 +77,7 @@ class TemporalPyramidNetwork(Network):
             self.add_module(f"layer{i + 1}", BesideInput(*stage) if i == 3 else stage)
             in_channels = 4 * width << i
         initialize_convolutions(self)
+        close_branches(self)
         self.neck = TempoPyramid(in_channels, pooled_frames=clip.num_frames)
         self.add_head(in_channels, num_classes, dropout=0.5)
 

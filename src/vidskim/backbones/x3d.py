@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, shortcut
+from vidskim.backbones.blocks import RESNET_STAGES, check_width, close_branches, conv_norm, shortcut
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.transforms import Transform
@@ -103,6 +103,7 @@ class X3D(Network):
         num_features = int(EXPANSION * channels)
         self.conv5 = conv_norm(channels, num_features, (1, 1, 1))
         initialize_convolutions(self)
+        close_branches(self)
         self.lin5 = nn.Linear(num_features, HIDDEN, bias=False)
         nn.init.kaiming_normal_(self.lin5.weight, mode="fan_out", nonlinearity="relu")
         self.add_head(HIDDEN, num_classes, dropout=0.5)
