@@ -1,9 +1,8 @@
 """The convolutional part of a classifier by OpenVINO, in bf16 or in int8 calibrated on clips.
 
-An extra (``pip install "vidskim[fast]"``): on a CPU with VNNI int8 is four to seven times as fast as
-float32.
-What it costs in accuracy depends on network and footage, so it is measured on clips of the user's
-own videos before anything is answered, and told. The head stays torch's, in float32.
+An extra (``pip install "vidskim[fast]"``): on a CPU with VNNI int8 is four to seven times as fast
+as float32. What it costs in accuracy depends on network and footage, so it is measured on clips of
+the user's own videos before anything is answered, and told. The head stays torch's, in float32.
 """
 
 import io
