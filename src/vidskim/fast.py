@@ -21,7 +21,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from vidskim.backbones.contract import Backbone
+from vidskim.backbones.contract import Backbone, Features
 from vidskim.errors import UsageError, VideoError, unknown_name
 from vidskim.selection import uniform
 from vidskim.video import Video
@@ -253,7 +253,7 @@ def _compiled(backbone: Backbone, *, kind: str, clips: Sequence[Tensor]) -> Any:
     ov = _openvino()
     shape = backbone.clip.input_shape
     program = torch.export.export(
-        _Features(backbone),
+        Features(backbone),
         (torch.zeros(2, *shape[1:]),),
         dynamic_shapes=({0: Dim("batch", min=1)},),
     )
@@ -353,18 +353,6 @@ def read_clips(
     if not found:
         raise reason or VideoError(chosen[0], "has no clip that can be read")
     return found
-
-
-class _Features(nn.Module):
-    """The part of a classifier that is compiled."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__()
-        self.backbone = backbone
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``."""
-        return self.backbone.features(x)
 
 
 def _openvino() -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vidskim.aggregate import Average
-from vidskim.backbones.contract import Backbone, ClipSpec
+from vidskim.backbones.contract import Backbone, ClipSpec, Features
 from vidskim.cost import Account, MacCounter, count
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.fast import FastBackbone
@@ -258,7 +258,7 @@ class Recognizer:
             assert isinstance(self.encoder, nn.Module)
             self._macs[shape] = _ClipMacs(
                 whole=count(self.encoder, shape).macs,
-                features=count(_Features(self.encoder), shape).macs,
+                features=count(Features(self.encoder), shape).macs,
             )
         return self._macs[shape]
 
@@ -306,18 +306,6 @@ class _ClipMacs:
 
     whole: int
     features: int
-
-
-class _Features(nn.Module):
-    """The convolutional part of a classifier, as a module that can be counted."""
-
-    def __init__(self, encoder: Backbone) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``."""
-        return self.encoder.features(x)
 
 
 def _others(choice: Choice) -> tuple[Clip, ...]:

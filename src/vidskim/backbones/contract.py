@@ -118,3 +118,15 @@ def check_classes(num_classes: int, classes: tuple[str, ...] | None) -> None:
         raise UsageError(
             f"{len(classes)} class names for {num_classes} classes: give one name per class"
         )
+
+
+class Features(nn.Module):
+    """`features` of a backbone as a module of its own, to be counted or compiled."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``."""
+        return self.backbone.features(x)
