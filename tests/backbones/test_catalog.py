@@ -12,6 +12,7 @@ from vidskim.backbones.catalog.record import OWN_NAMES, kinetics400_classes
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.registry import shapes_of
 from vidskim.backbones.resolution import map_size
+from vidskim.cost import count
 
 RECORDS = [weights for found in CATALOG.values() for weights in found]
 NAMES = [weights.name for weights in RECORDS]
@@ -166,6 +167,20 @@ def test_the_network_takes_the_clip_and_the_window_is_the_trained_map(weights):
     if weights.head_window is not None:
         assert weights.head_window == map_size(backbone, backbone.clip)
         assert tested > weights.head_window
+
+
+def _cost_at_test(name):
+    """Count a CSN of VMZ on the clips it is tested on, all of its records being alike."""
+    ((clip, window),) = {(w.clip, w.head_window) for w in CATALOG[name] if w.publisher == "VMZ"}
+    network = shapes_of(name)
+    network.head_window = window
+    return count(network, clip.input_shape).macs
+
+
+def test_csn_is_tested_at_the_size_whose_cost_vmz_prints():
+    # tutorials/test.md: "FLOPs: 96.715669504" under the command that gives the published accuracy
+    assert _cost_at_test("ir_csn_152") == 96_715_669_504
+    assert round(_cost_at_test("ip_csn_152") / 1e9, 1) == 108.8  # c2/tutorials/model_zoo.md
 
 
 def test_the_order_of_classes_is_that_of_pyslowfast():

@@ -21,7 +21,8 @@ the channels, or products divided by the number of keys."""
 
 POOLS = {"1x2x2": (1, 2, 2), "2x2x2": (2, 2, 2)}
 """Names of what keys and values are max-pooled by over (time, height, width): PySlowFast's
-published configurations, and the SlowFast and collaborative memory papers' costs."""
+configurations for Kinetics; those for AVA, and the SlowFast and collaborative memory papers' costs.
+"""
 
 
 @dataclass(frozen=True, slots=True)

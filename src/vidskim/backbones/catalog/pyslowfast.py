@@ -121,7 +121,11 @@ def _multigrid(id: str, path: str, *, on: str, num_classes: int, protocol: str) 
 
 
 def _kinetics600(backbone: str, id: str, filename: str) -> Weights:
-    """Listed beside the networks on AVA that began with it; temporal kernels as in R50."""
+    """Listed beside the networks on AVA that began with it; temporal kernels as in R50.
+
+    The configurations of those networks have non-local blocks; of these files an author says that
+    they have none (issue 226 of the repository, on the 16x8 one). Loading tells.
+    """
     return replace(
         SLOWFAST_8X8,
         id=id,

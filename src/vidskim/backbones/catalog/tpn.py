@@ -26,7 +26,7 @@ def _weights(backbone: str, drive_id: str, *, top1: float, id: str = "tpn-k400")
         transform=IMAGENET_256,
         protocol=(
             f"Kinetics-400 validation (19769 videos at 240x320), 10 clips x 3 crops of 256x256, "
-            f"{num_frames}x{stride}, flipped too, the head sliding over the map"
+            f"{num_frames}x{stride}, flipped too, the head's answers averaged over the map"
         ),
         top1=top1,
         layout="TPN",

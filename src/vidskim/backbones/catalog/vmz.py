@@ -1,7 +1,11 @@
 """Weights of VMZ: R(2+1)D-34 as converted by ig65m-pytorch, R(2+1)D-152 and CSN-152.
 
 Tran et al. CVPR 2018, Ghadiyaram et al. CVPR 2019, Tran et al. ICCV 2019. The accuracies are those
-of the Caffe2 networks that were converted; VMZ's page gives input sizes, but no number of clips.
+of the Caffe2 networks that were converted. VMZ's page of models gives input sizes, but no number of
+clips; its page on testing (tutorials/test.md) has one command with its output, for ir-CSN-152 from
+IG-65M, which gives the published accuracy and the published 96.7 G at crops of 256 pixels. All CSN
+records follow it. For R(2+1)D there is no such command: its published cost is that of 128 pixels,
+the input that the page names has 112.
 """
 
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
@@ -15,9 +19,18 @@ ORDER_34 = "the list of classes that ig65m-pytorch points to (Showmax), alphabet
 ORDER_152 = "VMZ's tests label by sorted folders of Kinetics-400, alphabetical"
 
 TRANSFORM_112 = Transform(resize_to=(128, 171), crop=(112, 112))
-TRANSFORM_224 = Transform(short_side=256, crop=(224, 224))
+TRANSFORM_256 = Transform(short_side=256, crop=(256, 256))
+
+CSN_WINDOW = (7, 7)
+"""The map of a clip of 224 pixels (``final_spatial_kernel`` of c2/lib/models/r3d_model.py)."""
 
 PRETRAINED_ONLY = "pretrained only: no accuracy is published"
+
+
+CSN_PROTOCOL = (
+    "Kinetics-400 validation, 10 clips x 3 crops of 256x256, 32x2, the head sliding over the map; "
+    "of the Caffe2 network, by the command that VMZ gives for ir-CSN-152 from IG-65M"
+)
 
 
 def _on_kinetics(size: str) -> str:
@@ -55,7 +68,7 @@ def _deep(
 ) -> Weights:
     tuned = top1 is not None
     is_csn = "csn" in backbone
-    side = 224 if is_csn else 112
+    protocol = CSN_PROTOCOL if is_csn else _on_kinetics("32x112x112")
     return Weights(
         id=id,
         backbone=backbone,
@@ -66,9 +79,10 @@ def _deep(
         dataset=f"{dataset}, then {KINETICS400}" if tuned else dataset,
         num_classes=400 if tuned else None,
         class_order=ORDER_152 if tuned else None,
-        clip=ClipSpec(32, 2 if is_csn else 1, (side, side)),
-        transform=TRANSFORM_224 if is_csn else TRANSFORM_112,
-        protocol=_on_kinetics(f"32x{side}x{side}") if tuned else PRETRAINED_ONLY,
+        clip=ClipSpec(32, 2, (256, 256)) if is_csn else ClipSpec(32, 1, (112, 112)),
+        head_window=CSN_WINDOW if is_csn else None,
+        transform=TRANSFORM_256 if is_csn else TRANSFORM_112,
+        protocol=protocol if tuned else PRETRAINED_ONLY,
         top1=top1,
     )
 

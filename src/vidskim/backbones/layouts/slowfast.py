@@ -1,9 +1,9 @@
 """What others call the tensors of SlowFast.
 
 Options stand in a layout where a publisher's network differs from the builder's: the non-local
-blocks of PySlowFast's configurations pool keys and values over space only, R101 comes with three
-choices of temporal kernels in res4, and the non-local R50 with either fusion kernel; mmaction2's
-network differs in more than names.
+blocks of PySlowFast's configurations for Kinetics pool keys and values over space only, R101 comes
+with three choices of temporal kernels in res4, and the non-local R50 with either fusion kernel;
+mmaction2's network differs in more than names.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,8 @@ PYTORCHVIDEO = Layout(
 )
 
 NONLOCAL_POOL = "1x2x2"
-"""Keys and values in every configuration of PySlowFast: its default."""
+"""Keys and values in PySlowFast's configurations for Kinetics: its default. Those for AVA pool time
+too, by 2x2x2; no tensor tells."""
 
 FUSION_KERNELS = (5, 7)
 
