@@ -13,8 +13,9 @@ dot-product blocks on the slow pathway: after blocks 6, 13 and 20 of res4 for R1
 configuration for 16x8 with R50, which keeps the kernel it has without the blocks).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -169,162 +170,63 @@ def _time_kernels(shape: Shape) -> tuple[Sequence[Sequence[int]], Sequence[Seque
     return ((1,), (1,), slow_res4, (3,)), ((3,), (3,), fast_res4, (3,))
 
 
-def _r50(
-    clip_name: str,
-    *,
-    num_classes: int,
-    width: int,
-    fusion_kernel: int,
-    nonlocal_pool: str | None = None,
-    layout: str | None = None,
-) -> SlowFast:
-    clip, alpha = CLIP_SPECS[clip_name]
-    return SlowFast(
-        f"slowfast_r50_{clip_name}" + ("" if nonlocal_pool is None else "_nl"),
-        shape=Shape(
-            depths=R50,
-            alpha=alpha,
-            fusion_kernel=fusion_kernel,
-            res4_temporal=(R50[2], R50[2]),
-            nonlocal_plan=_plan(R50_NONLOCAL, nonlocal_pool),
-            layout=_checked_layout(layout),
-        ),
-        num_classes=num_classes,
-        width=width,
-        clip=clip,
-        options=_options(
-            width=width, fusion_kernel=fusion_kernel, nonlocal_pool=nonlocal_pool, layout=layout
-        ),
-    )
-
-
-def _r101(
-    clip_name: str,
-    *,
-    num_classes: int,
-    width: int,
-    fusion_kernel: int,
-    res4_kernels: str,
-    nonlocal_pool: str | None = None,
-    layout: str | None = None,
-) -> SlowFast:
-    if res4_kernels not in RES4_KERNELS:
-        raise unknown_name("res4_kernels", res4_kernels, tuple(RES4_KERNELS))
-    clip, alpha = CLIP_SPECS[clip_name]
-    return SlowFast(
-        f"slowfast_r101_{clip_name}" + ("" if nonlocal_pool is None else "_nl"),
-        shape=Shape(
-            depths=R101,
-            alpha=alpha,
-            fusion_kernel=fusion_kernel,
-            res4_temporal=RES4_KERNELS[res4_kernels],
-            nonlocal_plan=_plan(R101_NONLOCAL, nonlocal_pool),
-            layout=_checked_layout(layout),
-        ),
-        num_classes=num_classes,
-        width=width,
-        clip=clip,
-        options=_options(
-            width=width,
-            fusion_kernel=fusion_kernel,
-            res4_kernels=res4_kernels,
-            nonlocal_pool=nonlocal_pool,
-            layout=layout,
-        ),
-    )
-
-
-def _plan(after: tuple[tuple[int, ...], ...], pool: str | None) -> NonlocalPlan | None:
-    if pool is None:
-        return None
-    return NonlocalPlan(after=after, affinity="dot_product", pool=pool_size(pool))
-
-
-def _checked_layout(layout: str | None) -> str:
-    if layout is None:
-        return LAYOUTS[0]
+def _slowfast(name: str, /, *, num_classes: int, **options: Any) -> SlowFast:
+    """Build a network from its name and all of its options, as a checkpoint keeps them."""
+    _, depth, clip_name, *nl = name.split("_")
+    depths, after = (R50, R50_NONLOCAL) if depth == "r50" else (R101, R101_NONLOCAL)
+    kernels = options.get("res4_kernels")
+    if kernels is not None and kernels not in RES4_KERNELS:
+        raise unknown_name("res4_kernels", kernels, tuple(RES4_KERNELS))
+    layout = options.get("layout", LAYOUTS[0])
     if layout not in LAYOUTS:
         raise unknown_name("layout", layout, LAYOUTS)
-    return layout
-
-
-def _options(**given: Any) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def slowfast_r50_4x16(
-    *,
-    num_classes: int = 400,
-    width: int = 64,
-    fusion_kernel: int = 5,
-    layout: str = "pyslowfast",
-) -> SlowFast:
-    """SlowFast R50 4x16; 27.6 GMACs per 32x224x224 clip."""
-    return _r50(
-        "4x16",
+    plan = None
+    if nl:
+        pool = pool_size(options["nonlocal_pool"])
+        plan = NonlocalPlan(after=after, affinity="dot_product", pool=pool)
+    clip, alpha = CLIP_SPECS[clip_name]
+    return SlowFast(
+        name,
+        shape=Shape(
+            depths=depths,
+            alpha=alpha,
+            fusion_kernel=options["fusion_kernel"],
+            res4_temporal=(R50[2], R50[2]) if kernels is None else RES4_KERNELS[kernels],
+            nonlocal_plan=plan,
+            layout=layout,
+        ),
         num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        layout=layout,
+        width=options["width"],
+        clip=clip,
+        options=options,
     )
 
 
-def slowfast_r50_4x16_nl(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 5, nonlocal_pool: str = "2x2x2"
-) -> SlowFast:
-    """SlowFast R50 4x16, five non-local blocks; 33.8 GMACs per 32x224x224 clip."""
-    return _r50(
-        "4x16",
-        num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        nonlocal_pool=nonlocal_pool,
-    )
-
-
-def slowfast_r50_8x8(
+def _r50(
+    name: str,
+    /,
     *,
     num_classes: int = 400,
     width: int = 64,
     fusion_kernel: int = 7,
-    layout: str = "pyslowfast",
+    layout: str = LAYOUTS[0],
 ) -> SlowFast:
-    """SlowFast R50 8x8; 50.3 GMACs per 32x224x224 clip."""
-    return _r50(
-        "8x8",
-        num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        layout=layout,
+    return _slowfast(
+        name, num_classes=num_classes, width=width, fusion_kernel=fusion_kernel, layout=layout
     )
 
 
-def slowfast_r50_8x8_nl(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 5, nonlocal_pool: str = "2x2x2"
+def _r50_nl(
+    name: str,
+    /,
+    *,
+    num_classes: int = 400,
+    width: int = 64,
+    fusion_kernel: int = 5,
+    nonlocal_pool: str = "2x2x2",
 ) -> SlowFast:
-    """SlowFast R50 8x8, five non-local blocks; 65.2 GMACs per 32x224x224 clip."""
-    return _r50(
-        "8x8",
-        num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        nonlocal_pool=nonlocal_pool,
-    )
-
-
-def slowfast_r50_16x8(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 7
-) -> SlowFast:
-    """SlowFast R50 16x8; 101 GMACs per 64x224x224 clip."""
-    return _r50("16x8", num_classes=num_classes, width=width, fusion_kernel=fusion_kernel)
-
-
-def slowfast_r50_16x8_nl(
-    *, num_classes: int = 400, width: int = 64, fusion_kernel: int = 7, nonlocal_pool: str = "2x2x2"
-) -> SlowFast:
-    """SlowFast R50 16x8, five non-local blocks; 143 GMACs per 64x224x224 clip."""
-    return _r50(
-        "16x8",
+    return _slowfast(
+        name,
         num_classes=num_classes,
         width=width,
         fusion_kernel=fusion_kernel,
@@ -332,17 +234,18 @@ def slowfast_r50_16x8_nl(
     )
 
 
-def slowfast_r101_8x8(
+def _r101(
+    name: str,
+    /,
     *,
     num_classes: int = 400,
     width: int = 64,
     fusion_kernel: int = 5,
     res4_kernels: str = "101_101",
-    layout: str = "pyslowfast",
+    layout: str = LAYOUTS[0],
 ) -> SlowFast:
-    """SlowFast R101 8x8; 96.4 GMACs per 32x224x224 clip."""
-    return _r101(
-        "8x8",
+    return _slowfast(
+        name,
         num_classes=num_classes,
         width=width,
         fusion_kernel=fusion_kernel,
@@ -351,7 +254,9 @@ def slowfast_r101_8x8(
     )
 
 
-def slowfast_r101_8x8_nl(
+def _r101_nl(
+    name: str,
+    /,
     *,
     num_classes: int = 400,
     width: int = 64,
@@ -359,9 +264,8 @@ def slowfast_r101_8x8_nl(
     res4_kernels: str = "101_101",
     nonlocal_pool: str = "2x2x2",
 ) -> SlowFast:
-    """SlowFast R101 8x8, three non-local blocks; 103 GMACs per 32x224x224 clip."""
-    return _r101(
-        "8x8",
+    return _slowfast(
+        name,
         num_classes=num_classes,
         width=width,
         fusion_kernel=fusion_kernel,
@@ -370,53 +274,18 @@ def slowfast_r101_8x8_nl(
     )
 
 
-def slowfast_r101_16x8(
-    *,
-    num_classes: int = 400,
-    width: int = 64,
-    fusion_kernel: int = 5,
-    res4_kernels: str = "101_101",
-) -> SlowFast:
-    """SlowFast R101 16x8; 193 GMACs per 64x224x224 clip."""
-    return _r101(
-        "16x8",
-        num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        res4_kernels=res4_kernels,
-    )
-
-
-def slowfast_r101_16x8_nl(
-    *,
-    num_classes: int = 400,
-    width: int = 64,
-    fusion_kernel: int = 5,
-    res4_kernels: str = "101_101",
-    nonlocal_pool: str = "2x2x2",
-) -> SlowFast:
-    """SlowFast R101 16x8, three non-local blocks; 208 GMACs per 64x224x224 clip."""
-    return _r101(
-        "16x8",
-        num_classes=num_classes,
-        width=width,
-        fusion_kernel=fusion_kernel,
-        res4_kernels=res4_kernels,
-        nonlocal_pool=nonlocal_pool,
-    )
-
-
-BUILDERS = {
-    "slowfast_r50_4x16": slowfast_r50_4x16,
-    "slowfast_r50_8x8": slowfast_r50_8x8,
-    "slowfast_r50_16x8": slowfast_r50_16x8,
-    "slowfast_r101_8x8": slowfast_r101_8x8,
-    "slowfast_r101_16x8": slowfast_r101_16x8,
-    "slowfast_r50_4x16_nl": slowfast_r50_4x16_nl,
-    "slowfast_r50_8x8_nl": slowfast_r50_8x8_nl,
-    "slowfast_r50_16x8_nl": slowfast_r50_16x8_nl,
-    "slowfast_r101_8x8_nl": slowfast_r101_8x8_nl,
-    "slowfast_r101_16x8_nl": slowfast_r101_16x8_nl,
+# GMACs per clip of 32 (16x8: 64) x 224 x 224
+BUILDERS: dict[str, Callable[..., SlowFast]] = {
+    "slowfast_r50_4x16": partial(_r50, "slowfast_r50_4x16", fusion_kernel=5),  # 27.6
+    "slowfast_r50_8x8": partial(_r50, "slowfast_r50_8x8"),  # 50.3
+    "slowfast_r50_16x8": partial(_r50, "slowfast_r50_16x8"),  # 101
+    "slowfast_r101_8x8": partial(_r101, "slowfast_r101_8x8"),  # 96.4
+    "slowfast_r101_16x8": partial(_r101, "slowfast_r101_16x8"),  # 193
+    "slowfast_r50_4x16_nl": partial(_r50_nl, "slowfast_r50_4x16_nl"),  # 33.8
+    "slowfast_r50_8x8_nl": partial(_r50_nl, "slowfast_r50_8x8_nl"),  # 65.2
+    "slowfast_r50_16x8_nl": partial(_r50_nl, "slowfast_r50_16x8_nl", fusion_kernel=7),  # 143
+    "slowfast_r101_8x8_nl": partial(_r101_nl, "slowfast_r101_8x8_nl"),  # 103
+    "slowfast_r101_16x8_nl": partial(_r101_nl, "slowfast_r101_16x8_nl"),  # 208
 }
 
 
