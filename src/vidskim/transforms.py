@@ -18,6 +18,10 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 KINETICS_MEAN = (0.43216, 0.394666, 0.37645)
 KINETICS_STD = (0.22803, 0.22145, 0.216989)
+"""Of Kinetics' frames: torchvision's and VMZ's."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +29,9 @@ class Transform:
     """Resize each frame bilinearly, crop its center, scale to [0, 1] and normalize.
 
     Resized values are rounded to whole gray levels first, and a crop's odd pixel goes where
-    Python's ``round`` puts it, so that the result equals torchvision's presets, with which the
-    published weights were trained and measured.
+    Python's ``round`` puts it, so that the result equals torchvision's presets, with which its
+    published weights were trained and measured. Other publishers' code differs by up to half a gray
+    level (PySlowFast does not round) or by that one pixel (PySlowFast rounds up).
 
     Raises:
         UsageError: both resize fields, a size below one, a crop larger than what is resized to, or

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.layouts import LAYOUTS
-from vidskim.backbones.layouts.mmaction import TRANSFORM
+from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError
 
@@ -178,7 +178,7 @@ def published_file(tmp_path):
 def test_files_of_full_width_are_recognized(case, published_file):
     network = load_backbone(case.backbone, checkpoint=published_file(case))
     assert network.num_classes == 400
-    assert network.transform == TRANSFORM
+    assert network.transform == MMACTION2_TRANSFORM
     assert network.clip.num_frames == case.num_frames
     digits = len(str(case.params_millions).partition(".")[2])
     params = sum(p.numel() for p in network.parameters())

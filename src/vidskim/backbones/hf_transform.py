@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vidskim.errors import CheckpointError, UsageError
-from vidskim.transforms import Transform
+from vidskim.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 Triple = tuple[float, float, float]
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 BILINEAR = 2
 """Pillow's number."""
 
-IMAGENET = {"image_mean": (0.485, 0.456, 0.406), "image_std": (0.229, 0.224, 0.225)}
+IMAGENET = {"image_mean": IMAGENET_MEAN, "image_std": IMAGENET_STD}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "videomae": IMAGENET,

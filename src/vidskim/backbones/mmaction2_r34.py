@@ -15,13 +15,15 @@ from vidskim.backbones.blocks import (
     set_norm_eps,
     spatial_pool,
 )
-from vidskim.transforms import Transform
+from vidskim.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 INNER_NORM_EPS = 1e-5
 
 MMACTION2_TRANSFORM = Transform(
-    short_side=256, crop=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    short_side=256, crop=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD
 )
+"""ImageNet's mean and deviation (``data_preprocessor`` of its configurations, on the scale of 0 to
+255), as for all its families but X3D and some of the CSN."""
 
 
 def factorize_like_mmaction2(network: nn.Module, *, width: int) -> None:

@@ -36,13 +36,11 @@ from vidskim.backbones.blocks import (
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.slow import SLOW_KERNELS, bottleneck_stage
-from vidskim.transforms import Transform
+from vidskim.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 STAGES = {**RESNET_STAGES, "neck": "neck"}
 
-TPN_TRANSFORM = Transform(
-    short_side=256, crop=(256, 256), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
+TPN_TRANSFORM = Transform(short_side=256, crop=(256, 256), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 """As the authors test: frames of 256 pixels a side, ImageNet's mean and deviation."""
 
 GROUPS = 32

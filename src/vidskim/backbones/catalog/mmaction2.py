@@ -4,9 +4,16 @@ Read from configs/recognition/*/metafile.yml and the configurations beside. Test
 crops of 256 pixels; its heads average the whole map.
 """
 
+from vidskim.backbones.catalog.pyslowfast import square_transform
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import KINETICS_MEAN, KINETICS_STD, Transform
+from vidskim.transforms import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    KINETICS_MEAN,
+    KINETICS_STD,
+    Transform,
+)
 
 PUBLISHER = "mmaction2"
 FILES = "https://download.openmmlab.com/mmaction"
@@ -14,19 +21,10 @@ PAGES = "https://github.com/open-mmlab/mmaction2/blob/main/configs/recognition"
 LICENSE = f"Apache-2.0 (mmaction2); {TERMS}"
 ORDER = "mmaction2's label_map_k400.txt (as a fork keeps it), alphabetical"
 
-IMAGENET_256 = Transform(
-    short_side=256, crop=(256, 256), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
+IMAGENET_256 = Transform(short_side=256, crop=(256, 256), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 """123.675, 116.28, 103.53 and 58.395, 57.12, 57.375 on the scale of 0 to 255."""
 
 KINETICS_256 = Transform(short_side=256, crop=(256, 256), mean=KINETICS_MEAN, std=KINETICS_STD)
-
-
-def _x3d_transform(size: int) -> Transform:
-    # 114.75 and 57.38 on the scale of 0 to 255: PySlowFast's 0.45 and 0.225
-    return Transform(
-        short_side=size, crop=(size, size), mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225)
-    )
 
 
 def _weights(
@@ -299,13 +297,14 @@ CSN: tuple[Weights, ...] = (
     ),
 )
 
+# 114.75 and 57.38 on the scale of 0 to 255: PySlowFast's 0.45 and 0.225
 X3D: tuple[Weights, ...] = (
     _weights(
         "x3d_s",
         "x3d",
         "v1.0/recognition/x3d/facebook/x3d_s_13x6x1_facebook-kinetics400-rgb_20201027-623825a0.pth",
         ClipSpec(13, 6, (182, 182)),
-        transform=_x3d_transform(182),
+        transform=square_transform(182),
         top1=0.733,
     ),
     _weights(
@@ -313,7 +312,7 @@ X3D: tuple[Weights, ...] = (
         "x3d",
         "v1.0/recognition/x3d/facebook/x3d_m_16x5x1_facebook-kinetics400-rgb_20201027-3f42382a.pth",
         ClipSpec(16, 5, (256, 256)),
-        transform=_x3d_transform(256),
+        transform=square_transform(256),
         top1=0.764,
     ),
 )

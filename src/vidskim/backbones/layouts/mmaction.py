@@ -10,15 +10,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from vidskim.backbones.layout import Layout, Rule
-from vidskim.transforms import Transform
+from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM
 
 PUBLISHER = "mmaction2"
-
-TRANSFORM = Transform(
-    short_side=256, crop=(224, 224), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
-)
-"""ImageNet's mean and deviation for every family (``data_preprocessor`` of its configurations),
-given there on the scale of 0 to 255."""
 
 PARTS = {"conv": 0, "bn": 1}
 """Their name of a part of a convolution module to its place in our sequence."""
@@ -58,7 +52,7 @@ SLOW = Layout(
     publisher=PUBLISHER,
     telltale=r"backbone\.layer1\.0\.conv1\.conv\.weight",
     rules=SLOW_RULES,
-    transform=TRANSFORM,
+    transform=MMACTION2_TRANSFORM,
 )
 """Slow-only (``ResNet3dSlowOnly``)."""
 
@@ -86,6 +80,6 @@ SLOWFAST = Layout(
     telltale=r"backbone\.fast_path\.conv1\.conv\.weight",
     rules=tuple(_slowfast_rules()),
     convert=_slow_channels_first,
-    transform=TRANSFORM,
+    transform=MMACTION2_TRANSFORM,
 )
 """SlowFast (``ResNet3dSlowFast``); the options differ by network."""

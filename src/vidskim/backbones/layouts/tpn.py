@@ -8,6 +8,7 @@ mmaction2 ``level_fusion_1``, those of the bottom-up flow by ``level_fusion_op``
 from vidskim.backbones.layout import Layout, Rule
 from vidskim.backbones.layouts import mmaction
 from vidskim.backbones.layouts.mmaction import conv_module
+from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM
 from vidskim.backbones.tpn import BUILDERS, TPN_TRANSFORM
 
 AUXILIARY = "auxiliary head on res4, for training only"
@@ -82,7 +83,7 @@ AUTHORS_SLOW = Layout(
     publisher="TPN",
     telltale=r"backbone\.layer1\.0\.bn1\.weight",
     rules=(*_AUTHORS_TRUNK, *mmaction.HEAD_RULES),
-    transform=mmaction.TRANSFORM,
+    transform=MMACTION2_TRANSFORM,
 )
 """Their baseline without the neck: Slow-only."""
 
