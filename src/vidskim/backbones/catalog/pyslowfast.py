@@ -142,8 +142,8 @@ def _kinetics600(backbone: str, id: str, filename: str) -> Weights:
 
 
 SSV2_PROTOCOL = (
-    "Something-Something V2 validation, 1 clip x 1 crop of 256x256, 64 frames spread over the whole "
-    "video"
+    "Something-Something V2 validation, 1 clip x 1 crop of 256x256, 64 frames spread over the "
+    "whole video"
 )
 
 
