@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import torch
-from tiny_hf import FAMILIES, NAMES, SMALL, build, clips, write
 
 import vidskim
+from tiny_hf import FAMILIES, NAMES, SMALL, build, clips, write
 from vidskim.backbones import (
     Backbone,
     create_backbone,
