@@ -63,7 +63,7 @@ def test_a_program_reads_the_default_beside_the_cost_and_all_weights_below():
     assert found["input"] == [1, 3, 16, 112, 112]
     (weights,) = found["weights"]
     assert weights["name"] == "mc3_18@torchvision-k400"
-    assert weights["clip"] == {"num_frames": 16, "stride": 1, "size": [112, 112]}
+    assert weights["clip"] == {"num_frames": 16, "stride": 2, "size": [112, 112]}
     assert weights["filename"] == "mc3_18-a90a0ba3.pth"
     without = find_model("resnet_18").to_json()
     assert without["url"] is None

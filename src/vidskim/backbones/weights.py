@@ -7,6 +7,7 @@ from pathlib import Path
 from vidskim.backbones.catalog import CATALOG
 from vidskim.backbones.catalog.record import Weights, kinetics400_classes
 from vidskim.backbones.download import download, file_sha256, replace_text
+from vidskim.backbones.registry import list_networks
 from vidskim.errors import CheckpointError, unknown_name
 
 __all__ = [
@@ -33,7 +34,13 @@ OFFICIAL_WEIGHTS: dict[str, Weights] = {name: found[0] for name, found in CATALO
 
 
 def list_weights(backbone: str) -> tuple[Weights, ...]:
-    """Return the published weights of a backbone, the default first; empty if none are known."""
+    """Return the published weights of a backbone, the default first; empty if none are known.
+
+    Raises:
+        UsageError: an unknown backbone.
+    """
+    if backbone not in list_networks():
+        raise unknown_name("backbone", backbone, list_networks())
     return CATALOG.get(backbone, ())
 
 

@@ -66,6 +66,14 @@ class Weights:
         return f"{self.backbone}@{self.id}"
 
     @property
+    def is_multilabel(self) -> bool:
+        """Whether a video shows several classes, told apart by sigmoid (Charades).
+
+        Scores that sum to one rank its classes, but are no probabilities.
+        """
+        return self.dataset.endswith("Charades")
+
+    @property
     def filename(self) -> str:
         """Name of the file in the cache.
 

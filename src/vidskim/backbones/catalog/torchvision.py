@@ -1,6 +1,7 @@
 """Weights of torchvision: R3D-18, MC3-18, R(2+1)D-18 and S3D, hashes in the file names.
 
-Read from torchvision's ``models/video/resnet.py`` and ``s3d.py``. Its lists of categories equal
+Read from torchvision's ``models/video/resnet.py`` and ``s3d.py``. They are tested at 15 frames per
+second, every other frame of the usual 30. Its lists of categories equal
 ours; a test compares them where torchvision is installed.
 """
 
@@ -35,7 +36,7 @@ def _resnet(backbone: str, *, filename: str, size_megabytes: float, top1: float)
         filename=filename,
         size_megabytes=size_megabytes,
         source=f"https://pytorch.org/vision/stable/models/generated/torchvision.models.video.{backbone}.html",
-        clip=ClipSpec(num_frames=16, stride=1, size=(112, 112)),
+        clip=ClipSpec(num_frames=16, stride=2, size=(112, 112)),
         transform=Transform(resize_to=(128, 171), crop=(112, 112)),
         protocol=(
             "Kinetics-400 validation, video level: mean over 5 clips x 1 center crop, 16 frames x "
@@ -55,7 +56,7 @@ WEIGHTS: tuple[Weights, ...] = (
         size_megabytes=32.0,
         source="https://pytorch.org/vision/stable/models/generated/torchvision.models.video.s3d.html",
         layout="torchvision",
-        clip=ClipSpec(num_frames=128, stride=1, size=(224, 224)),
+        clip=ClipSpec(num_frames=128, stride=2, size=(224, 224)),
         transform=Transform(resize_to=(256, 256), crop=(224, 224)),
         protocol=(
             "Kinetics-400 validation, 1 clip x 1 center crop, 128 frames x stride 1 at 15 frames "
