@@ -256,6 +256,35 @@ def test_what_the_system_refuses_is_one_line(run, monkeypatch):
     assert (status, err) == (1, "vidskim: out/results.csv: No space left on device\n")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
+    ],
+)
+def test_too_little_memory_is_one_line(run, monkeypatch, error):
+    def full() -> None:
+        """Take all memory."""
+        raise error
+
+    monkeypatch.setitem(VERBS, "models", full)
+    status, _, err = run("models")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "not enough memory" in err
+
+
+def test_other_errors_of_torch_are_not_hidden(run, monkeypatch):
+    def broken() -> None:
+        """Fail."""
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setitem(VERBS, "models", broken)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        run("models")
+
+
 def test_an_interruption_is_no_traceback(run, monkeypatch):
     def stop() -> None:
         """Stop."""

@@ -41,6 +41,8 @@ def test_another_input(name, text, macs):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
+        ("r3d_18", f"3x{10**20}x1x1", "written like"),
+        ("r3d_18", f"3x{'9' * 5000}x1x1", "written like"),
         ("r3d_18", "3x112x112", "takes channels x frames x height x width, got 3x112x112"),
         ("resnet_18", "3x8x112x112", "takes channels x height x width, got 3x8x112x112"),
         ("r3d_18", "2x16x112x112", "does not take an input of shape"),

@@ -1,5 +1,8 @@
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
 from vidskim import create_backbone, save_backbone
@@ -71,6 +74,8 @@ def test_other_weights_of_a_backbone_are_named_behind_it(monkeypatch, tmp_path):
         open_model("x3d_xs@pytorchvideo-k4000", random_weights=True)
     with pytest.raises(UsageError, match="unknown model 'x3d_xx': did you mean 'x3d_xs'"):
         open_model("x3d_xx@pytorchvideo-k400")
+    with pytest.raises(UsageError, match="unknown model 'demo@x'"):
+        open_model("demo@x")
 
 
 def test_a_sampler_is_opened_with_the_size_of_its_maps(sampler):
@@ -127,3 +132,13 @@ def test_the_demo_is_a_file_of_the_package():
     network, origin = open_model("demo")
     assert origin.model == f"demo ({network.name})"
     assert network.classes is not None
+
+
+def test_a_header_that_lies_builds_nothing_at_random_either(tmp_path):
+    path = tmp_path / "net.safetensors"
+    header = {"version": 1, "name": "r3d_18", "options": {"width": 10**6}, "num_classes": 2}
+    header |= dict.fromkeys(("classes", "clip", "transform"))
+    header |= {"vidskim_version": "0", "metadata": {}}
+    save_file({"fc.bias": torch.zeros(2)}, path, metadata={"vidskim": json.dumps(header)})
+    with pytest.raises(CheckpointError, match="does not fit r3d_18"):
+        open_model(str(path), random_weights=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from vidskim.arguments import Verb, call, spelled, summary
-from vidskim.errors import UsageError, VidskimError, unknown_name
+from vidskim.errors import UsageError, VidskimError, is_out_of_memory, unknown_name
 
 
 def recognize(
@@ -383,6 +383,10 @@ def _run(argv: Sequence[str]) -> int:
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
         return _fail(f"{where}{error.strerror or error}", 1)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return _fail("not enough memory: choose smaller frames or fewer clips and crops", 1)
     except SystemExit as stop:  # help and configuration were printed
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:

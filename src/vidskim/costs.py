@@ -55,6 +55,7 @@ def read_shape(text: str) -> tuple[int, ...]:
         UsageError: anything but whole numbers above zero with x between them.
     """
     parts = text.lower().split("x")
-    if not all(part.isascii() and part.isdigit() and int(part[:9]) > 0 for part in parts):
-        raise UsageError(f"an input is written like 3x32x256x256, got {text!r}")
+    numbers = all(part.isascii() and part.isdigit() for part in parts)
+    if not numbers or not all(len(part) < 10 and int(part) > 0 for part in parts):
+        raise UsageError(f"an input is written like 3x32x256x256, got {text[:80]!r}")
     return tuple(int(part) for part in parts)

@@ -57,3 +57,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UsageError(f"unknown {kind} {name!r}: {hint}(valid: {', '.join(names)})")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether memory was too small; torch tells it in words, in a plain `RuntimeError`."""
+    told = str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told

@@ -19,6 +19,8 @@ from vidskim.saliency.visual import MotionSaliency
 DEMO = "demo"
 """The small weights that ship with the package, trained on the synthetic set."""
 
+VALID = (*CLIP_BACKBONES, DEMO)
+
 MOTION_CHANNELS = 2
 
 
@@ -62,7 +64,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         network = _untrained_like(path) if random_weights else load_backbone(checkpoint=path)
         name = f"{model} ({network.name})"
     else:
-        raise unknown_name("model", backbone, [*CLIP_BACKBONES, DEMO])
+        raise unknown_name("model", model if backbone == DEMO else backbone, VALID)
     if network.clip is None:
         raise CheckpointError(
             f"{model}: holds {network.name}, which looks at images or motion maps, and no clip "
@@ -126,11 +128,11 @@ def _seeded(build: Callable[[], Network]) -> Network:
 
 
 def _untrained_like(path: Path) -> Network:
-    """Build the network of a checkpoint without its weights."""
-    header = read_header(path)
-    network = _untrained(header.name, num_classes=header.num_classes, **header.options)
-    network.classes, network.clip, network.transform = header.classes, header.clip, header.transform
-    network.head_window = header.head_window
+    """Build the network of a checkpoint without its weights, which show what it says to be true."""
+    told = load_backbone(checkpoint=path)
+    network = _untrained(told.name, num_classes=told.num_classes, **told.options)
+    network.classes, network.clip, network.transform = told.classes, told.clip, told.transform
+    network.head_window = told.head_window
     return network
 
 

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from vidskim.backbones import (
     read_header,
     save_backbone,
 )
+from vidskim.backbones.state_dict import read_state_dict
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.transforms import Transform
 
@@ -232,6 +234,84 @@ def test_truncated_files_are_named(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda w: torch.zeros(1).expand(10**9, 32), "fewer numbers than that"),
+        (lambda w: torch.zeros(1).half().expand(10**9, 32), "fewer numbers than that"),
+        (lambda w: w.to("meta"), "without its numbers"),
+        (lambda w: w.to_sparse(), "sparse"),
+        (lambda w: w.to_sparse_csr(), "sparse"),
+        (lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8), "quantized"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # about kinds of tensors that are coming or going
+def test_tensors_that_are_not_all_there_are_refused(tmp_path, make, reason):
+    state = _small().state_dict()
+    torch.save({**state, "fc.weight": make(state["fc.weight"])}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=rf"x\.pth: 'fc\.weight' is .*{reason}"):
+        load_backbone(checkpoint=tmp_path / "x.pth")
+
+
+def test_an_archive_that_unpacks_to_more_than_it_is_is_refused(tmp_path):
+    torch.save({"w": torch.zeros(1000, 1000)}, tmp_path / "whole.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.pth") as whole,
+        zipfile.ZipFile(tmp_path / "packed.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in whole.infolist():
+            packed.writestr(entry.filename, whole.read(entry))
+    with pytest.raises(CheckpointError, match=r"packed\.pth: refused, it unpacks to more"):
+        read_state_dict(tmp_path / "packed.pth")
+
+
+def test_archives_of_something_else_are_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.writestr("a.txt", "text")
+    with pytest.raises(CheckpointError, match=r"x\.zip: a zip archive without data\.pkl"):
+        read_state_dict(tmp_path / "x.zip")
+    with zipfile.ZipFile(tmp_path / "program.pt", "w") as archive:
+        for name in ("data.pkl", "constants.pkl"):
+            archive.writestr(f"program/{name}", "")
+    with pytest.raises(CheckpointError, match=r"program\.pt: is a TorchScript program"):
+        read_state_dict(tmp_path / "program.pt")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_what_training_puts_before_every_name_is_removed(tmp_path, prefix, suffix):
+    state = {"a.weight": torch.ones(2), "model.b": torch.zeros(3)}
+    path = tmp_path / f"x{suffix}"
+    wrapped = {prefix + key: value for key, value in state.items()}
+    (save_file if suffix == ".safetensors" else torch.save)(wrapped, path)
+    assert set(read_state_dict(path)) == set(state)
+
+
+def test_a_state_dict_wrapped_twice_is_found(tmp_path):
+    state = {"a": torch.ones(2)}
+    torch.save({"model": {"state_dict": state}, "epoch": 3}, tmp_path / "x.pth")
+    assert list(read_state_dict(tmp_path / "x.pth")) == ["a"]
+    endless: dict[str, object] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "endless.pth")
+    with pytest.raises(CheckpointError, match="'model' is a dict"):
+        read_state_dict(tmp_path / "endless.pth")
+
+
+def test_a_pytorch_file_called_safetensors_is_read(tmp_path):
+    torch.save({"a": torch.ones(2)}, tmp_path / "x.safetensors")
+    assert list(read_state_dict(tmp_path / "x.safetensors")) == ["a"]
+
+
+def test_names_in_messages_are_short_and_printable(tmp_path):
+    state = {**_small().state_dict(), "x" * 10**6: torch.zeros(1), "\x1b[2J\n": torch.zeros(1)}
+    torch.save(state, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError) as error:
+        load_backbone(_small().name, checkpoint=tmp_path / "x.pth")
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
     ("loaded", "reason"),
     [
         ([torch.zeros(2)], "holds a list"),
@@ -260,6 +340,7 @@ def test_other_objects_than_state_dicts_are_refused(tmp_path, loaded, reason):
         ("clip", {"num_frames": 8}, "header is damaged"),
         ("clip", {"num_frames": "8", "stride": 1, "size": [8, 8]}, "header is damaged"),
         ("clip", {"num_frames": 10**9, "stride": 1, "size": [8, 8]}, "at most 4096 are read"),
+        ("clip", {"num_frames": 8, "stride": 1, "size": [10**6, 8]}, "1000000 pixels a side"),
         ("transform", {"crop": 3}, "header is damaged"),
         ("transform", {**Transform().to_dict(), "short_side": 10**7}, "at most 4096 are read"),
         ("head_window", 7, "header is damaged"),
@@ -277,6 +358,13 @@ def test_a_wrong_header_is_refused(tmp_path, key, value, reason):
         load_backbone(checkpoint=path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+def test_a_header_without_end_is_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_file({"a": torch.zeros(1)}, path, metadata={"vidskim": "[" * 100_000})
+    with pytest.raises(CheckpointError, match="header is damaged"):
+        load_backbone(checkpoint=path)
 
 
 def test_saving_fails_in_one_line_and_leaves_nothing(tmp_path):

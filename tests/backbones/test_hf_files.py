@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_hf import build, clips, write
 
+from tiny_hf import build, clips, write
 from vidskim.backbones import load_backbone, save_backbone
 from vidskim.errors import CheckpointError
 
@@ -165,6 +165,12 @@ def test_damaged_files_are_refused(vivit):
         load_backbone(f"hf:{folder}")
     with pytest.raises(CheckpointError, match="no folder and no id"):
         load_backbone(f"hf:{weights}")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-this-name", "a" * 5000, "a/" * 3000, ""])
+def test_names_that_no_file_system_takes_are_refused(name):
+    with pytest.raises(CheckpointError, match="no folder and no id"):
+        load_backbone(f"hf:{name}")
 
 
 def test_a_configuration_brings_sizes_only(vivit):

@@ -144,3 +144,29 @@ def test_a_pickle_cannot_change_the_reader(tmp_path):
             read_numpy_pickle(path)
     path.write_bytes(python2_blobs(ARRAYS))
     _same(read_numpy_pickle(path), ARRAYS)
+
+
+def _nested_tuples(depth: int) -> bytes:
+    """Return opcodes of ``t = (t, t)``, again and again: two to the depth of items."""
+    made = b"".join(
+        b"h" + bytes([i, ord("h"), i]) + b"\x86q" + bytes([i + 1]) for i in range(depth)
+    )
+    return b")q\x00" + made
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\x80\x02" + _nested_tuples(40) + b"}h\x28K\x01s.", "damaged pickle"),  # a key
+        (b"\x80\x02]r\xff\xff\xff\x3f.", "holds a list"),  # the billionth place of the memo
+        (b"\x80\x05\x96" + struct.pack("<Q", 1 << 36) + b".", "damaged pickle"),  # 64 GB of zeros
+        (b"\x80\x02" + _nested_tuples(3) + b"}h\x03K\x01s.", "a tuple is no name"),
+        (b"\x80\x02cbuiltins\ntuple\n]\x85R.", "asks for builtins.tuple"),
+    ],
+)
+def test_small_files_that_want_all_time_or_memory_are_refused(tmp_path, content, reason):
+    path = tmp_path / "bomb.pkl"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=reason) as error:
+        read_numpy_pickle(path)
+    assert len(str(error.value)) < 500

@@ -330,7 +330,7 @@ def _find_header(path: Path) -> Header | None:
         if is_hf(header.name):
             check_header(header.name, header.options)
         return header
-    except (ValueError, TypeError, KeyError, UsageError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError, UsageError) as error:
         raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error
 
 
@@ -354,9 +354,9 @@ def _check_sizes(header: Header) -> None:
     clip, transform = header.clip, header.transform
     if clip is not None and clip.num_frames > MAX_CLIP_FRAMES:
         raise UsageError(f"clips of {clip.num_frames} frames, at most {MAX_CLIP_FRAMES} are read")
-    if transform is None:
-        return
-    sides = (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
+    sides = (1,) if clip is None else clip.size
+    if transform is not None:
+        sides += (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
     if max(sides) > MAX_FRAME_SIDE:
         raise UsageError(f"frames of {max(sides)} pixels a side, at most {MAX_FRAME_SIDE} are read")
 

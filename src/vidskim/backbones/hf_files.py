@@ -113,10 +113,14 @@ def find_source(name: str) -> Source:
     Raises:
         CheckpointError: neither.
     """
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        found, taken = folder.is_dir(), folder.exists()
+    except (RuntimeError, OSError):  # a home of nobody, a name too long for a file
+        folder, found, taken = Path(name), False, True
+    if name and found:
         return Source(name, folder)
-    if folder.exists() or not HUB_ID.fullmatch(name):
+    if taken or not HUB_ID.fullmatch(name):
         raise CheckpointError(
             f"hf:{name}: no folder and no id of the Hugging Face hub (owner/name): give the folder "
             f"that holds {CONFIG} and {SAFETENSORS}"

@@ -22,8 +22,14 @@ from vidskim.errors import CheckpointError
 BLOBS = "blobs"
 """Where Caffe2's files keep the weights, beside the configuration of their training."""
 
-PLAIN = {"OrderedDict": OrderedDict, "dict": dict, "list": list, "tuple": tuple, "set": set}
+PLAIN = {"OrderedDict": OrderedDict, "dict": dict, "list": list, "set": set}
 """What a pickle may call of Python's own, beside what it writes without a call."""
+
+MAX_ITEMS = 1 << 16
+"""Of a tuple, with those of the tuples in it."""
+
+TUPLE_CODES = b")t\x85\x86\x87"
+"""The instructions that make tuples."""
 
 PLAIN_MODULES = ("collections", "builtins", "__builtin__")
 ARRAY_MODULES = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
@@ -66,9 +72,47 @@ class _ForbiddenError(Exception):
     """The name that a pickle asked for."""
 
 
-class _Unpickler(pickle.Unpickler):
+def _counted(read: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return the reader of a tuple that counts what it made."""
+
+    def read_and_count(unpickler: Any) -> None:
+        read(unpickler)
+        unpickler.count_tuple(unpickler.stack[-1])
+
+    return read_and_count
+
+
+def _whole_lines(file: IO[bytes]) -> Callable[[], bytes]:
+    """Return a reader of lines that tells one that is cut off, as the reader in C does."""
+
+    def read() -> bytes:
+        line = file.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError("the file ends too early")
+        return line
+
+    return read
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own reader written in Python: that in C lets ten bytes take 16 GB for its memo."""
+
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, encoding="latin1")  # how Python 2 wrote its bytes
+        self._tuples: dict[int, tuple[tuple[object, ...], int]] = {}
+        reader: Any = self
+        reader._file_readline = _whole_lines(file)
+        reader.dispatch = dict(reader.dispatch)
+        for code in TUPLE_CODES:
+            reader.dispatch[code] = _counted(reader.dispatch[code])
+        del reader.dispatch[pickle.BYTEARRAY8[0]]  # takes as much memory as the file says
+
+    def count_tuple(self, made: tuple[object, ...]) -> None:
+        """Refuse tuples of tuples whose hash would never be done: each may hold one many times."""
+        items = 1 + sum(self._tuples[id(x)][1] if type(x) is tuple else 1 for x in made)
+        if items > MAX_ITEMS:
+            raise ValueError(f"a tuple of {items} items")
+        self._tuples[id(made)] = (made, items)  # kept, so that no other gets its id
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a name stands for, each time anew: a pickle may change what it is given."""
@@ -145,7 +189,10 @@ _NUMBERS = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "b1")
 
 def _name(key: object, path: Path) -> str:
     if not isinstance(key, str):
-        raise CheckpointError(f"{path}: {key!r} is no name, expected a dictionary of named arrays")
+        raise CheckpointError(
+            f"{path}: {key if isinstance(key, int) else f'a {type(key).__name__}'} is no name, "
+            "expected a dictionary of named arrays"
+        )
     return key
 
 
