@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from vidskim.backbones import create_backbone, list_backbones
+from vidskim.backbones import create_backbone, list_networks
 from vidskim.cost import count, peak_rss_bytes, reset_peak_rss
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.recognizer import usable_device
@@ -73,11 +73,14 @@ def measure(name: str, *, precision: str, device: str, batch: int, seconds: floa
     place = usable_device(device)
     torch.manual_seed(0)
     network = create_backbone(name).eval().to(place)
-    assert network.clip is not None
-    shape = network.clip.input_shape
+    if network.clip is None:  # on images, motion maps or log-mel windows
+        shape = (1, network.options["in_channels"], *network.image_size)
+        layout = torch.channels_last
+    else:
+        shape = network.clip.input_shape
+        layout = torch.channels_last_3d
     counted = count(network, shape)
-    x = torch.randn(batch, *shape[1:], device=place)
-    x = x.contiguous(memory_format=torch.channels_last_3d)
+    x = torch.randn(batch, *shape[1:], device=place).contiguous(memory_format=layout)
     reset_peak_rss()
     if place.type == "cuda":
         torch.cuda.reset_peak_memory_stats(place)
@@ -97,9 +100,9 @@ def measure(name: str, *, precision: str, device: str, batch: int, seconds: floa
     peak = torch.cuda.max_memory_allocated(place) if place.type == "cuda" else peak_rss_bytes()
     return Row(
         name=name,
-        num_frames=shape[2],
-        height=shape[3],
-        width=shape[4],
+        num_frames=1 if network.clip is None else network.clip.num_frames,
+        height=shape[-2],
+        width=shape[-1],
         batch=batch,
         gmacs=round(counted.macs / 1e9, 3),
         params=counted.params,
@@ -137,7 +140,7 @@ def write(rows: list[Row], path: Path) -> None:
         with path.open(newline="") as file:
             kept = {row["name"]: row for row in csv.DictReader(file)}
     kept |= {row.name: asdict(row) for row in rows}
-    order = list(list_backbones())
+    order = list(list_networks())
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
@@ -147,7 +150,7 @@ def write(rows: list[Row], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--names", nargs="+", default=list_backbones(), metavar="NAME")
+    parser.add_argument("--names", nargs="+", default=list_networks(), metavar="NAME")
     parser.add_argument("--precision", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch", type=int, default=1)
@@ -168,9 +171,9 @@ def main() -> None:
         )
         print(MARK + json.dumps(asdict(row)))
         return
-    unknown = sorted(set(arguments.names) - set(list_backbones()))
+    unknown = sorted(set(arguments.names) - set(list_networks()))
     if unknown:
-        parser.error(f"no backbone {unknown[0]!r}: {', '.join(list_backbones())}")
+        parser.error(f"no backbone {unknown[0]!r}: {', '.join(list_networks())}")
     usable_device(arguments.device)
     for name in arguments.names:
         for precision in arguments.precision:

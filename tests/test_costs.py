@@ -84,7 +84,6 @@ def test_what_does_not_fit_is_known_and_explained(rows):
         ("SCSampler", "sampler"): "not reproducible",
         ("FASTER", "R2D-26, 16 frames"): "not reproducible",
         ("FASTER", "I3D (cited)"): "close",
-        ("FASTER", "I3D, 4 clips"): "close",
         ("SFC", "TPN-50 8x8, SFC"): "close",
         ("SFC", "res1234 / res5"): "close",
         ("SFC", "res12 / res345"): "close",

@@ -142,3 +142,19 @@ def test_a_header_that_lies_builds_nothing_at_random_either(tmp_path):
     save_file({"fc.bias": torch.zeros(2)}, path, metadata={"vidskim": json.dumps(header)})
     with pytest.raises(CheckpointError, match="does not fit r3d_18"):
         open_model(str(path), random_weights=True)
+
+
+def test_weights_for_several_classes_at_once_are_told(monkeypatch):
+    name = "slow_r50_8x8@pytorchvideo-charades"
+    monkeypatch.setattr("vidskim.models.load_backbone", lambda _: create_backbone("slow_r50_8x8"))
+    _, origin = open_model(name)
+    (warning,) = origin.warnings
+    assert warning.startswith(f"{name} tells classes apart by sigmoid")
+    assert open_model("slow_r50_8x8@pytorchvideo-k400")[1].warnings == ()
+
+
+def test_random_weights_by_id_see_what_the_published_ones_see():
+    network, _ = open_model("slow_r50_8x8@pytorchvideo-k400", random_weights=True)
+    assert network.clip.size == network.transform.crop == (256, 256)
+    assert network.head_window == (7, 7)
+    assert open_model("slow_r50_8x8", random_weights=True)[0].clip.size == (224, 224)

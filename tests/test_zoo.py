@@ -74,3 +74,9 @@ def test_a_program_reads_the_default_beside_the_cost_and_all_weights_below():
 def test_an_unknown_network_is_refused_with_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'slow_r50_8x8'"):
         find_model("slow_r50_8x9")
+
+
+def test_a_network_is_found_by_the_name_of_its_weights():
+    assert find_model("mc3_18@torchvision-k400").name == "mc3_18"
+    with pytest.raises(UsageError, match="unknown weights of mc3_18 'torchvision-k40'"):
+        find_model("mc3_18@torchvision-k40")

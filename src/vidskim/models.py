@@ -11,7 +11,7 @@ from vidskim.backbones.checkpoint import load_backbone, read_header
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.backbones.weights import find_weights, split_name
+from vidskim.backbones.weights import Weights, find_weights, split_name
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.recognizer import Origin
 from vidskim.saliency.visual import MotionSaliency
@@ -43,6 +43,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         CheckpointError: a file that holds no clip classifier, or weights that cannot be fetched.
     """
     backbone, weights_id = split_name(model)
+    warnings: tuple[str, ...] = ()
     named, colon, checkpoint = model.partition(":")
     if colon and named in CLIP_BACKBONES:
         name = f"{checkpoint} ({named})"
@@ -50,12 +51,14 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
             _untrained(named) if random_weights else load_backbone(named, checkpoint=checkpoint)
         )
     elif backbone in CLIP_BACKBONES:
-        if weights_id is not None:
-            find_weights(model)  # a mistyped id is told even where nothing is fetched
-        if random_weights:
-            network, name = _untrained(backbone), model
+        name = model
+        if not random_weights:
+            network = load_backbone(model)
+            warnings = _told_of(find_weights(model))
         else:
-            network, name = load_backbone(model), model
+            network = _untrained(backbone)
+            if weights_id is not None:
+                _prepare(network, find_weights(model))
     elif is_hf(model):
         network = _seeded(lambda: create_hf(model)) if random_weights else load_backbone(model)
         name = model if model == network.name else f"{model} ({network.name})"
@@ -71,7 +74,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
             "classifier; a saliency network is given with --sampler"
         )
     if not random_weights:
-        return network, Origin(name)
+        return network, Origin(name, warnings=warnings)
     warning = f"{model} has random weights: its answers mean nothing, only its cost does"
     return network, Origin(f"{name}, random weights", warnings=(warning,))
 
@@ -125,6 +128,22 @@ def _seeded(build: Callable[[], Network]) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return build().eval()
+
+
+def _prepare(network: Network, weights: Weights) -> None:
+    """Let an untrained network see what the one with these weights sees."""
+    network.clip, network.transform = weights.clip, weights.transform
+    network.head_window = weights.head_window
+
+
+def _told_of(weights: Weights) -> tuple[str, ...]:
+    """Return what whoever reads the answers must know of weights."""
+    if not weights.is_multilabel:
+        return ()
+    return (
+        f"{weights.name} tells classes apart by sigmoid, several at once: scores rank them, but "
+        "are no probabilities",
+    )
 
 
 def _untrained_like(path: Path) -> Network:

@@ -5,7 +5,7 @@ from typing import Any
 
 from vidskim.backbones.catalog.record import Weights
 from vidskim.backbones.registry import CLIP_BACKBONES, list_networks
-from vidskim.backbones.weights import list_weights
+from vidskim.backbones.weights import find_weights, list_weights, split_name
 from vidskim.costs import cost_of
 from vidskim.errors import unknown_name
 
@@ -54,9 +54,15 @@ class ModelRecord:
 def find_model(name: str) -> ModelRecord:
     """Return one network with its cost and its published weights.
 
+    Args:
+        name: of a network, or ``NAME@ID`` of some of its weights.
+
     Raises:
-        UsageError: an unknown name; the nearest is named.
+        UsageError: an unknown name or id; the nearest is named.
     """
+    name, weights_id = split_name(given := name)
+    if weights_id is not None:
+        find_weights(given)
     if name not in list_networks():
         raise unknown_name("backbone", name, list_networks())
     counted = cost_of(name)

@@ -407,3 +407,10 @@ def test_a_head_without_classes_is_refused(tmp_path, num_classes):
         torch.save(state, tmp_path / "x.pth")
         with pytest.raises(UsageError, match="at least one class, got -1"):
             load_backbone("mc3_18", checkpoint=tmp_path / "x.pth", num_classes=num_classes)
+
+
+@pytest.mark.parametrize("num_classes", [True, 2.5, "5"])
+def test_a_number_of_classes_is_a_whole_number(tmp_path, num_classes):
+    save_backbone(_small(), tmp_path / "x.safetensors")
+    with pytest.raises(UsageError, match="num_classes is a whole number, got"):
+        load_backbone(checkpoint=tmp_path / "x.safetensors", num_classes=num_classes)

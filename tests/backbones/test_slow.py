@@ -19,6 +19,7 @@ from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.cost import count
+from vidskim.errors import CheckpointError
 
 SLOW = Net(
     kernels=(((1,) * 3, (1,) * 4, (3,) * 6, (3,) * 3),),
@@ -129,3 +130,30 @@ def test_i3d_halves_time_after_res2():
     network = create_backbone("i3d_r50_8x8", width=8).eval()
     with torch.no_grad():
         assert network.features(torch.randn(1, 3, 9, 64, 96)).shape == (1, 256, 4, 2, 3)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("extra", ["stem.0.weight", "fc.weight"])
+def test_a_tensor_in_our_own_names_hides_none_of_the_file(extra, first):
+    state = {
+        key: torch.empty(shape, device="meta")
+        for key, shape in shapes(PySlowFast(replace(SLOW, width=64)))
+    }
+    like = {"stem.0.weight": (64, 3, 1, 7, 7), "fc.weight": (9, 2048)}[extra]
+    beside = {extra: torch.empty(like, device="meta")}
+    both = {**beside, **state} if first else {**state, **beside}
+    with pytest.raises(CheckpointError, match=r"1 left over \(.* \(beside (stem|fc)\."):
+        identify(both, name="slow_r50_8x8", path=Path("net.pyth"))
+
+
+def test_a_network_is_not_said_to_look_like_one_with_the_same_tensors():
+    state = {
+        key: torch.empty(shape, device="meta")
+        for key, shape in shapes(PySlowFast(replace(SLOW, width=64)))
+    }
+    del state["s2.pathway0_res0.branch2.a.weight"]
+    with pytest.raises(CheckpointError, match="1 missing") as error:
+        identify(state, name="slow_r50_8x8", path=Path("net.pyth"))
+    assert "looks like" not in str(error.value)
+    with pytest.raises(CheckpointError, match="looks like slow_r50_4x16 or slow_r50_8x8 or slow"):
+        identify(state, name="i3d_r50_8x8", path=Path("net.pyth"))

@@ -16,12 +16,13 @@ from pathways_by_frames import (
     shapes,
 )
 
-from vidskim.backbones import create_backbone, split_at
+from vidskim.backbones import create_backbone, load_backbone, split_at
 from vidskim.backbones.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
+from vidskim.backbones.nonlocal_block import NonlocalBlock
 from vidskim.backbones.pathways import slow_frames
 from vidskim.cost import count
-from vidskim.errors import UsageError
+from vidskim.errors import CheckpointError, UsageError
 
 
 def plan(
@@ -233,3 +234,28 @@ def test_costs_are_those_of_the_papers_and_of_pyslowfast(name, options, frames, 
     network.head_window = (7, 7)  # PySlowFast's head applies its layer at 2 x 2 places at 256
     counted = count(network, (1, 3, frames, 256, 256))
     assert (counted.macs, counted.params) == (at_256, params)
+
+
+@pytest.mark.parametrize("publisher", [PySlowFast, PyTorchVideo])
+def test_either_fusion_kernel_is_read_but_not_taken_for_another_network(publisher):
+    names = publisher(replace(plan(fusion=5), width=64))
+    state = {key: torch.empty(shape, device="meta") for key, shape in shapes(names)}
+    found = identify(state, name="slowfast_r50_8x8", path=Path("net.pyth"))
+    assert found.options["fusion_kernel"] == 5
+    with pytest.raises(CheckpointError, match="fits slowfast_r50_4x16, slowfast_r50_8x8, slowf"):
+        identify(state, name=None, path=Path("net.pyth"))
+
+
+def test_what_no_tensor_tells_may_be_said(tmp_path):
+    names = PySlowFast(replace(plan(fusion=5, attention=R50_NL), width=64))
+    path = tmp_path / "net.pyth"
+    torch.save({"model_state": random_state(names)}, path)
+    read = load_backbone("slowfast_r50_8x8_nl", checkpoint=path)
+    assert read.options["nonlocal_pool"] == "1x2x2"
+    told = load_backbone("slowfast_r50_8x8_nl", checkpoint=path, options={"nonlocal_pool": "2x2x2"})
+    assert told.options["nonlocal_pool"] == "2x2x2"
+    for network, pool in ((read, (1, 2, 2)), (told, (2, 2, 2))):
+        pools = {block.pool for block in network.modules() if isinstance(block, NonlocalBlock)}
+        assert pools == {pool}
+    with pytest.raises(UsageError, match="did you mean 'nonlocal_pool'"):
+        load_backbone("slowfast_r50_8x8_nl", checkpoint=path, options={"nonlocal_pol": "2x2x2"})

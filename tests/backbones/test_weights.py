@@ -334,3 +334,18 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
 def test_a_backbone_without_published_weights_says_so():
     with pytest.raises(CheckpointError, match=r"for r3d_50.*r3d_18, mc3_18, r2plus1d_18"):
         official_weights("r3d_50")
+
+
+def test_a_wrong_first_file_is_not_what_the_right_one_is_held_to(
+    published, server, tmp_path, monkeypatch
+):
+    """A sign-in page, another network: nothing remembers it once it has been refused."""
+    from vidskim.backbones import registry
+
+    monkeypatch.setitem(registry.VARIANTS, "x3d_xs", ({"width": 8},))
+    with pytest.raises(CheckpointError, match="number of classes: 10 there, 9 here"):
+        published(class_order=None, num_classes=10)
+    (wrong,) = (tmp_path / "cache").iterdir()  # the file, and no hash beside it
+    torch.save(create_backbone("x3d_xs", num_classes=10, width=8).state_dict(), wrong)
+    assert load_backbone("x3d_xs@ours").num_classes == 10
+    assert wrong.with_name(wrong.name + ".sha256").exists()

@@ -21,7 +21,7 @@ from vidskim.backbones.identify import NORM_COUNTER, SHOWN, Identity, identify, 
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import list_networks, shapes_of
 from vidskim.backbones.state_dict import read_state_dict, weight_format
-from vidskim.backbones.weights import Weights, fetch, find_weights, split_name
+from vidskim.backbones.weights import Weights, fetch, find_weights, forget, split_name
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.transforms import Transform
 
@@ -118,6 +118,7 @@ def load_backbone(
     *,
     checkpoint: str | Path | None = None,
     num_classes: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Network:
     """Build a backbone with weights: published ones, or those of a checkpoint.
 
@@ -133,6 +134,8 @@ def load_backbone(
             ``slow_r50_8x8@pytorchvideo-k400``.
         checkpoint: a file; by default the published weights of ``name``, fetched once.
         num_classes: classes you need; a head of another size is replaced by an untrained one.
+        options: of the builder, where no tensor tells what the network was:
+            ``{"nonlocal_pool": "2x2x2"}``, ``{"layout": "mmaction2"}``.
 
     Returns:
         The network on the CPU in evaluation mode, float32.
@@ -140,7 +143,7 @@ def load_backbone(
     Raises:
         CheckpointError: the file is missing, damaged, unsafe or made for another network, or the
             published weights cannot be had.
-        UsageError: an unknown name, or neither name nor checkpoint.
+        UsageError: an unknown name or option, or neither name nor checkpoint.
     """
     if name is not None and is_hf(name):
         if checkpoint is None:
@@ -154,7 +157,11 @@ def load_backbone(
             raise UsageError("load_backbone needs a backbone's name or a checkpoint")
         weights = find_weights(name)
         path = fetch(weights)
-        header, state = _published(weights, path)
+        try:
+            header, state = _published(weights, path)
+        except CheckpointError:
+            forget(path)  # or the right file, put in its place, would count as changed
+            raise
     else:
         path = Path(checkpoint)
         state = read_state_dict(path)
@@ -169,6 +176,9 @@ def load_backbone(
             header, state = _identified(name, state, path=path)
         else:
             header = found
+    if options:
+        header = replace(header, options={**header.options, **options})
+        shapes_of(header.name, num_classes=header.num_classes, **header.options)  # or a UsageError
     return _with_head(_build(header, state, path=path), num_classes)
 
 

@@ -110,8 +110,10 @@ def check_classes(num_classes: int, classes: tuple[str, ...] | None) -> None:
     """Refuse a head without classes, or names that do not fit their number.
 
     Raises:
-        UsageError: the number is below one or differs from the number of names.
+        UsageError: the number is no whole one, below one, or differs from the number of names.
     """
+    if type(num_classes) is not int:
+        raise UsageError(f"num_classes is a whole number, got {num_classes!r}")
     if num_classes < 1:
         raise UsageError(f"a classifier needs at least one class, got {num_classes}")
     if classes is not None and len(classes) != num_classes:

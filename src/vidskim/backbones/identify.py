@@ -138,13 +138,12 @@ def _cached_template(name: str, options: tuple[tuple[str, Any], ...]) -> Shapes:
 def _misfit(found: Identity, state: Mapping[str, Tensor], path: Path) -> str:
     """Say what is wrong with a state dict for the backbone it was meant for."""
     faults = list_faults(found.tensors, _template(found.name, found.options), num_classes=None)
-    likely = max(
-        (reading for n in list_networks() for reading in _readings(state, n)),
-        key=lambda reading: reading.share,
-    )
-    better = likely.name != found.name and likely.share > 0.5
+    readings = [reading for n in list_networks() for reading in _readings(state, n)]
+    most = max(reading.share for reading in readings)
+    likely = list(dict.fromkeys(reading.name for reading in readings if reading.share == most))
+    better = most > max(0.5, found.share)
     return f"{path}: does not fit {found.name}: tensors {faults}" + (
-        f"; it looks like {likely.name}" if better else ""
+        f"; it looks like {' or '.join(likely[:SHOWN])}" if better else ""
     )
 
 
@@ -162,11 +161,16 @@ def list_faults(tensors: Mapping[str, Tensor], wanted: Shapes, *, num_classes: i
         free = num_classes is None and key in HEAD
         return len(given) == len(shape) and given[free:] == shape[free:]
 
+    def shown(key: str) -> str:
+        if num_classes is None and key in HEAD:
+            return f"[{', '.join(map(str, ['classes', *wanted[key][1:]]))}]"
+        return str(list(wanted[key]))
+
     faults = {
         "missing": [k for k in wanted if k not in tensors and not k.endswith(NORM_COUNTER)],
         "left over": [k for k in tensors if k not in wanted],
         "of another shape": [
-            f"{k} {list(tensors[k].shape)} for {list(wanted[k])}"
+            f"{k} {list(tensors[k].shape)} for {shown(k)}"
             for k in wanted
             if k in tensors and not fits(k)
         ],

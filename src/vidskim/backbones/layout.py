@@ -57,8 +57,10 @@ class Layout:
                 continue
             between = _rename(key, via)
             ours = _rename(between, rules)
-            if ours in tensors or ours == between:  # two of theirs for one, or unknown
-                ours = key  # the check lists it by the name it has in the file
+            if ours == between:  # no rule knows it: the check lists it by its name in the file
+                ours = key
+            if ours in tensors:  # two of theirs for one of ours: neither may hide the other
+                ours = f"{key} (beside {ours})"
             tensors[ours] = tensor if self.convert is None else self.convert(ours, tensor)
         return Translation(self.publisher, tensors, dict(self.options), left_out, self.transform)
 

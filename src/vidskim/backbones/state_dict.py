@@ -20,6 +20,9 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 
 MAX_WRAPPERS = 3
 
+MAX_EXPANDED = 1 << 24
+"""Numbers of a tensor that repeats fewer stored ones: more than this would fill the memory."""
+
 MAX_SHOWN = 80
 """Characters of a name in a message."""
 
@@ -169,7 +172,8 @@ def _fault(key: object, value: object) -> str:
         return "a sparse, nested or quantized tensor"
     if value.device.type != "cpu":
         return "a tensor without its numbers"
-    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+    needed = value.numel() * value.element_size()
+    if value.numel() > MAX_EXPANDED and needed > value.untyped_storage().nbytes():
         return f"a tensor of shape {list(value.shape)} with fewer numbers than that"
     return ""
 

@@ -142,6 +142,11 @@ def _by_hand(weights: Weights, folder: Path) -> str:
     return f"put the file {published} into {folder} yourself, as {weights.filename}"
 
 
+def forget(path: Path) -> None:
+    """Forget the hash of a file that turned out to be another than was meant."""
+    path.with_name(path.name + HASH_SUFFIX).unlink(missing_ok=True)
+
+
 def _compare_with_first(weights: Weights, path: Path, found: str) -> None:
     """Hold a file without a published hash to its first download, or write its hash down.
 

@@ -175,8 +175,10 @@ def _cuts() -> list[PaperRow]:
     ):
         note = ""
         if cut != CUT:
+            note = CUT_ELSEWHERE
+        if cut in ("res4", "res2"):
             thin = sfc(cut=cut, time_kernels=(1, 3, 3, 3)).macs_with_2bn / 1e9
-            note = f"{CUT_ELSEWHERE}; with 1x1x1 first in its first block it is {thin:.1f} G"
+            note += f"; with 1x1x1 first in its first block it is {thin:.1f} G"
         rows.append(table.giga(label, published, sfc(cut=cut).macs_with_2bn, counter=BN, note=note))
     return rows
 

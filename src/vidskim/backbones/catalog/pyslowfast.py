@@ -120,27 +120,6 @@ def _multigrid(id: str, path: str, *, on: str, num_classes: int, protocol: str) 
     )
 
 
-def _kinetics600(backbone: str, id: str, filename: str) -> Weights:
-    """Listed beside the networks on AVA that began with it; temporal kernels as in R50.
-
-    The configurations of those networks have non-local blocks; of these files an author says that
-    they have none (issue 226 of the repository, on the 16x8 one). Loading tells.
-    """
-    return replace(
-        SLOWFAST_8X8,
-        id=id,
-        backbone=backbone,
-        url=f"{FILES}/model_zoo/ava/pretrain/{filename}",
-        dataset="Kinetics-600",
-        num_classes=None,
-        class_order=None,
-        clip=ClipSpec(64 if "16x8" in backbone else 32, 2, (256, 256)),
-        protocol="no accuracy is published: what networks on AVA were trained from",
-        top1=None,
-        layout=None,
-    )
-
-
 SSV2_PROTOCOL = (
     "Something-Something V2 validation, 1 clip x 1 crop of 256x256, 64 frames spread over the "
     "whole video"
@@ -214,8 +193,11 @@ WEIGHTS: tuple[Weights, ...] = (
             "SSv2/SLOWFAST_16x8_R50_multigrid.pkl",
             on="Something-Something V2",
             num_classes=174,
-            protocol=SSV2_PROTOCOL,
+            protocol=SSV2_PROTOCOL.replace("256x256", "224x224"),
         ),
+        clip=ClipSpec(64, 2, (224, 224)),
+        head_window=None,
+        transform=replace(square_transform(256), crop=(224, 224)),
         top1=0.635,
     ),
     _multigrid(
@@ -232,9 +214,6 @@ WEIGHTS: tuple[Weights, ...] = (
         num_classes=157,
         protocol=_charades(0.386),
     ),
-    _kinetics600("slowfast_r101_8x8", "pyslowfast-k600", "SLOWFAST_32x2_R101_50_50.pkl"),
-    _kinetics600("slowfast_r101_8x8", "pyslowfast-k600-ava21", "SLOWFAST_32x2_R101_50_50_v2.1.pkl"),
-    _kinetics600("slowfast_r101_16x8", "pyslowfast-k600", "SLOWFAST_64x2_R101_50_50.pkl"),
     _x3d("x3d_xs", ClipSpec(4, 12, (182, 182)), head_window=(5, 5), top1=0.695, ten_views=0.687),
     _x3d("x3d_s", ClipSpec(13, 6, (182, 182)), head_window=(5, 5), top1=0.735, ten_views=0.731),
     _x3d("x3d_m", ClipSpec(16, 5, (256, 256)), head_window=(7, 7), top1=0.762, ten_views=0.751),

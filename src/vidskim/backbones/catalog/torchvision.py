@@ -38,6 +38,7 @@ def _resnet(backbone: str, *, filename: str, size_megabytes: float, top1: float)
         source=f"https://pytorch.org/vision/stable/models/generated/torchvision.models.video.{backbone}.html",
         clip=ClipSpec(num_frames=16, stride=2, size=(112, 112)),
         transform=Transform(resize_to=(128, 171), crop=(112, 112)),
+        options={"mid": "torchvision"} if backbone == "r2plus1d_18" else {},
         protocol=(
             "Kinetics-400 validation, video level: mean over 5 clips x 1 center crop, 16 frames x "
             "stride 1 at 15 frames per second (stride 2 at 30), 112x112; torchvision's own figure"

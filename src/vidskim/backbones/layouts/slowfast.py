@@ -2,8 +2,8 @@
 
 Options stand in a layout where a publisher's network differs from the builder's: the non-local
 blocks of PySlowFast's configurations for Kinetics pool keys and values over space only, R101 comes
-with three choices of temporal kernels in res4, and the non-local R50 with either fusion kernel;
-mmaction2's network differs in more than names.
+with three choices of temporal kernels in res4, and R50 with either fusion kernel; mmaction2's
+network differs in more than names.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def _layouts(name: str) -> Iterator[Layout]:
     choices: list[dict[str, str | int]] = [{}]
     if deep:
         choices = [{"res4_kernels": kernels} for kernels in RES4_KERNELS]
-    elif nonlocal_blocks:
+    else:
         choices = [{"fusion_kernel": kernel} for kernel in FUSION_KERNELS]
     for options in choices:
         if nonlocal_blocks:
