@@ -20,7 +20,7 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 
 MAX_WRAPPERS = 3
 
-MAX_EXPANDED = 1 << 24
+MAX_EXPANDED = 1 << 26
 """Numbers of a tensor that repeats fewer stored ones: more than this would fill the memory."""
 
 MAX_SHOWN = 80
