@@ -43,6 +43,12 @@ def test_an_answer():
     assert "saliency  ▁█" in text
 
 
+def test_a_class_name_does_not_reach_the_terminal_as_a_command():
+    scores = (Score("größer\x1b[2Jgone\n", 1.0),)
+    answer = Prediction(INFO, "motion", "net", scores, CLIPS, None, COST)
+    assert r"100.0%  größer\x1b[2Jgone\n" + "\n" in printing.prediction(answer)
+
+
 def test_an_answer_without_a_look_shows_no_saliency():
     answer = Prediction(INFO, "dense", "x", (Score("a", 1.0),), CLIPS[1:], None, COST)
     assert "saliency" not in printing.prediction(answer)

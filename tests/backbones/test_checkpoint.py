@@ -276,7 +276,9 @@ def test_archives_of_something_else_are_named(tmp_path):
         read_state_dict(tmp_path / "program.pt")
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod.", "encoder."]
+)
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_what_training_puts_before_every_name_is_removed(tmp_path, prefix, suffix):
     state = {"a.weight": torch.ones(2), "model.b": torch.zeros(3)}

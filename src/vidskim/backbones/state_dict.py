@@ -26,7 +26,7 @@ MAX_EXPANDED = 1 << 26
 MAX_SHOWN = 80
 """Characters of a name in a message."""
 
-PREFIXES = ("module.", "_orig_mod.", "model.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "encoder.")
 """What data-parallel training, ``torch.compile`` and Lightning put before every name."""
 
 
