@@ -36,7 +36,7 @@ LAYERS = (
     {"data", "train", "evaluate", "corpus"},
     {"demo", "printing"},
     {"vidskim"},
-    {"arguments", "cli", "app"},
+    {"arguments", "console", "cli", "app"},
 )
 """Files and folders of the package from the bottom up; ``vidskim`` is the package's own
 ``__init__``. A unit imports only from its own layer and the ones before it."""

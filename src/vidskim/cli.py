@@ -1,22 +1,12 @@
-"""The command line: verbs only; what they do is in the library.
+"""The command line: verbs only; what they do is in the library, how they end in `console`."""
 
-Human text goes to stdout, logs and progress to stderr, ``--json`` prints one object for machines.
-Exit status: 0 done, 1 the input is unusable, 2 wrong usage.
-"""
-
-import json
-import logging
-import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import TextIOWrapper
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from vidskim import console
 from vidskim.arguments import Verb, call, spelled, summary
-from vidskim.errors import UsageError, VidskimError, is_out_of_memory, unknown_name
+from vidskim.errors import UsageError, unknown_name
 
 
 def recognize(
@@ -58,7 +48,7 @@ def recognize(
     """
     from vidskim import api, printing
 
-    _check_output(timeline, option="--timeline", suffixes=(".png",))
+    console.check_output(timeline, option="--timeline", suffixes=(".png",))
     prediction = api.recognize(
         video,
         method=method,
@@ -77,8 +67,8 @@ def recognize(
         from vidskim.evaluate.storyboard import save_timeline
 
         save_timeline(prediction, timeline)
-    _print(prediction.to_json() if json else printing.prediction(prediction))
-    _warn(() if json else prediction.warnings)
+    console.show(prediction.to_json() if json else printing.prediction(prediction))
+    console.warn(() if json else prediction.warnings)
 
 
 def select(
@@ -105,12 +95,12 @@ def select(
     from vidskim import api, printing
     from vidskim.reel import SUFFIXES, write_reel
 
-    _check_output(reel, option="--reel", suffixes=SUFFIXES)
+    console.check_output(reel, option="--reel", suffixes=SUFFIXES)
     chosen = api.select(video, method=method, k=k, unit=unit, sampler=sampler)
     if reel is not None:
         write_reel(video, [c.clip for c in chosen.clips], reel)
-    _print(chosen.to_json() if json else printing.selection(chosen))
-    _warn(() if json else chosen.warnings)
+    console.show(chosen.to_json() if json else printing.selection(chosen))
+    console.warn(() if json else chosen.warnings)
 
 
 def inspect(video: str, /, json: bool = False) -> None:
@@ -124,8 +114,8 @@ def inspect(video: str, /, json: bool = False) -> None:
     from vidskim.inspection import inspect_video
 
     report = inspect_video(video)
-    _print(report.to_json() if json else printing.inspection(report))
-    _warn(() if json else report.warnings)
+    console.show(report.to_json() if json else printing.inspection(report))
+    console.warn(() if json else report.warnings)
 
 
 def cost(
@@ -154,7 +144,7 @@ def cost(
         raise UsageError("--input goes with the name of a backbone, not with --papers")
     if papers:
         rows = paper_rows()
-        _print([row.to_json() for row in rows] if json else printing.paper_costs(rows))
+        console.show([row.to_json() for row in rows] if json else printing.paper_costs(rows))
     else:
         counted = cost_of(str(name), input_shape=None if input is None else read_shape(input))
         record = {
@@ -163,7 +153,7 @@ def cost(
             "params": counted.params,
             "input": list(counted.input_shape),
         }
-        _print(record if json else printing.cost(str(name), counted))
+        console.show(record if json else printing.cost(str(name), counted))
 
 
 def models(name: str | None = None, /, json: bool = False) -> None:
@@ -178,10 +168,10 @@ def models(name: str | None = None, /, json: bool = False) -> None:
 
     if name is not None:
         record = find_model(name)
-        _print(record.to_json() if json else printing.model(record))
+        console.show(record.to_json() if json else printing.model(record))
         return
     found = list_models()
-    _print([m.to_json() for m in found] if json else printing.models(found))
+    console.show([m.to_json() for m in found] if json else printing.models(found))
 
 
 def train(words: Sequence[str]) -> None:
@@ -192,7 +182,7 @@ def train(words: Sequence[str]) -> None:
     """
     from vidskim.train.recipe import run_recipe
 
-    _print(run_recipe(words))
+    console.show(run_recipe(words))
 
 
 def evaluate(
@@ -255,7 +245,7 @@ def evaluate(
         calibrate=None if calibrate is None else _paths_of(calibrate),
         device=device,
     )
-    _print(report.to_json() if json else report.to_text())
+    console.show(report.to_json() if json else report.to_text())
 
 
 def data_synthetic(
@@ -290,7 +280,7 @@ def data_synthetic(
         max_seconds=max_seconds,
         workers=workers,
     )
-    _print(f"{train + test} videos: {manifest}, moments: {manifest.with_name('moments.csv')}")
+    console.show(f"{train + test} videos: {manifest}, moments: {manifest.with_name('moments.csv')}")
 
 
 def data_scan(
@@ -314,7 +304,7 @@ def data_scan(
         sys.stdout.write(to_csv(manifest.rows, root=Path(folder)))
         return
     write_manifest(manifest.rows, out)
-    _print(f"{len(manifest.rows)} videos of {len(manifest.classes)} classes: {out}")
+    console.show(f"{len(manifest.rows)} videos of {len(manifest.classes)} classes: {out}")
 
 
 def demo(out: str = "demo", videos: int = 108, train: bool = False) -> None:
@@ -345,59 +335,7 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit status."""
-    argv = list(sys.argv[1:] if arguments is None else arguments)
-    if sys.stdout is None:  # closed by the caller
-        return _fail("standard output is closed: there is nowhere to put the answer", 1)
-    if isinstance(sys.stdout, TextIOWrapper):  # whatever the locale; file names need not be text
-        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    with warnings.catch_warnings(), _findings_told():
-        warnings.showwarning = lambda message, *_, **__: _warn([str(message)])
-        return _run(argv)
-
-
-@contextmanager
-def _findings_told() -> Iterator[None]:
-    """Print what is measured before an answer, of precision and speed, to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
-    loggers = [logging.getLogger(f"vidskim.{name}") for name in ("precision", "fast")]
-    for logger in loggers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeHandler(handler)
-
-
-def _run(argv: Sequence[str]) -> int:
-    """Run one command; every refusal is one line and a status."""
-    try:
-        _dispatch(argv)
-        sys.stdout.flush()
-    except VidskimError as error:
-        return _fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        where = "" if error.filename is None else f"{error.filename}: "
-        return _fail(f"{where}{error.strerror or error}", 1)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return _fail("not enough memory: choose smaller frames or fewer clips and crops", 1)
-    except SystemExit as stop:  # help and configuration were printed
-        return stop.code if isinstance(stop.code, int) else 0
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
-    return 0
-
-
-def _fail(reason: str, status: int) -> int:
-    """Print one line that says why."""
-    print(f"vidskim: {' '.join(reason.split())}", file=sys.stderr)
-    return status
+    return console.run(_dispatch, list(sys.argv[1:] if arguments is None else arguments))
 
 
 def _dispatch(argv: Sequence[str]) -> None:
@@ -406,10 +344,10 @@ def _dispatch(argv: Sequence[str]) -> None:
         print(_help(), file=sys.stderr)
         raise UsageError("give a command, for example 'vidskim recognize video.mp4'")
     if argv[0] in ("-h", "--help"):
-        _print(_help())
+        console.show(_help())
         return
     if argv[0] == "--version":
-        _print(f"vidskim {_version()}")
+        console.show(f"vidskim {_version()}")
         return
     if any(word == "" or (word.startswith("--") and word.endswith("=")) for word in argv):
         raise UsageError("an argument is empty: give a value or leave it out")
@@ -422,7 +360,7 @@ def _dispatch(argv: Sequence[str]) -> None:
             raise UsageError(f"give a command: 'vidskim {name} {'|'.join(verb)}'")
         part, *words = words
         if part in ("-h", "--help"):
-            _print("\n".join(f"vidskim {name} {p}: {summary(f)}" for p, f in verb.items()))
+            console.show("\n".join(f"vidskim {name} {p}: {summary(f)}" for p, f in verb.items()))
             return
         if part not in verb:
             raise unknown_name(f"command after '{name}'", part, verb)
@@ -462,37 +400,10 @@ def _paths_of(data: str) -> list[Path]:
     return list(dict.fromkeys(row.path for row in load_manifest(data).rows))
 
 
-def _check_output(path: str | None, *, option: str, suffixes: Sequence[str]) -> None:
-    """Refuse, before any work is done, a file that cannot be written.
-
-    Raises:
-        UsageError: a folder, another suffix, a place where nothing can be written.
-    """
-    if path is None:
-        return
-    file = Path(path)
-    if file.is_dir():
-        raise UsageError(f"{option} {path}: is a folder; name a file in it")
-    if file.suffix.lower() not in suffixes:
-        raise UsageError(f"{option} {path}: give a file that ends in {' or '.join(suffixes)}")
-    folder = next(parent for parent in file.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
-        raise UsageError(f"{option} {path}: cannot be written, choose another place")
-
-
 def _version() -> str:
     from vidskim import __version__
 
     return __version__
-
-
-def _print(result: Any) -> None:
-    print(result if isinstance(result, str) else json.dumps(result, allow_nan=False))
-
-
-def _warn(messages: Sequence[str]) -> None:
-    for message in messages:
-        print(f"warning: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def _write(path, blobs) -> None:
     path.write_bytes(pickle.dumps({"blobs": blobs, "cfg": "MODEL: slow"}, protocol=2))
 
 
-def test_a_caffe2_file_gives_what_its_blobs_compute(tmp_path, blobs):
+def test_a_caffe2_file_gives_what_its_blobs_compute(tmp_path, blobs, caplog):
     path = tmp_path / "SLOWONLY_8x8_R50.pkl"
     state_of_training = {
         "conv1_w_momentum": np.zeros((64, 3, 1, 7, 7), np.float32),
@@ -111,6 +111,11 @@ def test_a_caffe2_file_gives_what_its_blobs_compute(tmp_path, blobs):
     _write(path, {**blobs, **state_of_training})
     network = load_backbone("slow_r50_8x8", checkpoint=path)
     assert network.num_classes == 5
+    momentum, training = (record.getMessage() for record in caplog.records)
+    assert momentum.endswith(
+        "1 tensors are not loaded, momentum of the optimizer (conv1_w_momentum)"
+    )
+    assert training.endswith("2 tensors are not loaded, state of the training (lr, model_iter)")
     x = torch.randn(2, 3, 4, 40, 48, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         ours, theirs = network(x), slow_forward(blobs, x)

@@ -288,8 +288,10 @@ def _identified(
 
 def _described(found: Identity, *, path: Path) -> tuple[Header, dict[str, Tensor]]:
     """Turn what a state dict was found to be into a header, and tell what is left out."""
-    for key, reason in found.left_out.items():
-        logger.info("%s: %s is not loaded (%s)", path, key, reason)
+    for reason in dict.fromkeys(found.left_out.values()):
+        keys = [key for key, why in found.left_out.items() if why == reason]
+        shown = ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
+        logger.warning("%s: %d tensors are not loaded, %s (%s)", path, len(keys), reason, shown)
     if not found.num_classes:
         raise CheckpointError(f"{path}: its head has no classes: give a file whose head has some")
     header = Header(
