@@ -1,8 +1,14 @@
 """One small tree of exceptions; every message gives the value, what was expected and the remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+
+SHOWN = 3
+"""Names that a message lists of many."""
+
+MAX_NAME = 120
+"""Characters of each."""
 
 
 class VidskimError(Exception):
@@ -63,3 +69,22 @@ def is_out_of_memory(error: Exception) -> bool:
     """Say whether memory was too small; torch tells it in words, in a plain `RuntimeError`."""
     told = str(error)
     return isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told
+
+
+def printable(text: str) -> str:
+    r"""Escape what would move a terminal's cursor: names in files may hold anything.
+
+    >>> print(printable("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names as one line of a message, and dots if there are more.
+
+    >>> listed(["a", "b", "c", "d"])
+    'a, b, c, ...'
+    """
+    first = (printable(n[:MAX_NAME]) + "..." * (len(n) > MAX_NAME) for n in names[:SHOWN])
+    return ", ".join(first) + ", ..." * (len(names) > SHOWN)

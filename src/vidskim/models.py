@@ -130,10 +130,10 @@ def _seeded(build: Callable[[], Network]) -> Network:
         return build().eval()
 
 
-def _prepare(network: Network, weights: Weights) -> None:
-    """Let an untrained network see what the one with these weights sees."""
-    network.clip, network.transform = weights.clip, weights.transform
-    network.head_window = weights.head_window
+def _prepare(network: Network, like: Weights | Network) -> None:
+    """Let an untrained network see what the trained one sees."""
+    network.clip, network.transform = like.clip, like.transform
+    network.head_window = like.head_window
 
 
 def _told_of(weights: Weights) -> tuple[str, ...]:
@@ -150,8 +150,8 @@ def _untrained_like(path: Path) -> Network:
     """Build the network of a checkpoint without its weights, which show what it says to be true."""
     told = load_backbone(checkpoint=path)
     network = _untrained(told.name, num_classes=told.num_classes, **told.options)
-    network.classes, network.clip, network.transform = told.classes, told.clip, told.transform
-    network.head_window = told.head_window
+    network.classes = told.classes
+    _prepare(network, told)
     return network
 
 

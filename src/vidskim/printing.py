@@ -7,6 +7,7 @@ from itertools import pairwise
 from vidskim.api import Selection
 from vidskim.backbones.catalog.record import Weights
 from vidskim.cost import Count
+from vidskim.errors import printable
 from vidskim.inspection import Inspection
 from vidskim.paper_costs import PaperRow
 from vidskim.types import ChosenClip, Prediction, VideoInfo
@@ -29,7 +30,7 @@ def prediction(answer: Prediction) -> str:
         f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005
     )
     lines = [video_line(answer.video), ""]
-    lines += [f"  {p.score:6.1%}  {_printable(p.label)}" for p in answer.predictions[:5]]
+    lines += [f"  {p.score:6.1%}  {printable(p.label)}" for p in answer.predictions[:5]]
     views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
     lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
     lines += clip_lines(answer.clips)
@@ -242,8 +243,3 @@ def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
     rows = [head, ["-" * w for w in widths], *cells]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
-
-
-def _printable(label: str) -> str:
-    """Escape what would move a terminal's cursor: class names come from files."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in label)

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.hf import check_header, is_hf, load_hf
 from vidskim.backbones.hf_config import import_transformers
-from vidskim.backbones.identify import NORM_COUNTER, SHOWN, Identity, identify, list_faults
+from vidskim.backbones.identify import NORM_COUNTER, Identity, identify, list_faults
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import list_networks, shapes_of
 from vidskim.backbones.state_dict import read_state_dict, weight_format
 from vidskim.backbones.weights import Weights, fetch, find_weights, forget, split_name
-from vidskim.errors import CheckpointError, UsageError, unknown_name
+from vidskim.errors import CheckpointError, UsageError, listed, unknown_name
 from vidskim.transforms import Transform
 
 logger = logging.getLogger(__name__)
@@ -228,8 +228,7 @@ def _check_state(backbone: Network, state: Mapping[str, Tensor], *, path: Path) 
         if k in expected and v.is_floating_point() != expected[k].is_floating_point()
     ]
     if types:
-        shown = ", ".join(types[:SHOWN]) + (", ..." if len(types) > SHOWN else "")
-        faults += f"{', ' if faults else ''}{len(types)} of another type ({shown})"
+        faults += f"{', ' if faults else ''}{len(types)} of another type ({listed(types)})"
     if faults:
         raise CheckpointError(f"{path}: does not fit {backbone.name}: tensors {faults}")
 
@@ -290,8 +289,9 @@ def _described(found: Identity, *, path: Path) -> tuple[Header, dict[str, Tensor
     """Turn what a state dict was found to be into a header, and tell what is left out."""
     for reason in dict.fromkeys(found.left_out.values()):
         keys = [key for key, why in found.left_out.items() if why == reason]
-        shown = ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
-        logger.warning("%s: %d tensors are not loaded, %s (%s)", path, len(keys), reason, shown)
+        logger.warning(
+            "%s: %d tensors are not loaded, %s (%s)", path, len(keys), reason, listed(keys)
+        )
     if not found.num_classes:
         raise CheckpointError(f"{path}: its head has no classes: give a file whose head has some")
     header = Header(

@@ -39,9 +39,7 @@ from vidskim.backbones.hf_network import (
     TokenOrder,
 )
 from vidskim.backbones.hf_transform import transform_of
-from vidskim.errors import CheckpointError, UsageError, unknown_name
-
-SHOWN = 3
+from vidskim.errors import CheckpointError, UsageError, listed, unknown_name
 
 
 def is_hf(name: str) -> bool:
@@ -246,9 +244,7 @@ def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:
         "of another shape": shapes,
     }
     faults = [
-        f"{len(keys)} {kind} ({', '.join(sorted(keys)[:SHOWN])}{', ...' * (len(keys) > SHOWN)})"
-        for kind, keys in kinds.items()
-        if keys
+        f"{len(keys)} {kind} ({listed(sorted(keys))})" for kind, keys in kinds.items() if keys
     ]
     if faults or told.get("error_msgs"):
         reason = ", ".join(faults) or str(told["error_msgs"])

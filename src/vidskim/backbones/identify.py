@@ -10,14 +10,8 @@ from torch import Tensor
 
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.registry import VARIANTS, list_networks, shapes_of
-from vidskim.errors import CheckpointError
+from vidskim.errors import SHOWN, CheckpointError, listed
 from vidskim.transforms import Transform
-
-SHOWN = 3
-"""Keys listed per kind of mistake."""
-
-MAX_SHOWN = 120
-"""Characters of each."""
 
 HEAD = ("fc.weight", "fc.bias")
 """The tensors whose shapes tell the number of classes and no network."""
@@ -176,18 +170,5 @@ def list_faults(tensors: Mapping[str, Tensor], wanted: Shapes, *, num_classes: i
         ],
     }
     return ", ".join(
-        f"{len(keys)} {kind} ({_listed(keys)})" for kind, keys in faults.items() if keys
+        f"{len(keys)} {kind} ({listed(keys)})" for kind, keys in faults.items() if keys
     )
-
-
-def _listed(names: list[str]) -> str:
-    """Return the first names, and dots if there are more."""
-    return ", ".join(map(_shown, names[:SHOWN])) + ", ..." * (len(names) > SHOWN)
-
-
-def _shown(text: str) -> str:
-    """Make a name from a file fit for a message: one line, printable, not endless."""
-    line = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:MAX_SHOWN]
-    )
-    return line + "..." * (len(text) > MAX_SHOWN)

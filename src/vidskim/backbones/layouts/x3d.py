@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.layouts import pyslowfast
 from vidskim.backbones.x3d import BUILDERS
 
 
@@ -11,29 +12,20 @@ def _convert(key: str, tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if key == "lin5.weight" else tensor
 
 
-def _pyslowfast_rules() -> tuple[Rule, ...]:
-    rules = [
-        (r"s1\.pathway0_stem\.conv_xy\.(.*)", r"stem.0.\1"),
-        (r"s1\.pathway0_stem\.conv\.(.*)", r"stem.1.\1"),
-        (r"s1\.pathway0_stem\.bn\.(.*)", r"stem.2.\1"),
-        (r"head\.conv_5\.(.*)", r"conv5.0.\1"),
-        (r"head\.conv_5_bn\.(.*)", r"conv5.1.\1"),
-        (r"head\.lin_5\.(.*)", r"lin5.\1"),
-        (r"head\.projection\.(.*)", r"fc.\1"),
-    ]
-    for s in range(2, 6):
-        theirs, ours = rf"s{s}\.pathway0_res(\d+)\.branch", rf"layer{s - 1}.\1"
-        for n, letter in enumerate("abc", start=1):
-            rules += [
-                (rf"{theirs}2\.{letter}\.(.*)", rf"{ours}.conv{n}.0.\2"),
-                (rf"{theirs}2\.{letter}_bn\.(.*)", rf"{ours}.conv{n}.1.\2"),
-            ]
-        rules += [
-            (rf"{theirs}2\.se\.(.*)", rf"{ours}.se.\2"),
-            (rf"{theirs}1\.(.*)", rf"{ours}.downsample.0.\2"),
-            (rf"{theirs}1_bn\.(.*)", rf"{ours}.downsample.1.\2"),
-        ]
-    return tuple(rules)
+PYSLOWFAST_RULES: tuple[Rule, ...] = (
+    (r"s1\.pathway0_stem\.conv_xy\.(.*)", r"stem.0.\1"),
+    (r"s1\.pathway0_stem\.conv\.(.*)", r"stem.1.\1"),
+    (r"s1\.pathway0_stem\.bn\.(.*)", r"stem.2.\1"),
+    *(
+        (rf"s{s}\.pathway0_res(\d+)\.branch2\.se\.(.*)", rf"layer{s - 1}.\1.se.\2")
+        for s in range(2, 6)
+    ),
+    (r"head\.conv_5\.(.*)", r"conv5.0.\1"),
+    (r"head\.conv_5_bn\.(.*)", r"conv5.1.\1"),
+    (r"head\.lin_5\.(.*)", r"lin5.\1"),
+    *pyslowfast.SLOW_RULES,
+)
+"""The blocks are called as in every other network of theirs."""
 
 
 def _pytorchvideo_rules() -> tuple[Rule, ...]:
@@ -80,7 +72,7 @@ MMACTION2_RULES: tuple[Rule, ...] = (
 PYSLOWFAST = Layout(
     publisher="PySlowFast",
     telltale=r"s1\.pathway0_stem\.conv_xy\.weight",
-    rules=_pyslowfast_rules(),
+    rules=PYSLOWFAST_RULES,
     convert=_convert,
 )
 
