@@ -14,9 +14,10 @@ from torch import nn
 from tinyset import CLASSES, write_tiny_set
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.backbones.registry import create_backbone
 from vidskim.errors import UsageError
-from vidskim.evaluate.journal import Journal, key_of, weights_sha256
+from vidskim.evaluate.journal import Journal, key_of
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.transforms import Transform
 

@@ -13,9 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from vidskim.errors import UsageError
 from vidskim.evaluate.results import VideoResult
 
@@ -99,12 +96,3 @@ def key_of(method: str, settings: Mapping[str, Any]) -> str:
     """Return a short name for all that a method's answers depend on (plain JSON values)."""
     text = json.dumps([method, settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def weights_sha256(network: nn.Module) -> str:
-    """Return the sha256 of a network's weights and their names."""
-    digest = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)};".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

@@ -5,20 +5,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vidskim import presets
 from vidskim.backbones.contract import Backbone
+from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.backbones.resolution import set_test_size
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError, unknown_name
 from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of
-from vidskim.evaluate.journal import Journal, key_of, weights_sha256
+from vidskim.evaluate.journal import Journal, key_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
 from vidskim.fast import FastBackbone, accelerate, check_fast_options
-from vidskim.models import open_model, open_sampler
+from vidskim.models import open_model
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
-from vidskim.saliency.visual import MotionSaliency
+from vidskim.samplers import SamplerOptions, open_sampler, settings_of
+from vidskim.types import PartedSaliency
 from vidskim.views import check_crops
 
 
@@ -46,6 +49,7 @@ def evaluate_manifest(
     model: str,
     k: int = 10,
     sampler: str | None = None,
+    options: SamplerOptions | None = None,
     split: str | None = None,
     moments: str | Path | None = None,
     limit: int | None = None,
@@ -117,7 +121,9 @@ def evaluate_manifest(
         device=device,
     )
     methods = tuple(dict.fromkeys(methods))
-    saliency = open_sampler(sampler) if "scsampler" in methods else None
+    options = options or SamplerOptions()
+    trained = set(presets.TRAINED) & set(methods)
+    saliency = open_sampler(sampler, options=options) if trained else None
     journal = None
     if out is not None:
         settings = {
@@ -130,14 +136,15 @@ def evaluate_manifest(
             "hardware": asdict(protocol.hardware),
             "versions": protocol.versions,
         }
-        keys = {m: key_of(m, {**settings, "look": _look(m, saliency)}) for m in methods}
+        keys = {m: key_of(m, {**settings, "look": _look(m, saliency, options)}) for m in methods}
         journal = Journal(Path(out) / "answers.jsonl", keys=keys)
     results = benchmark(
         manifest,
         encoder=encoder,
         methods=methods,
         k=k,
-        saliency=lambda: saliency or open_sampler(sampler),
+        saliency=lambda: saliency or open_sampler(sampler, options=options),
+        candidates=options.candidates,
         moments=where,
         num_crops=num_crops,
         precision=precision,
@@ -152,8 +159,10 @@ def evaluate_manifest(
     return Report(tuple(results), tuple(rows), protocol)
 
 
-def _look(method: str, saliency: MotionSaliency | None) -> list[Any] | None:
+def _look(
+    method: str, saliency: PartedSaliency | None, options: SamplerOptions
+) -> list[Any] | None:
     """Return what a method's choice depends on besides its name."""
-    if method != "scsampler" or saliency is None:
+    if method not in presets.TRAINED or saliency is None:
         return None
-    return [weights_sha256(saliency.network), saliency.size]
+    return [settings_of(saliency), asdict(options)]
