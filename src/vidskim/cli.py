@@ -283,6 +283,57 @@ def data_synthetic(
     console.show(f"{train + test} videos: {manifest}, moments: {manifest.with_name('moments.csv')}")
 
 
+def data_untrim(
+    source: str,
+    out: str,
+    /,
+    background: str,
+    classes: str | None = None,
+    seed: int = 0,
+    train: int | None = None,
+    test: int | None = None,
+    min_seconds: float = 20.0,
+    max_seconds: float = 60.0,
+    min_share: float = 0.10,
+    max_share: float = 0.25,
+    workers: int | None = None,
+) -> None:
+    """Compose untrimmed videos of trimmed clips, by stream copy.
+
+    Args:
+        source: manifest of trimmed clips with splits, best with source groups.
+        out: folder to write.
+        background: classes that fill the videos, with commas between.
+        classes: classes that the videos are about (default: all others).
+        seed: of everything.
+        train: number of training videos (default: 20 a class, at least 240).
+        test: number of test videos (default: 10 a class, at least 160).
+        min_seconds: shortest video.
+        max_seconds: longest video.
+        min_share: least part of a video that shows its class.
+        max_share: largest part of a video that shows its class.
+        workers: processes (default: one per core).
+    """
+    from vidskim.data.compose import Form
+    from vidskim.data.untrim import make_untrimmed
+
+    made = make_untrimmed(
+        source,
+        out,
+        background=_words_of(background),
+        classes=None if classes is None else _words_of(classes),
+        form=Form(min_seconds, max_seconds, min_share, max_share),
+        seed=seed,
+        videos={"train": train, "test": test},
+        workers=workers,
+    )
+    console.warn(made.notes)
+    console.show(
+        f"{made.num_videos} videos, {made.num_bytes / 1e6:.0f} MB: {made.manifest}, moments: "
+        f"{made.manifest.with_name('moments.csv')}"
+    )
+
+
 def data_scan(
     folder: str, /, out: str | None = None, test_share: float = 0.2, seed: int = 0
 ) -> None:
@@ -328,7 +379,7 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
     "models": models,
     "train": train,
     "evaluate": evaluate,
-    "data": {"synthetic": data_synthetic, "scan": data_scan},
+    "data": {"synthetic": data_synthetic, "untrim": data_untrim, "scan": data_scan},
     "demo": demo,
 }
 
@@ -398,6 +449,11 @@ def _paths_of(data: str) -> list[Path]:
     from vidskim.data.scan import load_manifest
 
     return list(dict.fromkeys(row.path for row in load_manifest(data).rows))
+
+
+def _words_of(names: str) -> list[str]:
+    """Split names with commas between."""
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _version() -> str:
