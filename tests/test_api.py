@@ -11,8 +11,8 @@ from vidskim import Recognizer, Video, presets, save_backbone
 from vidskim.api import make_recognizer
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.io.writer import write_video
-from vidskim.models import open_sampler
 from vidskim.reel import write_reel
+from vidskim.samplers import open_sampler
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def checkpoints(tmp_path_factory):
 
 @pytest.mark.parametrize("method", presets.METHODS)
 def test_one_call_equals_a_recognizer_made_by_hand(sample_video, checkpoints, method):
-    sampler = str(checkpoints / "sampler.safetensors") if method == "scsampler" else None
+    sampler = str(checkpoints / "sampler.safetensors") if method in presets.TRAINED else None
     answer = vidskim.recognize(
         sample_video,
         method=method,

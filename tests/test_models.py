@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
 from vidskim import create_backbone, save_backbone
 from vidskim.errors import CheckpointError, UsageError
-from vidskim.models import demo_checkpoint, open_model, open_sampler
+from vidskim.models import demo_checkpoint, open_model
 
 
 @pytest.fixture(scope="module")
@@ -78,38 +78,9 @@ def test_other_weights_of_a_backbone_are_named_behind_it(monkeypatch, tmp_path):
         open_model("demo@x")
 
 
-def test_a_sampler_is_opened_with_the_size_of_its_maps(sampler):
-    saliency = open_sampler(str(sampler))
-    assert saliency.size == (4, 6)
-    expected = tiny_sampler().state_dict()
-    assert all(torch.equal(v, expected[k]) for k, v in saliency.network.state_dict().items())
-
-
-def test_untrained_samplers(sampler):
-    untrained = open_sampler(str(sampler), random_weights=True)
-    assert untrained.size == (4, 6)
-    assert untrained.network.fc.weight.shape == tiny_sampler().fc.weight.shape
-    papers = open_sampler(None, random_weights=True)
-    assert papers.network.conv1.weight.shape == (64, 2, 7, 7)
-
-
-def test_networks_for_other_things_are_refused(classifier, sampler, tmp_path):
+def test_a_saliency_network_is_no_clip_classifier(sampler):
     with pytest.raises(CheckpointError, match=r"no clip classifier; .* --sampler"):
         open_model(str(sampler))
-    with pytest.raises(CheckpointError, match="no saliency network"):
-        open_sampler(str(classifier))
-    images = tmp_path / "images.safetensors"
-    save_backbone(tiny_sampler(in_channels=3), images)
-    with pytest.raises(CheckpointError, match="takes 3 channels, motion maps have 2"):
-        open_sampler(str(images))
-
-
-@pytest.mark.parametrize("size", [[4], [0, 3], "big", [4, 5, 6], 7, [None, 2]])
-def test_an_impossible_map_size_is_refused(tmp_path, size):
-    path = tmp_path / "sampler.safetensors"
-    save_backbone(tiny_sampler(), path, metadata={"map_size": size})
-    with pytest.raises(CheckpointError, match="its map_size is"):
-        open_sampler(str(path))
 
 
 @pytest.mark.parametrize("random_weights", [False, True])
@@ -119,8 +90,6 @@ def test_what_is_not_there_is_refused(tmp_path, random_weights):
     for missing in (str(tmp_path / "x.safetensors"), "missing.pth"):
         with pytest.raises(CheckpointError, match="no such file"):
             open_model(missing, random_weights=random_weights)
-        with pytest.raises(CheckpointError, match="no such file"):
-            open_sampler(missing, random_weights=random_weights)
     with pytest.raises(CheckpointError, match="is a folder"):
         open_model(str(tmp_path), random_weights=random_weights)
 

@@ -1,14 +1,13 @@
 import pytest
 import torch
 
-from tinynets import CLASSES, tiny_classifier, tiny_sampler
+from tinynets import CLASSES, motion_sampler, tiny_classifier, tiny_sampler
 from vidskim import Video, presets
 from vidskim.errors import UsageError
-from vidskim.saliency.visual import MotionSaliency
 
 
-def saliency() -> MotionSaliency:
-    return MotionSaliency(tiny_sampler())
+def saliency():
+    return motion_sampler(tiny_sampler())
 
 
 @pytest.mark.parametrize("method", presets.METHODS)
@@ -18,7 +17,7 @@ def test_every_method_runs(sample_video, method):
     assert look.method == method
     assert len(choice.grid) == 19
     assert len(choice.chosen) == (19 if method == "dense" else 4)
-    looks = method in ("packets", "motion", "scsampler")
+    looks = method in ("packets", "motion", *presets.TRAINED)
     assert (choice.scores is not None) == looks
     if choice.scores is not None:
         assert choice.scores.shape == (19,)
@@ -30,7 +29,7 @@ def test_the_trained_saliency_is_opened_only_when_it_is_used():
         raise AssertionError("opened")
 
     for method in presets.METHODS:
-        if method != "scsampler":
+        if method not in presets.TRAINED:
             presets.look(method, k=1, saliency=refuse)
 
 

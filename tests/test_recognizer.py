@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from tinynets import CLASSES, tiny_classifier, tiny_sampler
+from tinynets import CLASSES, motion_sampler, tiny_classifier, tiny_sampler
 from vidskim import Recognizer, Video, presets
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.io.writer import write_video
 from vidskim.look import Look
 from vidskim.recognizer import Origin, usable_device
-from vidskim.saliency.visual import MotionSaliency
 from vidskim.selection import by_score
 
 
@@ -134,7 +133,7 @@ def test_the_account_adds_up(short_video, network):
             "uniform": presets.uniform(k=3),
             "packets": presets.packets(k=3),
             "motion": presets.motion(k=3),
-            "scsampler": presets.scsampler(MotionSaliency(tiny_sampler()), k=3),
+            "scsampler": presets.scsampler(motion_sampler(tiny_sampler()), k=3),
         }.items()
     }
     for name, cost in costs.items():
@@ -221,7 +220,7 @@ def test_fewer_clips_than_k_are_all_seen(short_video, network):
 def test_one_frame_is_a_video(tmp_path, network, method):
     path = tmp_path / "one.mp4"
     write_video(path, [np.full((48, 64, 3), 90, np.uint8)])
-    look = presets.look(method, k=10, saliency=lambda: MotionSaliency(tiny_sampler()))
+    look = presets.look(method, k=10, saliency=lambda: motion_sampler(tiny_sampler()))
     answer = Recognizer(network, look=look)(path)
     assert by_label(answer) == pytest.approx(
         plain_answer(network, decoded(path), [0]).tolist(), abs=1e-5

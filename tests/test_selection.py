@@ -83,3 +83,25 @@ def test_the_selections_of_looks_are_these():
 def test_an_impossible_k_is_refused(build, k):
     with pytest.raises(UsageError, match="at least 1"):
         build(k)
+
+
+def test_empirical_draws_follow_the_histogram():
+    histogram = torch.tensor([1.0, 0.0, 3.0, 0.0])
+    counts = torch.zeros(40)
+    for seed in range(2000):
+        generator = torch.Generator().manual_seed(seed)
+        (chosen,) = selection.empirical(40, k=1, histogram=histogram, generator=generator)
+        counts[chosen] += 1
+    parts = counts.reshape(4, 10).sum(1) / 2000
+    assert parts.tolist() == pytest.approx([0.25, 0, 0.75, 0], abs=0.04)
+    assert counts[:10].min() > 20  # even inside a part
+    generator = torch.Generator().manual_seed(0)
+    assert selection.empirical(8, k=8, histogram=histogram, generator=generator) == list(range(8))
+
+
+@pytest.mark.parametrize("wrong", [[], [0.0, 0.0], [1.0, -1.0], [float("nan"), 1.0]])
+def test_an_impossible_histogram_is_refused(wrong):
+    with pytest.raises(UsageError, match="histogram"):
+        selection.empirical(
+            4, k=1, histogram=torch.tensor(wrong), generator=torch.Generator().manual_seed(0)
+        )

@@ -15,16 +15,18 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     {"types", "errors"},
-    {"clips", "transforms", "views", "selection", "schedule"},
+    {"clips", "transforms", "views", "selection", "spread", "schedule"},
     {"io"},
     {"video"},
     {"saliency", "backbones", "compress", "memory", "aggregate", "cost"},
     {
         "look",
+        "chosen",
         "recognizer",
         "precision",
         "fast",
         "presets",
+        "samplers",
         "models",
         "costs",
         "paper_costs",

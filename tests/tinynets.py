@@ -6,6 +6,9 @@ from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
+from vidskim.saliency.network import NetworkSaliency
+from vidskim.saliency.sampler import Sampler
+from vidskim.saliency.sources import MotionMaps
 from vidskim.transforms import Transform
 
 CLASSES = ("fall", "jump", "roll", "wave")
@@ -32,3 +35,8 @@ def tiny_sampler(*, in_channels: int = 2, seed: int = 1) -> ResNet2d:
     assert isinstance(network, ResNet2d)
     network.fc.weight.data *= 30
     return network.eval()
+
+
+def motion_sampler(network: ResNet2d, *, size: tuple[int, int] | None = None) -> Sampler:
+    """SCSampler on motion maps alone."""
+    return Sampler(visual=(NetworkSaliency(network, MotionMaps(size)),))

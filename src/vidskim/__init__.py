@@ -12,9 +12,10 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
-from vidskim.api import Selection, recognize, select
+from vidskim.api import recognize, select
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones
+from vidskim.chosen import Selection
 from vidskim.clips import split
 from vidskim.cost import Count, count
 from vidskim.errors import (

@@ -1,65 +1,20 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vidskim import presets
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.resolution import set_test_size
-from vidskim.errors import UsageError, unknown_name
+from vidskim.chosen import Budget, Selection, select_moments
 from vidskim.fast import accelerate, check_fast_options
 from vidskim.io.container import main_video_stream, open_container
-from vidskim.look import Choice, Look
-from vidskim.models import open_model, open_sampler
+from vidskim.models import open_model
 from vidskim.recognizer import Recognizer
-from vidskim.types import ChosenClip, Prediction, VideoInfo
+from vidskim.samplers import SamplerOptions, look_of
+from vidskim.types import Prediction
 from vidskim.video import Video
 
 DEFAULT_MODEL = "r2plus1d_18"
-
-UNITS = ("clip", "frame")
-"""What `select` can choose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """Single frames chosen from a video, in time order."""
-
-    indices: tuple[int, ...]
-    """Sorted and unique."""
-    timestamps_seconds: tuple[float, ...]
-    scores: tuple[float | None, ...]
-    """Saliency of the stretch around each frame, None where nothing was scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What of a video deserves a close look."""
-
-    video: VideoInfo
-    method: str
-    clips: tuple[ChosenClip, ...]
-    saliency: tuple[float, ...] | None
-    frames: Frames | None
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object ``vidskim select --json`` prints."""
-        answer: dict[str, Any] = {
-            "video": self.video.to_json(),
-            "method": self.method,
-            "clips": [clip.to_json() for clip in self.clips],
-            "saliency": None if self.saliency is None else list(self.saliency),
-            "warnings": list(self.warnings),
-        }
-        if self.frames is not None:
-            answer["frames"] = {key: list(value) for key, value in asdict(self.frames).items()}
-        return answer
 
 
 def make_recognizer(
@@ -68,6 +23,7 @@ def make_recognizer(
     model: str = DEFAULT_MODEL,
     k: int = 10,
     sampler: str | None = None,
+    options: SamplerOptions | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
@@ -86,7 +42,7 @@ def make_recognizer(
             method that takes none, an impossible number of crops or size.
         CheckpointError: weights that cannot be had.
     """
-    look = _look(method, k=k, sampler=sampler, random_weights=random_weights)
+    look = look_of(method, k=k, sampler=sampler, options=options, random_weights=random_weights)
     check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
     network, origin = open_model(model, random_weights=random_weights)
     if size is not None:
@@ -111,6 +67,7 @@ def recognize(
     model: str = DEFAULT_MODEL,
     k: int = 10,
     sampler: str | None = None,
+    options: SamplerOptions | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
@@ -123,11 +80,13 @@ def recognize(
 
     Args:
         path: the file.
-        method: which clips are looked at closely: dense, uniform, random, packets, motion or
-            scsampler.
+        method: which clips are looked at closely: dense, uniform, random, packets, motion,
+            scsampler or cascade.
         model: backbone with published weights, path of a checkpoint, or ``demo``.
         k: clips to look at closely.
-        sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
+        sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
+            source, with commas between; by default the demo's.
+        options: how they are used together, see `vidskim.samplers.SamplerOptions`.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
         num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
@@ -151,6 +110,7 @@ def recognize(
         model=model,
         k=k,
         sampler=sampler,
+        options=options,
         random_weights=random_weights,
         num_crops=num_crops,
         size=size,
@@ -167,9 +127,14 @@ def select(
     path: str | Path,
     *,
     method: str = "motion",
-    k: int = 10,
+    k: int | None = None,
+    budget_seconds: float | None = None,
+    budget_share: float | None = None,
+    min_gap_seconds: float = 0.0,
+    cover: int = 0,
     unit: str = "clip",
     sampler: str | None = None,
+    options: SamplerOptions | None = None,
     num_frames: int = 16,
     stride: int = 1,
 ) -> Selection:
@@ -178,60 +143,38 @@ def select(
     Args:
         path: the file.
         method: as for `recognize`.
-        k: clips or frames to choose.
-        unit: "frame" gives one frame from the middle of each chosen clip; where the grid has fewer
-            clips than frames are wanted, it is laid finer.
-        sampler: checkpoint of the saliency network of ``scsampler``; by default the demo's.
+        k: clips or frames to choose; 10 where no budget is given either.
+        budget_seconds: instead of k, how long the chosen clips may be together.
+        budget_share: instead of k, the same as a share of the video; with unit "frame" of frames.
+        min_gap_seconds: keep chosen clips, or frames, so far apart; there may be fewer then.
+        cover: put at least one choice into each of so many equal parts of the video, then take the
+            best of the rest.
+        unit: "clip" or "frame". Frames are taken from the most salient clips, one from the middle
+            of each before another of any, see `vidskim.spread.frame_ranks`.
+        sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
+            source, with commas between; by default the demo's.
+        options: how they are used together, see `vidskim.samplers.SamplerOptions`.
         num_frames: frames per clip.
         stride: distance between them.
 
     Raises:
         VideoError: the file cannot be read.
         UsageError: an unknown method or unit, a k, length or stride below 1, a sampler for a method
-            that takes none.
+            that takes none, a budget, gap or coverage that is impossible, that the video has no
+            room for, or for a method that scores nothing.
         CheckpointError: the sampler's weights cannot be had.
     """
-    if unit not in UNITS:
-        raise unknown_name("unit", unit, UNITS)
-    look = _look(method, k=k, sampler=sampler)
-    video = Video(path)
-    if unit == "frame" and num_frames > 0 and stride > 0:
-        num_frames = max(1, min(num_frames * stride, video.info.num_frames // k))
-        stride = 1
-    choice = look(video, num_frames=num_frames, stride=stride)
-    scores = choice.scores
-    return Selection(
-        video=video.info,
-        method=method,
-        clips=tuple(
-            ChosenClip(clip, None if scores is None else float(scores[clip.index]), "")
-            for clip in choice.clips
+    return select_moments(
+        Video(path),
+        look_for=lambda number: look_of(method, k=number, sampler=sampler, options=options),
+        budget=Budget(
+            k=k,
+            seconds=budget_seconds,
+            share=budget_share,
+            min_gap_seconds=min_gap_seconds,
+            cover=cover,
         ),
-        saliency=None if scores is None else tuple(scores.tolist()),
-        frames=_middles(choice, video.timestamps_seconds) if unit == "frame" else None,
-        warnings=tuple(video.warnings),
-    )
-
-
-def _look(method: str, *, k: int, sampler: str | None, random_weights: bool = False) -> Look:
-    """Return the `Look` of a method; only ``scsampler`` takes a sampler's checkpoint."""
-    if sampler is not None and method in presets.METHODS and method != "scsampler":
-        raise UsageError(
-            f"method {method!r} takes no sampler, got {sampler!r}: choose method 'scsampler'"
-        )
-    return presets.look(
-        method, k=k, saliency=lambda: open_sampler(sampler, random_weights=random_weights)
-    )
-
-
-def _middles(choice: Choice, timestamps_seconds: NDArray[np.float64]) -> Frames:
-    """Return the middle frame of every chosen clip."""
-    indices = [clip.frame_indices[(clip.num_valid - 1) // 2] for clip in choice.clips]
-    scores = choice.scores
-    return Frames(
-        indices=tuple(indices),
-        timestamps_seconds=tuple(float(timestamps_seconds[i]) for i in indices),
-        scores=tuple(
-            None if scores is None else float(scores[clip.index]) for clip in choice.clips
-        ),
+        unit=unit,
+        num_frames=num_frames,
+        stride=stride,
     )

@@ -3,10 +3,14 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vidskim import console
 from vidskim.arguments import Verb, call, spelled, summary
 from vidskim.errors import UsageError, unknown_name
+
+if TYPE_CHECKING:
+    from vidskim.samplers import SamplerOptions
 
 
 def recognize(
@@ -16,6 +20,12 @@ def recognize(
     model: str = "r2plus1d_18",
     k: int = 10,
     sampler: str | None = None,
+    combine: str | None = None,
+    visual_k: int | None = None,
+    alpha: float = 0.5,
+    residuals: int | None = None,
+    clip_stride: int = 1,
+    candidates: int | None = None,
     random_weights: bool = False,
     crops: int = 1,
     size: int | None = None,
@@ -30,11 +40,18 @@ def recognize(
 
     Args:
         video: path of a video file.
-        method: dense, uniform, random, packets, motion or scsampler.
+        method: dense, uniform, random, packets, motion, scsampler or cascade.
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely.
-        sampler: checkpoint of scsampler's saliency network (default: the demo's).
+        sampler: checkpoints of saliency networks, one per source, with commas between (default:
+            the demo's).
+        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
+        visual_k: clips that union_list takes by sight (default: 8 of 10).
+        alpha: weight of sound in the convex combinations.
+        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
+        clip_stride: look at every so-manieth clip only.
+        candidates: clips that packet sizes keep in method cascade (default: 3 k).
         random_weights: run the backbone untrained, to measure cost and speed only.
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
@@ -55,6 +72,7 @@ def recognize(
         model=model,
         k=k,
         sampler=sampler,
+        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
         random_weights=random_weights,
         num_crops=crops,
         size=size,
@@ -78,6 +96,12 @@ def select(
     k: int = 10,
     unit: str = "clip",
     sampler: str | None = None,
+    combine: str | None = None,
+    visual_k: int | None = None,
+    alpha: float = 0.5,
+    residuals: int | None = None,
+    clip_stride: int = 1,
+    candidates: int | None = None,
     reel: str | None = None,
     json: bool = False,
 ) -> None:
@@ -85,10 +109,17 @@ def select(
 
     Args:
         video: path of a video file.
-        method: dense, uniform, random, packets, motion or scsampler.
+        method: dense, uniform, random, packets, motion, scsampler or cascade.
         k: clips or frames to choose.
         unit: what to choose, clip or frame.
-        sampler: checkpoint of scsampler's saliency network (default: the demo's).
+        sampler: checkpoints of saliency networks, one per source, with commas between (default:
+            the demo's).
+        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
+        visual_k: clips that union_list takes by sight (default: 8 of 10).
+        alpha: weight of sound in the convex combinations.
+        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
+        clip_stride: look at every so-manieth clip only.
+        candidates: clips that packet sizes keep in method cascade (default: 3 k).
         reel: write the chosen clips, one after another, to this video file.
         json: print one JSON object.
     """
@@ -96,7 +127,14 @@ def select(
     from vidskim.reel import SUFFIXES, write_reel
 
     console.check_output(reel, option="--reel", suffixes=SUFFIXES)
-    chosen = api.select(video, method=method, k=k, unit=unit, sampler=sampler)
+    chosen = api.select(
+        video,
+        method=method,
+        k=k,
+        unit=unit,
+        sampler=sampler,
+        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+    )
     if reel is not None:
         write_reel(video, [c.clip for c in chosen.clips], reel)
     console.show(chosen.to_json() if json else printing.selection(chosen))
@@ -191,6 +229,12 @@ def evaluate(
     model: str = "demo",
     k: int = 10,
     sampler: str | None = None,
+    combine: str | None = None,
+    visual_k: int | None = None,
+    alpha: float = 0.5,
+    residuals: int | None = None,
+    clip_stride: int = 1,
+    candidates: int | None = None,
     split: str | None = None,
     moments: str | None = None,
     limit: int | None = None,
@@ -208,11 +252,18 @@ def evaluate(
     Args:
         data: manifest (CSV), or a folder with one folder per class.
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
-            oracle.
+            cascade, oracle.
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely.
-        sampler: checkpoint of scsampler's saliency network (default: the demo's).
+        sampler: checkpoints of saliency networks, one per source, with commas between (default:
+            the demo's).
+        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
+        visual_k: clips that union_list takes by sight (default: 8 of 10).
+        alpha: weight of sound in the convex combinations.
+        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
+        clip_stride: look at every so-manieth clip only.
+        candidates: clips that packet sizes keep in method cascade (default: 3 k).
         split: only the rows of this split.
         moments: manifest with one row per moment in which the class shows, for precision at k.
         limit: only the first so many videos.
@@ -234,6 +285,7 @@ def evaluate(
         model=model,
         k=k,
         sampler=sampler,
+        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
         split=split,
         moments=moments,
         limit=limit,
@@ -441,6 +493,27 @@ def _help() -> str:
             "",
             "'vidskim COMMAND --help' tells its arguments, 'vidskim --version' the version.",
         ]
+    )
+
+
+def _options(
+    combine: str | None,
+    visual_k: int | None,
+    alpha: float,
+    residuals: int | None,
+    clip_stride: int,
+    candidates: int | None,
+) -> "SamplerOptions":
+    """Return how the command line wants saliency networks to be used."""
+    from vidskim.samplers import SamplerOptions
+
+    return SamplerOptions(
+        rule=None if combine is None else combine.replace("-", "_"),
+        visual_k=visual_k,
+        alpha=alpha,
+        residuals=residuals,
+        every=clip_stride,
+        candidates=candidates,
     )
 
 

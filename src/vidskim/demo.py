@@ -13,9 +13,10 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import EVALUATED, moments_of
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.evaluate.storyboard import save_timeline
-from vidskim.models import DEMO, demo_checkpoint, open_model, open_sampler
+from vidskim.models import DEMO, demo_checkpoint, open_model
 from vidskim.presets import scsampler
 from vidskim.recognizer import Recognizer
+from vidskim.samplers import open_sampler
 
 TRAIN_VIDEOS = 480
 """Training videos the shipped weights were made from."""

@@ -1,8 +1,8 @@
 """The cheap half of every method: lay the grid, score all clips, choose few."""
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError, VideoError
 from vidskim.selection import Select
-from vidskim.types import Clip, Saliency
+from vidskim.types import Clip, PartedSaliency, Saliency
 from vidskim.video import Video
 
 
@@ -23,6 +23,8 @@ class Choice:
     """``[N]`` in [0, 1], or None where nothing was scored."""
     chosen: tuple[int, ...]
     """Sorted indices into the grid."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """What each source of the saliency says, ``[N]`` each, NaN for clips it did not see."""
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -66,23 +68,29 @@ class Look:
         grid = video.clips(num_frames=num_frames, stride=stride)
         if not grid:
             raise VideoError(video.path, "has no video frame that can be read")
-        scores = None
+        scores: Tensor | None = None
+        parts: dict[str, Tensor] = {}
         if self.saliency is not None:
             with MacCounter() as counter:
-                scores = self._scores(self.saliency, video, grid)
+                scores, parts = self._scores(self.saliency, video, grid)
             if account is not None:
                 account.add_macs(counter.macs, stage="look")
         # one number of 32 bits: the generator takes no more
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)
-        return Choice(tuple(grid), scores, tuple(self.select(scores, len(grid), generator)))
+        chosen = tuple(self.select(scores, len(grid), generator))
+        return Choice(tuple(grid), scores, chosen, parts)
 
     @staticmethod
-    def _scores(saliency: Saliency, video: Video, grid: Sequence[Clip]) -> Tensor:
-        scores = saliency(video, grid).float().cpu()
+    def _scores(
+        saliency: Saliency, video: Video, grid: Sequence[Clip]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = saliency.parts(video, grid) if isinstance(saliency, PartedSaliency) else {}
+        whole = saliency.combine(parts) if isinstance(saliency, PartedSaliency) else None
+        scores = (saliency(video, grid) if whole is None else whole).float().cpu()
         if scores.shape != (len(grid),):
             raise UsageError(
                 f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
                 f"{list(scores.shape)}"
             )
-        return torch.nan_to_num(scores)
+        return torch.nan_to_num(scores), parts

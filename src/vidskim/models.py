@@ -7,21 +7,18 @@ from pathlib import Path
 
 import torch
 
-from vidskim.backbones.checkpoint import load_backbone, read_header
+from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.backbones.weights import Weights, find_weights, split_name
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.recognizer import Origin
-from vidskim.saliency.visual import MotionSaliency
 
 DEMO = "demo"
 """The small weights that ship with the package, trained on the synthetic set."""
 
 VALID = (*CLIP_BACKBONES, DEMO)
-
-MOTION_CHANNELS = 2
 
 
 def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Origin]:
@@ -48,7 +45,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     if colon and named in CLIP_BACKBONES:
         name = f"{checkpoint} ({named})"
         network = (
-            _untrained(named) if random_weights else load_backbone(named, checkpoint=checkpoint)
+            untrained(named) if random_weights else load_backbone(named, checkpoint=checkpoint)
         )
     elif backbone in CLIP_BACKBONES:
         name = model
@@ -56,7 +53,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
             network = load_backbone(model)
             warnings = _told_of(find_weights(model))
         else:
-            network = _untrained(backbone)
+            network = untrained(backbone)
             if weights_id is not None:
                 _prepare(network, find_weights(model))
     elif is_hf(model):
@@ -64,7 +61,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         name = model if model == network.name else f"{model} ({network.name})"
     elif model == DEMO or _is_path(model):
         path = demo_checkpoint("classifier") if model == DEMO else Path(model)
-        network = _untrained_like(path) if random_weights else load_backbone(checkpoint=path)
+        network = untrained_like(path) if random_weights else load_backbone(checkpoint=path)
         name = f"{model} ({network.name})"
     else:
         raise unknown_name("model", model if backbone == DEMO else backbone, VALID)
@@ -79,36 +76,6 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     return network, Origin(f"{name}, random weights", warnings=(warning,))
 
 
-def open_sampler(path: str | None, *, random_weights: bool = False) -> MotionSaliency:
-    """Return the trained saliency of a checkpoint, by default the demo's.
-
-    Args:
-        path: the checkpoint; None for the demo's.
-        random_weights: build the network untrained; without a path, SCSampler's own ResNet-18.
-
-    Raises:
-        CheckpointError: a missing file, or one that holds no saliency network.
-    """
-    if random_weights and path is None:
-        return MotionSaliency(_untrained("resnet_18", in_channels=MOTION_CHANNELS))
-    checkpoint = demo_checkpoint("sampler") if path is None else Path(path)
-    network = (
-        _untrained_like(checkpoint) if random_weights else load_backbone(checkpoint=checkpoint)
-    )
-    if network.clip is not None:
-        raise CheckpointError(
-            f"{checkpoint}: holds the clip classifier {network.name}, no saliency network; train "
-            "one with a recipe of task 'saliency'"
-        )
-    channels = network.options["in_channels"]
-    if channels != MOTION_CHANNELS:
-        raise CheckpointError(
-            f"{checkpoint}: its network takes {channels} channels, motion maps have "
-            f"{MOTION_CHANNELS}; train one with a recipe of task 'saliency'"
-        )
-    return MotionSaliency(network, size=_map_size(checkpoint))
-
-
 def demo_checkpoint(part: str) -> Path:
     """Return the file of the shipped ``classifier`` or ``sampler``."""
     with as_file(files("vidskim") / "weights" / f"{part}.safetensors") as path:
@@ -119,7 +86,8 @@ def _is_path(model: str) -> bool:
     return os.sep in model or Path(model).suffix != "" or Path(model).exists()
 
 
-def _untrained(name: str, *, num_classes: int = 400, **options: object) -> Network:
+def untrained(name: str, *, num_classes: int = 400, **options: object) -> Network:
+    """Build a network of random weights, the same each time."""
     return _seeded(lambda: create_backbone(name, num_classes=num_classes, **options))
 
 
@@ -146,24 +114,10 @@ def _told_of(weights: Weights) -> tuple[str, ...]:
     )
 
 
-def _untrained_like(path: Path) -> Network:
+def untrained_like(path: Path) -> Network:
     """Build the network of a checkpoint without its weights, which show what it says to be true."""
     told = load_backbone(checkpoint=path)
-    network = _untrained(told.name, num_classes=told.num_classes, **told.options)
+    network = untrained(told.name, num_classes=told.num_classes, **told.options)
     network.classes = told.classes
     _prepare(network, told)
     return network
-
-
-def _map_size(checkpoint: Path) -> tuple[int, int] | None:
-    """Return the (h, w) that the motion maps of a saliency network are resized to."""
-    size = read_header(checkpoint).metadata.get("map_size")
-    if size is None:
-        return None
-    try:
-        height, width = (int(n) for n in size)
-    except (TypeError, ValueError):
-        height = width = 0
-    if height < 1 or width < 1:
-        raise CheckpointError(f"{checkpoint}: its map_size is (height, width), got {size!r}")
-    return height, width

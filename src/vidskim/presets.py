@@ -10,9 +10,10 @@ from vidskim import selection
 from vidskim.backbones.contract import Backbone
 from vidskim.errors import UsageError, unknown_name
 from vidskim.look import Look
+from vidskim.saliency.cascade import Cascade
+from vidskim.saliency.energy import MotionEnergy
 from vidskim.saliency.packets import PacketSaliency
-from vidskim.saliency.visual import MotionEnergy
-from vidskim.types import Clip, Saliency
+from vidskim.types import Clip, PartedSaliency, Saliency
 
 if TYPE_CHECKING:
     from vidskim.video import Video
@@ -43,9 +44,31 @@ def motion(*, k: int = 10) -> Look:
     return Look("motion", selection.by_score(k), MotionEnergy())
 
 
+def empirical(histogram: Tensor, *, k: int = 10, seed: int = 0) -> Look:
+    """K clips drawn from where training has its best ones, see `selection.empirical`."""
+    return Look("empirical", selection.by_histogram(k, histogram), seed=seed)
+
+
 def scsampler(saliency: Saliency, *, k: int = 10) -> Look:
-    """SCSampler: the k clips that a trained saliency network scores highest."""
+    """SCSampler: the k clips that trained saliency networks score highest."""
+    if isinstance(saliency, PartedSaliency):
+        saliency = saliency.with_k(k)
     return Look("scsampler", selection.by_score(k), saliency)
+
+
+def cascade(saliency: PartedSaliency, *, k: int = 10, candidates: int | None = None) -> Look:
+    """SCSampler's choice among the few clips that packet sizes keep; no other is decoded.
+
+    Args:
+        saliency: trained; it looks at the candidates only.
+        k: clips to choose.
+        candidates: clips that packet sizes keep, by default three times k.
+
+    Raises:
+        UsageError: fewer candidates than k.
+    """
+    stages = Cascade(saliency.with_k(k), candidates=candidates, k=k)
+    return Look("cascade", selection.by_score(k), stages)
 
 
 def oracle(encoder: Backbone, *, label: str, k: int = 10) -> Look:
@@ -65,17 +88,26 @@ UNTRAINED: dict[str, Callable[..., Look]] = {
     "packets": packets,
     "motion": motion,
 }
-METHODS = ("dense", *UNTRAINED, "scsampler")
+TRAINED = ("scsampler", "cascade")
+"""Methods that need saliency networks."""
+METHODS = ("dense", *UNTRAINED, *TRAINED)
 """What ``--method`` takes."""
 
 
-def look(method: str, *, k: int, saliency: Callable[[], Saliency]) -> Look:
+def look(
+    method: str,
+    *,
+    k: int,
+    saliency: Callable[[], Saliency],
+    candidates: int | None = None,
+) -> Look:
     """Return the `Look` a method's name stands for.
 
     Args:
         method: one of `METHODS`.
         k: clips to choose; ``dense`` takes all, whatever it is.
-        saliency: gives the trained saliency of ``scsampler``; called only for that.
+        saliency: gives the trained saliency of `TRAINED` methods; called only for those.
+        candidates: clips that the first stage of ``cascade`` keeps, by default three times k.
 
     Raises:
         UsageError: an unknown method, with the nearest valid name, or k below 1.
@@ -87,6 +119,11 @@ def look(method: str, *, k: int, saliency: Callable[[], Saliency]) -> Look:
         return dense()
     if method == "scsampler":
         return scsampler(saliency(), k=k)
+    if method == "cascade":
+        second = saliency()
+        if not isinstance(second, PartedSaliency):
+            raise UsageError(f"a cascade cannot be made of {type(second).__name__}; give a Sampler")
+        return cascade(second, k=k, candidates=candidates)
     if method == "oracle":
         raise UsageError("the oracle needs the true label: it runs in 'vidskim evaluate' only")
     raise unknown_name("method", method, METHODS)

@@ -177,6 +177,7 @@ class Recognizer:
             cost=account.to_cost(dense_macs=answer.clip_macs * len(choice.grid)),
             num_crops=self.num_crops,
             precision=self.precision,
+            parts={name: _told(part) for name, part in choice.parts.items()} or None,
             warnings=tuple(dict.fromkeys([*self.origin.warnings, *video.warnings])),
         )
 
@@ -306,6 +307,11 @@ class _ClipMacs:
 
     whole: int
     features: int
+
+
+def _told(part: Tensor) -> tuple[float | None, ...]:
+    """Return scores ``[N]``, None for clips that were not seen."""
+    return tuple(None if x != x else x for x in part.tolist())
 
 
 def _others(choice: Choice) -> tuple[Clip, ...]:

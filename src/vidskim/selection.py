@@ -50,6 +50,38 @@ def random(num_clips: int, *, k: int, generator: torch.Generator) -> list[int]:
     return sorted(torch.randperm(num_clips, generator=generator)[:k].tolist())
 
 
+def empirical(
+    num_clips: int, *, k: int, histogram: Tensor, generator: torch.Generator
+) -> list[int]:
+    """Return k clips drawn from where the training set has its best ones (section 4.1.1).
+
+    Args:
+        num_clips: N.
+        k: how many; all clips if there are fewer.
+        histogram: ``[B]``, how often clips in each of B equal parts of a video were among the k
+            that the classifier scores highest for the true class.
+        generator: of the draw, without replacement.
+
+    Raises:
+        UsageError: a histogram that is negative, empty or zero everywhere, or k below one.
+
+    >>> late = torch.tensor([0.0, 0.0, 0.0, 1.0])
+    >>> empirical(8, k=2, histogram=late, generator=torch.Generator().manual_seed(0))
+    [6, 7]
+    """
+    check_k(k)
+    weights = histogram.detach().double().flatten()
+    if not len(weights) or not weights.isfinite().all() or weights.min() < 0 or not weights.any():
+        raise UsageError("the empirical histogram must hold counts, some of them above zero")
+    place = (torch.arange(num_clips).double() + 0.5) / num_clips  # in [0, 1]
+    part = (place * len(weights)).long()
+    share = weights[part] / part.bincount(minlength=len(weights))[part]  # [N]
+    # Parts never chosen in training come last, so that k clips are always found.
+    share = share + share.sum().clamp_min(1e-12) * 1e-9
+    k = min(k, num_clips)
+    return sorted(torch.multinomial(share, k, generator=generator).tolist())
+
+
 def dense(num_clips: int) -> list[int]:
     """Return every clip (SCSampler, section 4.1.1: Dense)."""
     return list(range(num_clips))
@@ -84,6 +116,16 @@ def by_chance(k: int) -> Select:
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
         return random(num_clips, k=k, generator=generator)
+
+    return choose
+
+
+def by_histogram(k: int, histogram: Tensor) -> Select:
+    """Return the selection of k clips drawn from a histogram of positions, see `empirical`."""
+    check_k(k)
+
+    def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
+        return empirical(num_clips, k=k, histogram=histogram, generator=generator)
 
     return choose
 

@@ -5,7 +5,7 @@ channels, T frames, H, W, D pooled features, M mel bins, S mel steps, P predicte
 clips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -134,6 +134,8 @@ class Prediction:
     """Crops through which each clip was seen."""
     precision: str = "fp32"
     """What the classifier ran in."""
+    parts: Mapping[str, tuple[float | None, ...]] | None = None
+    """What each source of the saliency says of every clip, None for clips it did not see."""
 
     @property
     def label(self) -> str:
@@ -153,6 +155,7 @@ class Prediction:
             "warnings": list(self.warnings),
             "num_crops": self.num_crops,
             "precision": self.precision,
+            "saliency_parts": None if self.parts is None else dict(self.parts),
         }
 
 
@@ -162,6 +165,23 @@ class Saliency(Protocol):
 
     def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1], one per clip."""
+        ...
+
+
+@runtime_checkable
+class PartedSaliency(Saliency, Protocol):
+    """A saliency that can tell what each of its sources says, and what they say together."""
+
+    def parts(self, video: "Video", clips: Sequence[Clip]) -> dict[str, Tensor]:
+        """Return the scores of each source, ``[N]`` in [0, 1], NaN for clips it did not see."""
+        ...
+
+    def combine(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Return the scores ``[N]`` in [0, 1] that the parts give together."""
+        ...
+
+    def with_k(self, k: int) -> "PartedSaliency":
+        """Return the same saliency for another number of chosen clips."""
         ...
 
 

@@ -7,7 +7,7 @@ from torch.nn.functional import avg_pool2d, batch_norm, conv2d, linear, max_pool
 from vidskim.backbones import create_backbone, save_backbone
 from vidskim.cost import count
 from vidskim.errors import CheckpointError
-from vidskim.models import open_sampler
+from vidskim.samplers import open_sampler
 from vidskim.video import Video
 
 GROUPS = 3
@@ -138,7 +138,7 @@ def test_is_a_sampler_like_any_other_network_on_maps(sample_video, tmp_path):
     network.fc.weight.data *= 30
     save_backbone(network, tmp_path / "look.safetensors", metadata={"map_size": [6, 8]})
     saliency = open_sampler(str(tmp_path / "look.safetensors"))
-    assert saliency.size == (6, 8)
+    assert saliency.visual[0].source.size == (6, 8)
     video = Video(sample_video)
     clips = video.clips(num_frames=16, stride=4)
     scores = saliency(video, clips)
@@ -150,5 +150,5 @@ def test_is_a_sampler_like_any_other_network_on_maps(sample_video, tmp_path):
 def test_audio_and_image_networks_are_no_samplers_of_motion(tmp_path):
     for name, channels in (("shufflenet_26", 3), ("l3_audio", 1)):
         save_backbone(create_backbone(name, num_classes=3, width=8), tmp_path / "x.safetensors")
-        with pytest.raises(CheckpointError, match=f"takes {channels} channels, motion maps have 2"):
+        with pytest.raises(CheckpointError, match=f"takes {channels} channels, motion input has 2"):
             open_sampler(str(tmp_path / "x.safetensors"))

@@ -17,7 +17,7 @@ from vidskim.data import store as module
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.data.store import frame_store, motion_store
 from vidskim.errors import ManifestError, UsageError
-from vidskim.saliency.visual import network_input
+from vidskim.saliency.sources import motion_input
 from vidskim.transforms import Transform
 from vidskim.video import Video
 
@@ -90,7 +90,7 @@ def test_motion_equals_the_video_s_own(manifest, tmp_path):
     video = Video(manifest.rows[1].path)
     motion = video.motion(video.clips(num_frames=40))
     known = motion.intra.flatten(1).mean(1) < 1
-    expected = network_input(motion.vectors[known], size=(4, 5))
+    expected = motion_input(motion.vectors[known], size=(4, 5))
     assert stored[1].dtype == np.float16
     assert stored[1].shape == expected.shape
     assert len(expected) == 36  # 40 frames less the key frames 0, 12, 24, 36

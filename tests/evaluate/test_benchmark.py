@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 import torch
 
+from tinynets import motion_sampler
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
 from vidskim.backbones.contract import ClipSpec
@@ -16,7 +17,6 @@ from vidskim.evaluate import benchmark as module
 from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of, turns
 from vidskim.evaluate.journal import Journal
 from vidskim.recognizer import Recognizer
-from vidskim.saliency.visual import MotionSaliency
 from vidskim.transforms import Transform
 
 K = 2
@@ -42,7 +42,7 @@ def encoder():
 def saliency():
     torch.manual_seed(2)
     network = create_backbone("resnet_18", num_classes=2, in_channels=2, width=4, stem="small")
-    return MotionSaliency(network, size=(3, 4))
+    return motion_sampler(network, size=(3, 4))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def everything(manifest, encoder, saliency):
 def test_answers_are_the_recognizer_s_own(everything, manifest, encoder, saliency):
     results = everything
     assert [r.method for r in results] == [
-        "dense", "uniform", "random", "packets", "motion", "scsampler", "oracle"
+        "dense", "uniform", "random", "packets", "motion", "scsampler", "cascade", "oracle"
     ]  # fmt: skip
     for result in results:
         assert [v.path for v in result.videos] == [f"test_{n}.mp4" for n in range(4)]

@@ -18,7 +18,7 @@ from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.data.store import frame_store, motion_store
 from vidskim.errors import CheckpointError, ManifestError, UsageError
-from vidskim.models import open_sampler
+from vidskim.samplers import open_sampler
 from vidskim.train.clips import clip_accuracy, rows_of_step, train_clips
 from vidskim.train.saliency import map_accuracy, train_saliency
 
@@ -157,8 +157,8 @@ def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path,
     recipe = saliency_recipe(tmp_path / "run", steps=60)
     metrics = train_saliency(recipe)
     assert metrics["test_accuracy"] == 1.0  # the sign of the mean motion tells the class
-    saliency = open_sampler(str(tmp_path / "run" / "model.safetensors"))
-    assert saliency.size == (3, 4)
+    (saliency,) = open_sampler(str(tmp_path / "run" / "model.safetensors")).networks
+    assert saliency.source.size == (3, 4)
     assert isinstance(saliency.network, Network)
     test = read_manifest(tiny_csv, split="test")
     maps = motion_store(test.rows, size=(3, 4), folder=Path(recipe.cache))
@@ -170,7 +170,7 @@ def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path,
 def test_a_sampler_may_be_another_network_on_images(saliency_recipe, tmp_path):
     recipe = saliency_recipe(tmp_path / "run", network="shufflenet_26", width=16, steps=3)
     assert train_saliency(recipe)["test_videos"] == 2
-    network = open_sampler(str(tmp_path / "run" / "model.safetensors")).network
+    network = open_sampler(str(tmp_path / "run" / "model.safetensors")).networks[0].network
     assert isinstance(network, Network)
     assert (network.name, network.options["width"]) == ("shufflenet_26", 16)
 

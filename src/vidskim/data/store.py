@@ -22,7 +22,7 @@ from torch.nn.functional import interpolate
 from vidskim.data.manifest import Row
 from vidskim.data.workers import map_in_processes
 from vidskim.errors import ManifestError, UsageError, VideoError
-from vidskim.saliency.visual import network_input
+from vidskim.saliency.sources import motion_input
 from vidskim.transforms import Transform
 from vidskim.types import Clip
 from vidskim.video import Video
@@ -117,7 +117,7 @@ def _read_motion(row: Row, *, size: tuple[int, int] | None) -> np.ndarray:
     for _, motion in video.iter_motion(_stretch(video, row, num_frames=16)):
         known = motion.intra.flatten(1).mean(1) < 1
         if known.any():
-            parts.append(network_input(motion.vectors[known], size=size).half())
+            parts.append(motion_input(motion.vectors[known], size=size).half())
     if not parts:
         raise VideoError(row.path, "no motion vector in the stretch")
     return torch.cat(parts).numpy()

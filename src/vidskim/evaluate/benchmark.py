@@ -30,6 +30,7 @@ def benchmark(
     methods: Sequence[str],
     k: int,
     saliency: Callable[[], Saliency],
+    candidates: int | None = None,
     moments: Moments | None = None,
     num_crops: int = 1,
     precision: str = "fp32",
@@ -47,7 +48,8 @@ def benchmark(
         encoder: the clip classifier.
         methods: names of `EVALUATED`.
         k: clips a method may choose.
-        saliency: gives the trained saliency of ``scsampler``.
+        saliency: gives the trained saliency of ``scsampler`` and ``cascade``.
+        candidates: clips that the first stage of ``cascade`` keeps, by default three times k.
         moments: where the class shows, for precision at k.
         num_crops: crops of each clip, 1 or 3.
         precision: "fp32", "bf16", or "auto" for the faster one as measured here.
@@ -71,7 +73,7 @@ def benchmark(
             f"{encoder.name}; evaluate a model trained on these classes"
         )
     looks = {
-        method: presets.look(method, k=k, saliency=saliency)
+        method: presets.look(method, k=k, saliency=saliency, candidates=candidates)
         for method in methods
         if method != "oracle"
     }

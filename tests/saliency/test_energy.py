@@ -2,18 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from tinynets import tiny_sampler
+from tinynets import motion_sampler, tiny_sampler
 from vidskim import Video
-from vidskim.errors import CheckpointError
 from vidskim.io.writer import write_video
+from vidskim.saliency.energy import MotionEnergy, motion_energy
 from vidskim.saliency.packets import PacketSaliency
-from vidskim.saliency.visual import (
-    MotionEnergy,
-    MotionSaliency,
-    mean_per_clip,
-    motion_energy,
-    network_input,
-)
 
 
 def pan(dx: float, dy: float, *, h: int = 6, w: int = 8) -> torch.Tensor:
@@ -49,49 +42,10 @@ def test_a_frame_that_is_all_intra_has_no_energy():
     assert energy.item() == 0
 
 
-def test_the_network_input_is_scaled_cut_and_resized():
-    vectors = torch.stack([pan(2, -2), pan(1000, -1000)])
-    assert network_input(vectors)[:, :, 0, 0].tolist() == [[0.5, -0.5], [5, -5]]
-    resized = network_input(vectors, size=(3, 5))
-    assert resized.shape == (2, 2, 3, 5)
-    torch.testing.assert_close(resized[0], pan(0.5, -0.5, h=3, w=5))
-
-
-def test_mean_per_clip_against_a_loop():
-    rng = np.random.default_rng(0)
-    values, owner = rng.normal(size=(20, 3)).astype(np.float32), rng.integers(0, 5, 20)
-    owner[owner == 3] = 4  # clip 3 has no row
-    means, counts = mean_per_clip(
-        torch.from_numpy(values), clip_index=torch.from_numpy(owner), num_clips=5
-    )
-    for n in range(5):
-        mine = values[owner == n]
-        assert counts[n] == len(mine)
-        expected = mine.mean(0) if len(mine) else np.zeros(3)
-        assert means[n].numpy() == pytest.approx(expected, abs=1e-6)
-
-
 def maps_of(video: Video, clip) -> tuple[torch.Tensor, torch.Tensor]:
     motion = video.motion([clip])
     keep = motion.intra.flatten(1).mean(1) < 1
     return motion.vectors[keep], motion.intra[keep]
-
-
-@pytest.mark.parametrize("batch_size", [1, 7, 512])
-@pytest.mark.parametrize("size", [None, (4, 5)])
-def test_motion_saliency_is_a_loop_over_frames(sample_video, batch_size, size):
-    network = tiny_sampler()
-    video = Video(sample_video)
-    clips = video.clips(num_frames=20)
-    scores = MotionSaliency(network, size=size, batch_size=batch_size)(video, clips)
-    expected = []
-    with torch.no_grad():
-        for clip in clips:
-            vectors, _ = maps_of(video, clip)
-            rows = [network(network_input(v[None], size=size)).softmax(1)[0] for v in vectors]
-            expected.append(torch.stack(rows).mean(0).max())
-    torch.testing.assert_close(scores, torch.stack(expected), atol=1e-5, rtol=0)
-    assert scores.std() > 0
 
 
 def test_motion_energy_of_a_video_is_a_loop_over_frames(sample_video):
@@ -131,7 +85,7 @@ def test_a_codec_without_vectors_is_scored_by_packets_with_a_warning(tmp_path, s
     write_video(path, [np.full((64, 64, 3), n, np.uint8) for n in range(40)], codec="vp9")
     video = Video(path)
     clips = video.clips(num_frames=10)
-    for saliency in (MotionEnergy(), MotionSaliency(tiny_sampler())):
+    for saliency in (MotionEnergy(), motion_sampler(tiny_sampler())):
         assert torch.equal(saliency(video, clips), PacketSaliency()(video, clips))
     told = [text for text in video.warnings if "packet sizes instead" in text]
     assert len(told) == 1
@@ -144,11 +98,3 @@ def test_clips_of_key_pictures_get_the_mean_of_the_others(sample_video):
     single = [c for c in video.clips(num_frames=1) if c.start_frame == keys[1]]
     scores = MotionEnergy()(video, [*whole[3:5], *single])
     assert scores[2].item() == pytest.approx(scores[:2].mean().item())
-
-
-def test_a_network_without_numbers_is_refused(sample_video):
-    network = tiny_sampler()
-    network.fc.bias.data[0] = torch.nan
-    video = Video(sample_video)
-    with pytest.raises(CheckpointError, match="its weights are damaged"):
-        MotionSaliency(network)(video, video.clips())
