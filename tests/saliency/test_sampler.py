@@ -150,7 +150,7 @@ def test_a_cascade_looks_at_the_candidates_alone(sample_video):
     sampler = motion_sampler(tiny_sampler())
     video = Video(sample_video)
     clips = video.clips(num_frames=16)
-    cascade = Cascade(sampler, candidates=6).with_k(3)
+    cascade = Cascade(sampler, candidates=6, k=3)
     parts = cascade.parts(video, clips)
     kept = top_k(PacketSaliency()(video, clips), k=6)
     assert parts["motion"].isnan().logical_not().nonzero().flatten().tolist() == kept
@@ -159,7 +159,7 @@ def test_a_cascade_looks_at_the_candidates_alone(sample_video):
     chosen = top_k(cascade.combine(parts), k=3)
     assert chosen == sorted(kept[n] for n in top_k(fine, k=3))
     with pytest.raises(UsageError, match="at least as many"):
-        Cascade(sampler, candidates=2).with_k(3)
+        Cascade(sampler, candidates=6, k=3).with_k(7)
 
 
 def test_a_cascade_of_all_clips_is_the_full_look(sample_video):
