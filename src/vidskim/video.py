@@ -16,13 +16,14 @@ from torch import Tensor
 
 from vidskim import clips as timeline
 from vidskim.errors import UsageError, VideoError
-from vidskim.io.audio import LogMel, log_mel
+from vidskim.io.audio import LogMel, iter_log_mel, log_mel
 from vidskim.io.compressed import Motion, iter_motion, motion
 from vidskim.io.frames import read_clips
-from vidskim.io.keyframes import KeyFrames, key_frames
+from vidskim.io.keyframes import KeyFrames, iter_key_frames, key_frames
+from vidskim.io.onepass import iter_compressed
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
-from vidskim.io.residual import Residual, residuals
+from vidskim.io.residual import Residual, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
 from vidskim.types import Clip, VideoInfo
 
@@ -141,8 +142,34 @@ class Video:
             warnings=self.warnings,
         )
 
+    def iter_residuals(
+        self,
+        clips: Sequence[Clip],
+        *,
+        per_clip: int = 1,
+        quarter_luma: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[tuple[Clip, Residual]]:
+        """Yield each clip with some residual frames, in time order; see `vidskim.io.residual`."""
+        return iter_residuals(
+            self.path,
+            self.packets,
+            clips,
+            per_clip=per_clip,
+            quarter_luma=quarter_luma,
+            size=size,
+            info=self.info,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
+
     def residuals(
-        self, clips: Sequence[Clip], *, per_clip: int = 1, quarter_luma: bool = False
+        self,
+        clips: Sequence[Clip],
+        *,
+        per_clip: int = 1,
+        quarter_luma: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> Residual:
         """Return residual frames of clips, packed; see `vidskim.io.residual`."""
         return residuals(
@@ -151,14 +178,71 @@ class Video:
             clips,
             per_clip=per_clip,
             quarter_luma=quarter_luma,
+            size=size,
             info=self.info,
             stats=self.stats,
             warnings=self.warnings,
         )
 
+    def iter_compressed(
+        self,
+        clips: Sequence[Clip],
+        *,
+        residuals_per_clip: int = 1,
+        quarter_luma: bool = False,
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[tuple[Clip, Motion, Residual]]:
+        """Yield each clip with motion maps and residuals of one decode, in time order.
+
+        The numbers are those of `iter_motion` and `iter_residuals`; see `vidskim.io.onepass`.
+        """
+        return iter_compressed(
+            self.path,
+            self.packets,
+            clips,
+            residuals_per_clip=residuals_per_clip,
+            quarter_luma=quarter_luma,
+            size=size,
+            info=self.info,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
+
+    def iter_key_frames(self, clips: Sequence[Clip]) -> Iterator[tuple[list[int], int, Tensor]]:
+        """Yield each key frame once, with the positions of the clips it stands for, in time order.
+
+        Positions, frame number, uint8 RGB ``[3, H, W]``; see `vidskim.io.keyframes`.
+        """
+        return iter_key_frames(
+            self.path, self.packets, clips, stats=self.stats, warnings=self.warnings
+        )
+
     def key_frames(self, clips: Sequence[Clip]) -> KeyFrames:
         """Return one key frame per clip, decoding nothing else; see `vidskim.io.keyframes`."""
         return key_frames(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+
+    def iter_log_mel(
+        self,
+        clips: Sequence[Clip],
+        *,
+        window_clips: float = 2.0,
+        num_steps: int = 200,
+        num_mels: int = 40,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield log-mel windows in batches: positions of clips ``[n]``, values ``[n, 1, M, S]``.
+
+        Nothing comes where there is no track or nothing but silence, and a warning says which; see
+        `vidskim.io.audio`.
+        """
+        return iter_log_mel(
+            self.path,
+            clips,
+            window_clips=window_clips,
+            num_steps=num_steps,
+            num_mels=num_mels,
+            stats=self.stats,
+            warnings=self.warnings,
+        )
 
     def log_mel(
         self,

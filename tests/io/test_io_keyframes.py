@@ -55,8 +55,7 @@ def test_clips_that_share_a_key_frame_share_its_picture(footage: Callable[[str],
     index = read_packets(path)
     clips = [clip(0, 30, 40), clip(1, 0, 8), clip(2, 50, 60)]
     arrived = list(iter_key_frames(path, index, clips))
-    assert [(c.index, number) for c, number, _ in arrived] == [(1, 0), (0, 0), (2, 0)]
-    assert len({image.data_ptr() for _, _, image in arrived}) == 1
+    assert [(positions, number) for positions, number, _ in arrived] == [([0, 1, 2], 0)]
 
 
 def test_a_damaged_key_frame_is_replaced_and_told(
@@ -77,9 +76,29 @@ def test_a_damaged_key_frame_is_replaced_and_told(
     assert found.frame_number.tolist() == [0, 8, 16, 16, 32, 40, 48, 56]
     assert torch.equal(found.images[3], found.images[2])
     assert warnings == ["damaged: could not decode the key frames of 1 of the clips"]
-    left = [c.index for c, _, _ in iter_key_frames(damaged, index, clips, warnings=warnings)]
-    assert left == [0, 1, 2, 4, 5, 6, 7]
+    arrived = list(iter_key_frames(damaged, index, clips, warnings=warnings))
+    assert [positions for positions, _, _ in arrived] == [[0], [1], [2, 3], [4], [5], [6], [7]]
+    assert [number for _, number, _ in arrived] == [0, 8, 16, 32, 40, 48, 56]
     assert len(warnings) == 1
+
+
+def test_a_damaged_first_key_frame_is_replaced_by_the_next(
+    footage: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path = footage("h264_no_b.mp4")
+    index = read_packets(path)
+    start = int(index.demuxed.positions[int(index.decode_order[0])])
+    data = bytearray(path.read_bytes())
+    data[start + 4 : start + int(index.sizes[0])] = bytes(int(index.sizes[0]) - 4)
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(data)
+    clips = [clip(0, 16, 24), clip(1, 0, 8), clip(2, 8, 16)]
+    found = list(iter_key_frames(damaged, index, clips))
+    assert [(positions, number) for positions, number, _ in found] == [([1, 2], 8), ([0], 16)]
+    together = key_frames(damaged, index, clips)
+    assert together.frame_number.tolist() == [16, 8, 8]
+    for positions, _, image in found:
+        assert all(torch.equal(together.images[position], image) for position in positions)
 
 
 def test_no_clip_and_no_readable_key_frame(footage: Callable[[str], Path], tmp_path: Path) -> None:

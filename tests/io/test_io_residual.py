@@ -152,6 +152,16 @@ def test_chosen_frames_are_spread_evenly() -> None:
     assert choose_predicted(range(30, 34), candidates=(p,), per_clip=1) == []
 
 
+def test_a_near_reference_goes_before_the_middle() -> None:
+    p = np.ones(20, bool)
+    distance = np.full(20, 4)
+    distance[[3, 9, 17]] = 1
+    assert choose_predicted(range(20), candidates=(p,), per_clip=1, distance=distance) == [9]
+    assert choose_predicted(range(20), candidates=(p,), per_clip=2, distance=distance) == [9, 17]
+    assert choose_predicted(range(8), candidates=(p,), per_clip=1, distance=distance) == [3]
+    assert choose_predicted(range(4, 9), candidates=(p,), per_clip=1, distance=distance) == [6]
+
+
 def test_clips_come_in_time_order_and_overlap_freely(footage: Callable[[str], Path]) -> None:
     path = footage("h264_no_b.mp4")
     index, clips = whole(path)

@@ -1,6 +1,7 @@
 """Sound to log-mel windows, one per clip (SCSampler, section 3.2).
 
-The track is decoded once, front to back; only the samples that open windows still need are held::
+The track is decoded once, front to back, and only where windows lie; only the samples that open
+windows still need are held::
 
     clip            |-- a --|-- b --|-- c --|
     window of b         |------ b ------|        twice the clip long, centered on it
@@ -33,6 +34,9 @@ MAX_WINDOW_SECONDS = 120.0
 """Longest window; where a gap in the pictures makes a clip longer, its middle is heard."""
 _BATCH_SAMPLES = 300_000
 """Spectra of about this many samples are computed at once: 16 windows of half-second clips."""
+_BATCH_WINDOWS = 64
+SILENCE = 1e-5
+"""Samples below this are silence, -100 dB: a third of the last bit of 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class LogMel:
     """float32 ``[N, 1, M, S]``: log(1 + power / 1e-8), so 0 is silence and full scale about 17."""
     has_audio: bool
     """False if there is no track or nothing of it can be decoded; values are then 0."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is nothing to hear in any window: no track, or silence throughout."""
+        return not bool(self.values.any())
 
     def __repr__(self) -> str:
         return f"LogMel(values={tuple(self.values.shape)}, has_audio={self.has_audio})"
@@ -64,6 +73,14 @@ class Window:
     n_fft: int
 
 
+@dataclass(slots=True)
+class _Heard:
+    """What was found out about a track while it was read."""
+
+    has_audio: bool = False
+    is_silent: bool = True
+
+
 def log_mel(
     path: str | Path,
     clips: Sequence[Clip],
@@ -77,59 +94,60 @@ def log_mel(
 ) -> LogMel:
     """Return one log-mel window per clip, of equal shape whatever the clip's length.
 
+    All of them are in memory at once; `iter_log_mel` holds a batch at a time. Arguments and errors
+    are those of `iter_log_mel`.
+
+    Returns:
+        `LogMel` with values ``[N, 1, M, S]`` in the order of ``clips``; 0 where nothing sounds.
+    """
+    heard = _Heard()
+    shape = _Shape(window_clips, num_steps, num_mels, sample_rate)
+    values = torch.zeros(len(clips), 1, num_mels, num_steps)
+    for positions, part in _iter_spectra(
+        path, clips, shape, heard=heard, stats=stats, warnings=warnings
+    ):
+        values[positions] = part
+    return LogMel(values=values, has_audio=heard.has_audio)
+
+
+def iter_log_mel(
+    path: str | Path,
+    clips: Sequence[Clip],
+    *,
+    window_clips: float = 2.0,
+    num_steps: int = 200,
+    num_mels: int = 40,
+    sample_rate: int = 16000,
+    stats: ReadStats | None = None,
+    warnings: list[str] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield log-mel windows in batches, in time order; memory is flat in the length of the file.
+
     The paper gives 200 steps of 40 mel bins over a window twice the clip long; the rest is chosen
     here: mono at 16 kHz, Hann windows of 25 ms (longer if the steps are more than 12.5 ms apart),
-    HTK mel bins from 0 Hz to half the sample rate. Outside the track there is silence.
+    HTK mel bins from 0 Hz to half the sample rate. Outside the track there is silence. Only the
+    surroundings of the windows are decoded where the codec allows it.
 
     Args:
         path: a local media file.
-        clips: any clips; their order is kept.
+        clips: any clips; they may overlap.
         window_clips: length of a window in clips.
         num_steps: S, spectra per window.
         num_mels: M, mel bins.
         sample_rate: samples per second the sound is converted to.
         stats: bytes read are added here.
-        warnings: a missing or damaged track is told here, once.
+        warnings: a missing, silent or damaged track is told here, once.
 
-    Returns:
-        `LogMel` with values ``[N, 1, M, S]``.
+    Yields:
+        Positions of clips int64 ``[n]`` and their windows float32 ``[n, 1, M, S]``. Every clip has
+        one window, unless there is no track or only silence in all windows: then nothing comes.
 
     Raises:
         UsageError: a size that is not positive.
         VideoError: the file cannot be opened at all.
     """
-    if min(num_steps, num_mels, sample_rate) < 1 or not window_clips > 0:
-        raise UsageError(
-            f"log-mel windows need positive sizes, got window_clips={window_clips}, "
-            f"num_steps={num_steps}, num_mels={num_mels}, sample_rate={sample_rate}"
-        )
-    warnings = [] if warnings is None else warnings
-    values = torch.zeros(len(clips), 1, num_mels, num_steps)
-    windows = [
-        _window(
-            clip,
-            position=position,
-            window_clips=window_clips,
-            num_steps=num_steps,
-            sample_rate=sample_rate,
-        )
-        for position, clip in enumerate(clips)
-    ]
-    with open_container(path) as container:
-        stream = audio_stream(container)
-        has_audio = False
-        if stream is not None:
-            stats = ReadStats() if stats is None else stats
-            with closing(
-                iter_samples(
-                    container, stream, sample_rate=sample_rate, stats=stats, warnings=warnings
-                )
-            ) as chunks:
-                has_audio = _spectra_into(values, windows, chunks, sample_rate=sample_rate)
-        if not has_audio:
-            text = "no audio track that can be decoded: sound is taken as silence"
-            warnings += [] if text in warnings else [text]
-        return LogMel(values=values, has_audio=has_audio)
+    shape = _Shape(window_clips, num_steps, num_mels, sample_rate)
+    yield from _iter_spectra(path, clips, shape, heard=_Heard(), stats=stats, warnings=warnings)
 
 
 def fill_windows(
@@ -160,39 +178,121 @@ def fill_windows(
         yield window, _cut(window, held)
 
 
-def _spectra_into(
-    values: Tensor, windows: Sequence[Window], chunks: Iterator[Chunk], *, sample_rate: int
-) -> bool:
-    """Fill in values ``[N, 1, M, S]`` as windows are heard; return whether there was any sound."""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The settings of windows."""
+
+    window_clips: float
+    num_steps: int
+    num_mels: int
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        positive = min(self.num_steps, self.num_mels, self.sample_rate) >= 1
+        if not positive or not self.window_clips > 0:
+            raise UsageError(
+                f"log-mel windows need positive sizes, got window_clips={self.window_clips}, "
+                f"num_steps={self.num_steps}, num_mels={self.num_mels}, "
+                f"sample_rate={self.sample_rate}"
+            )
+
+    def window(self, clip: Clip, *, position: int) -> Window:
+        """Lay S spectra evenly over the window of a clip, a whole number of samples apart."""
+        length = self.window_clips * (clip.end_seconds - clip.start_seconds)
+        seconds = min(length, MAX_WINDOW_SECONDS)
+        hop = max(1, round(seconds * self.sample_rate / self.num_steps))
+        length = max(round(FRAME_SECONDS * self.sample_rate), 2 * hop)
+        n_fft = 1 << (length - 1).bit_length()
+        span = (self.num_steps - 1) * hop + n_fft
+        middle = (clip.start_seconds + clip.end_seconds) / 2
+        start = round(middle * self.sample_rate) - span // 2
+        return Window(position, start, start + span, hop, length, n_fft)
+
+
+def _iter_spectra(
+    path: str | Path,
+    clips: Sequence[Clip],
+    shape: _Shape,
+    *,
+    heard: _Heard,
+    stats: ReadStats | None,
+    warnings: list[str] | None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield what `iter_log_mel` does, and note in ``heard`` whether there was anything."""
+    stats = ReadStats() if stats is None else stats
+    warnings = [] if warnings is None else warnings
+    windows = [shape.window(clip, position=position) for position, clip in enumerate(clips)]
+    quiet: list[int] = []
+    with open_container(path) as container:
+        stream = audio_stream(container)
+        if stream is not None:
+            rate = shape.sample_rate
+            wanted = _joined(windows)
+            with closing(
+                iter_samples(
+                    container,
+                    stream,
+                    sample_rate=rate,
+                    stats=stats,
+                    warnings=warnings,
+                    wanted=wanted,
+                )
+            ) as chunks:
+                for positions, values in _spectra(windows, chunks, shape, heard=heard):
+                    if heard.is_silent and not values.any():
+                        quiet += positions
+                        continue
+                    if heard.is_silent:
+                        heard.is_silent = False
+                        yield from _silence(quiet, shape)
+                    yield torch.tensor(positions), values
+    if not heard.has_audio:
+        text = "no audio track that can be decoded: sound is taken as silence"
+        warnings += [] if text in warnings else [text]
+    elif heard.is_silent and clips:
+        text = "the audio track is silent wherever it was listened to"
+        warnings += [] if text in warnings else [text]
+
+
+def _spectra(
+    windows: Sequence[Window], chunks: Iterator[Chunk], shape: _Shape, *, heard: _Heard
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield positions and values ``[n, 1, M, S]``; exactly 0 where a window is silent."""
     first = next(chunks, None)
     if first is None:
-        return False
+        return
+    heard.has_audio = True
     for batch in _batches(fill_windows(windows, chain([first], chunks))):
-        shape = batch[0][0]
-        samples = torch.from_numpy(np.stack([samples for _, samples in batch]))
-        values[[window.position for window, _ in batch], 0] = log_mel_spectra(
-            samples,
-            sample_rate=sample_rate,
-            hop=shape.hop,
-            length=shape.length,
-            n_fft=shape.n_fft,
-            num_mels=values.shape[2],
+        like = batch[0][0]
+        samples = np.stack([samples for _, samples in batch])
+        samples[np.abs(samples).max(axis=1) < SILENCE] = 0
+        spectra = log_mel_spectra(
+            torch.from_numpy(samples),
+            sample_rate=shape.sample_rate,
+            hop=like.hop,
+            length=like.length,
+            n_fft=like.n_fft,
+            num_mels=shape.num_mels,
         )
-    return True
+        yield [window.position for window, _ in batch], spectra[:, None]
 
 
-def _window(
-    clip: Clip, *, position: int, window_clips: float, num_steps: int, sample_rate: int
-) -> Window:
-    """Lay S spectra evenly over the window of a clip, a whole number of samples apart."""
-    seconds = min(window_clips * (clip.end_seconds - clip.start_seconds), MAX_WINDOW_SECONDS)
-    hop = max(1, round(seconds * sample_rate / num_steps))
-    length = max(round(FRAME_SECONDS * sample_rate), 2 * hop)
-    n_fft = 1 << (length - 1).bit_length()
-    span = (num_steps - 1) * hop + n_fft
-    middle = (clip.start_seconds + clip.end_seconds) / 2
-    start = round(middle * sample_rate) - span // 2
-    return Window(position, start, start + span, hop, length, n_fft)
+def _silence(quiet: Sequence[int], shape: _Shape) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the windows held back until it was known that there is sound."""
+    for start in range(0, len(quiet), _BATCH_WINDOWS):
+        positions = torch.tensor(quiet[start : start + _BATCH_WINDOWS])
+        yield positions, torch.zeros(len(positions), 1, shape.num_mels, shape.num_steps)
+
+
+def _joined(windows: Iterable[Window]) -> list[range]:
+    """Return the samples that windows hold as ascending ranges that do not touch."""
+    joined: list[range] = []
+    for window in sorted(windows, key=lambda window: window.start):
+        if joined and window.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, window.stop))
+        else:
+            joined.append(range(window.start, window.stop))
+    return joined
 
 
 def _batches(

@@ -4,7 +4,7 @@ One single-threaded decode to YUV, nothing else: no RGB, no optical flow. Frame 
 H.264 vectors on streams with B-frames, so many videos are read in parallel, never one.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
 from vidskim.io.records import exports_motion, iter_records
-from vidskim.io.references import find_references
+from vidskim.io.references import References, find_references
 from vidskim.io.vectors import CELL, motion_maps, turn_vectors
 from vidskim.io.walk import Damage, ReadStats
 from vidskim.types import Clip, VideoInfo
@@ -47,7 +47,7 @@ class Motion:
         return f"Motion(vectors={tuple(self.vectors.shape)}, intra={tuple(self.intra.shape)})"
 
 
-class _Map(NamedTuple):
+class FrameMap(NamedTuple):
     """One frame's vectors ``[2, h, w]`` and intra share ``[h, w]``, as displayed."""
 
     vectors: np.ndarray
@@ -83,7 +83,7 @@ def motion(
     arriving = iter_motion(path, index, clips, info=info, stats=stats, warnings=warnings)
     parts = [part for _, part in arriving]
     if not parts:
-        return _pack([], [], position=0, grid=cells(info.width, info.height))
+        return pack_motion([], [], position=0, grid=cells(info.width, info.height))
     parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
     return Motion(
         vectors=torch.cat([part.vectors for part in parts]),
@@ -126,12 +126,14 @@ def iter_motion(
     info = info or probe(path, index, stats=stats)
     grid = cells(info.width, info.height)
     wanted = spans(clips, total=len(index))
-    arrivals: Iterator[tuple[int, _Map]] = iter(())
+    arrivals: Iterator[tuple[int, FrameMap]] = iter(())
     damage = Damage()
     if exports_motion(info.codec, warnings=warnings):
         arrivals = _maps(path, index, wanted, info=info, stats=stats, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
-        motion = _pack(gathered.items, gathered.numbers, position=gathered.position, grid=grid)
+        motion = pack_motion(
+            gathered.items, gathered.numbers, position=gathered.position, grid=grid
+        )
         yield gathered.clip, motion
     warn_missing(damage, warnings=warnings)
 
@@ -163,48 +165,65 @@ def _maps(
     info: VideoInfo,
     stats: ReadStats | None,
     damage: Damage,
-) -> Iterator[tuple[int, _Map]]:
+) -> Iterator[tuple[int, FrameMap]]:
     """Decode the wanted frames and yield the maps of the predicted ones, as displayed."""
     references = find_references(index)
-    turned = info.rotation % 180 != 0
-    grid = cells(info.height, info.width) if turned else cells(info.width, info.height)
+    batch = MapBatch(references, info=info)
     arriving = iter_records(path, index, wanted, codec=info.codec, stats=stats, damage=damage)
-    for batch in _batches(arriving):
-        numbers = [number for number, _ in batch]
+    for number, records in arriving:
+        batch.add(number, records)
+        if batch.is_full:
+            yield from batch.take()
+    yield from batch.take()
+
+
+class MapBatch:
+    """Collects the vectors of frames until there is enough to compute.
+
+    Args:
+        references: of all frames of the file.
+        info: its size, rotated or not.
+    """
+
+    def __init__(self, references: References, *, info: VideoInfo) -> None:
+        self._references = references
+        self._rotation = info.rotation
+        turned = info.rotation % 180 != 0
+        self._grid = cells(info.height, info.width) if turned else cells(info.width, info.height)
+        self._numbers: list[int] = []
+        self._records: list[np.ndarray] = []
+        self._num_records = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to compute now."""
+        return self._num_records >= _BATCH_RECORDS or len(self._numbers) >= _BATCH_FRAMES
+
+    def add(self, number: int, records: np.ndarray) -> None:
+        """Add the vectors of one frame, `RECORD` ``[R]``."""
+        self._numbers.append(number)
+        self._records.append(records)
+        self._num_records += len(records)
+
+    def take(self) -> Iterator[tuple[int, FrameMap]]:
+        """Yield the maps of the frames added, as displayed, and be empty."""
+        numbers, records = self._numbers, self._records
+        self._numbers, self._records, self._num_records = [], [], 0
+        if not numbers:
+            return
         vectors, intra = motion_maps(
-            [records for _, records in batch],
-            grid=grid,
-            past=references.past[numbers],
-            future=references.future[numbers],
+            records,
+            grid=self._grid,
+            past=self._references.past[numbers],
+            future=self._references.future[numbers],
         )
         for number, vector, share in zip(numbers, vectors, intra):
-            yield (
-                number,
-                _Map(
-                    turn_vectors(vector, rotation=info.rotation),
-                    np.rot90(share, k=-(info.rotation // 90)) if info.rotation else share,
-                ),
-            )
+            turned = turn_vectors(vector, rotation=self._rotation)
+            yield number, FrameMap(turned, np.rot90(share, k=-(self._rotation // 90)))
 
 
-def _batches(
-    arriving: Iterable[tuple[int, np.ndarray]],
-) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Group frames until there is enough to compute."""
-    batch: list[tuple[int, np.ndarray]] = []
-    num_records = 0
-    for number, records in arriving:
-        batch.append((number, records))
-        num_records += len(records)
-        if num_records >= _BATCH_RECORDS or len(batch) >= _BATCH_FRAMES:
-            yield batch
-            batch, num_records = [], 0
-    if batch:
-        yield batch
-
-
-def _pack(
-    maps: Sequence[_Map], numbers: Sequence[int], *, position: int, grid: tuple[int, int]
+def pack_motion(
+    maps: Sequence[FrameMap], numbers: Sequence[int], *, position: int, grid: tuple[int, int]
 ) -> Motion:
     """Stack the maps of one clip; without any, P is 0 and the grid is kept."""
     height, width = grid

@@ -5,7 +5,7 @@ frames are ten seconds apart, half of it where they are half a second apart.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
@@ -66,22 +66,14 @@ def key_frames(
     if not clips:
         raise UsageError("key_frames() needs at least one clip, got none: pass clips of the video")
     images: Tensor | None = None
-    numbers = torch.full((len(clips),), -1, dtype=torch.int64)
-    for position, number, image in _iter_positions(path, index, clips, stats=stats):
+    numbers = torch.zeros(len(clips), dtype=torch.int64)
+    arriving = iter_key_frames(path, index, clips, stats=stats, warnings=warnings)
+    for positions, number, image in arriving:
         if images is None:
             images = torch.empty(len(clips), *image.shape, dtype=torch.uint8)
-        images[position] = image
-        numbers[position] = number
-    read = np.flatnonzero(numbers.numpy() >= 0)
-    if images is None:
-        raise VideoError(path, "not one of its key frames can be decoded: it is damaged")
-    lost = np.flatnonzero(numbers.numpy() < 0)
-    starts = np.array([clip.start_frame for clip in clips])
-    for position in lost.tolist():
-        nearest = read[np.abs(starts[read] - starts[position]).argmin()]
-        images[position] = images[int(nearest)]
-        numbers[position] = numbers[int(nearest)]
-    _warn_lost(len(lost), warnings)
+        images[positions] = image
+        numbers[positions] = number
+    assert images is not None  # there are clips, so there was a picture or an error
     return KeyFrames(images=images, frame_number=numbers)
 
 
@@ -92,8 +84,11 @@ def iter_key_frames(
     *,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
-) -> Iterator[tuple[Clip, int, Tensor]]:
-    """Yield each clip with its key frame in time order, holding one picture at a time.
+) -> Iterator[tuple[list[int], int, Tensor]]:
+    """Yield each key frame once, with the clips it stands for, in time order.
+
+    Two pictures are held at a time: one that cannot be decoded is replaced by the one before or
+    after it, whichever has a clip that starts nearer, and a warning says so.
 
     Args:
         path: a video file.
@@ -103,17 +98,36 @@ def iter_key_frames(
         warnings: what went wrong is added here, once.
 
     Yields:
-        The clip, the frame number, and uint8 RGB ``[3, H, W]``, the same tensor for clips that
-        share a key frame. A clip whose key frame cannot be decoded is left out.
+        Positions of clips, ascending, the frame number, and uint8 RGB ``[3, H, W]``. Every clip is
+        named once.
 
     Raises:
-        VideoError: the file cannot be opened.
+        VideoError: the file cannot be opened, or none of its key frames can be decoded.
     """
-    num_read = 0
-    for position, number, image in _iter_positions(path, index, clips, stats=stats):
-        num_read += 1
-        yield clips[position], number, image
-    _warn_lost(len(clips) - num_read, warnings)
+    if not clips:
+        return
+    held: _Shared | None = None
+    waiting: list[int] = []
+    num_lost = 0
+    for shared in _iter_shared(path, index, clips, stats=stats):
+        if shared.image is None:
+            waiting += shared.positions
+            num_lost += len(shared.positions)
+            continue
+        for position in waiting:
+            nearer = shared
+            if held is not None and _gap(clips, position, held) <= _gap(clips, position, shared):
+                nearer = held
+            nearer.lost.append(position)
+        waiting = []
+        if held is not None:
+            yield held.finish()
+        held = shared
+    if held is None:
+        raise VideoError(path, "not one of its key frames can be decoded: it is damaged")
+    held.lost.extend(waiting)
+    yield held.finish()
+    _warn_lost(num_lost, warnings)
 
 
 def choose_key_frames(is_key: NDArray[np.bool_], clips: Sequence[Clip]) -> NDArray[np.int64]:
@@ -137,22 +151,42 @@ def choose_key_frames(is_key: NDArray[np.bool_], clips: Sequence[Clip]) -> NDArr
     return np.where(inside, following, keys[np.maximum(place - 1, 0)])
 
 
-def _iter_positions(
+@dataclass(slots=True)
+class _Shared:
+    """A key frame and the clips it stands for."""
+
+    positions: list[int]
+    number: int
+    image: Tensor | None
+    lost: list[int] = field(default_factory=list)
+    """Positions of clips whose own key frame cannot be decoded."""
+
+    def finish(self) -> tuple[list[int], int, Tensor]:
+        """Return it as `iter_key_frames` yields it."""
+        assert self.image is not None
+        return sorted(self.positions + self.lost), self.number, self.image
+
+
+def _gap(clips: Sequence[Clip], position: int, shared: _Shared) -> int:
+    """Return the frames between the start of a clip and that of the nearest of others."""
+    start = clips[position].start_frame
+    return min(abs(clips[other].start_frame - start) for other in shared.positions)
+
+
+def _iter_shared(
     path: str | Path, index: PacketIndex, clips: Sequence[Clip], *, stats: ReadStats | None
-) -> Iterator[tuple[int, int, Tensor]]:
-    """Yield position of the clip, key frame number and picture, in time order."""
+) -> Iterator[_Shared]:
+    """Yield the key frames of clips in time order, decoded or not."""
     stats = ReadStats() if stats is None else stats
     numbers = choose_key_frames(index.is_key, clips).tolist()
-    positions = sorted(range(len(clips)), key=lambda p: (numbers[p], clips[p].start_frame))
+    ordered = sorted(range(len(clips)), key=lambda position: numbers[position])
     convert = RgbConverter()
     nothing = np.zeros(len(index.demuxed.is_key), np.bool_)
     with PacketSource(path, index.demuxed) as source:
-        for number, sharing in groupby(positions, key=lambda position: numbers[position]):
+        for number, sharing in groupby(ordered, key=lambda position: numbers[position]):
             packet_number = int(index.decode_order[number])
             image = _decode_one(source, packet_number, convert, skip=nothing, stats=stats)
-            if image is not None:
-                for position in sharing:
-                    yield position, number, image
+            yield _Shared(list(sharing), number, image)
 
 
 def _decode_one(

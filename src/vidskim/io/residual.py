@@ -15,20 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidskim.errors import UsageError
+from vidskim.io.compensate import FrameResidual, ResidualForm, ResidualMaker
 from vidskim.io.compressed import warn_missing
-from vidskim.io.frames import RgbConverter, rotation_degrees
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
 from vidskim.io.records import WITHOUT_B_VECTORS, Delivery, exports_motion
 from vidskim.io.references import References, find_references
-from vidskim.io.vectors import BLOCK, block_offsets
 from vidskim.io.walk import Damage, ReadStats, walk
 from vidskim.types import Clip, VideoInfo
 
@@ -38,7 +35,8 @@ class Residual:
     """Residuals of P predicted frames, packed over clips, in time order within each clip."""
 
     values: Tensor
-    """int16 ``[P, 3, H, W]`` RGB in [-255, 255], or ``[P, 1, H // 4, W // 4]`` luma."""
+    """int16 ``[P, 3, H, W]`` RGB in [-255, 255], or ``[P, 1, H // 4, W // 4]`` luma; float32
+    ``[P, 3, h, w]`` where a size was asked for."""
     clip_index: Tensor
     """int64 ``[P]``: position of the frame's clip among the clips asked for."""
     frame_number: Tensor
@@ -50,14 +48,6 @@ class Residual:
         return f"Residual(values={tuple(self.values.shape)})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """One finished residual ``[H, W, C]``, as displayed, and its reference."""
-
-    values: NDArray[np.int16]
-    reference_number: int
-
-
 def residuals(
     path: str | Path,
     index: PacketIndex,
@@ -65,6 +55,7 @@ def residuals(
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
+    size: tuple[int, int] | None = None,
     info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
@@ -83,13 +74,15 @@ def residuals(
             clips,
             per_clip=per_clip,
             quarter_luma=quarter_luma,
+            size=size,
             info=info,
             stats=stats,
             warnings=warnings,
         )
     ]
     if not parts:
-        return _pack([], [], position=0, shape=_shape(info, quarter_luma=quarter_luma))
+        form = ResidualForm(quarter_luma=quarter_luma, size=size)
+        return pack_residuals([], [], position=0, form=form, info=info)
     parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
     return Residual(
         values=torch.cat([part.values for part in parts]),
@@ -106,15 +99,16 @@ def iter_residuals(
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
+    size: tuple[int, int] | None = None,
     info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Residual]]:
     """Yield each clip with the residuals of some of its predicted frames, in time order.
 
-    The paper's cost allows about one residual frame per clip. P-frames are taken, evenly spread
-    over the clip; only a clip without any takes B-frames, predicted from the past reference alone.
-    A codec that exports no vectors gives empty residuals and one warning.
+    The paper's cost allows about one residual frame per clip. P-frames are taken, spread over the
+    clip, those with a near reference first; only a clip without any takes B-frames, predicted from
+    the past reference alone. A codec that exports no vectors gives empty residuals and one warning.
 
     Args:
         path: a video file.
@@ -123,6 +117,8 @@ def iter_residuals(
         per_clip: residual frames per clip; fewer where a clip has fewer predicted frames.
         quarter_luma: luma averaged over 4x4 pixels instead of RGB; its energy ranks frames almost
             as well, and it is 48 times smaller.
+        size: (h, w) each residual is resized to as soon as it is computed, bilinear with
+            antialiasing; None leaves it as large as the video.
         info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
         stats: what is read is added here.
         warnings: what went wrong is added here, once.
@@ -134,73 +130,96 @@ def iter_residuals(
         UsageError: ``per_clip`` below one.
         VideoError: the file cannot be opened.
     """
-    if per_clip < 1:
-        raise UsageError(f"per_clip must be at least 1, got {per_clip}")
     info = info or probe(path, index, stats=stats)
-    shape = _shape(info, quarter_luma=quarter_luma)
+    form = ResidualForm(quarter_luma=quarter_luma, size=size)
     references = find_references(index)
-    wanted: list[list[int]] = [[] for _ in clips]
-    if exports_motion(info.codec, warnings=warnings):
-        candidates = _candidates(references, codec=info.codec)
-        wanted = [
-            choose_predicted(span, candidates=candidates, per_clip=per_clip)
-            for span in spans(clips, total=len(index))
-        ]
-    damage = Damage()
-    arrivals = _targets(
-        path,
-        index,
-        sorted({number for numbers in wanted for number in numbers}),
-        references=references,
-        info=info,
-        quarter_luma=quarter_luma,
-        stats=stats,
-        damage=damage,
+    wanted = plan_residuals(
+        clips, references=references, codec=info.codec, per_clip=per_clip, warnings=warnings
     )
+    numbers = sorted({number for numbers in wanted for number in numbers})
+    maker = ResidualMaker(numbers, references=references, rotation=info.rotation, form=form)
+    damage = Damage()
+    arrivals = _targets(path, index, maker, codec=info.codec, stats=stats, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
-        part = _pack(gathered.items, gathered.numbers, position=gathered.position, shape=shape)
-        yield gathered.clip, part
+        yield (
+            gathered.clip,
+            pack_residuals(
+                gathered.items, gathered.numbers, position=gathered.position, form=form, info=info
+            ),
+        )
     warn_missing(damage, warnings=warnings)
 
 
+def plan_residuals(
+    clips: Sequence[Clip],
+    *,
+    references: References,
+    codec: str,
+    per_clip: int,
+    warnings: list[str] | None = None,
+) -> list[list[int]]:
+    """Choose the frames of each clip whose residuals stand for it.
+
+    Args:
+        clips: any clips.
+        references: of all frames of the video.
+        codec: without vectors nothing is chosen.
+        per_clip: how many at most.
+        warnings: a codec without vectors is told here, once.
+
+    Returns:
+        Ascending frame numbers of each clip.
+
+    Raises:
+        UsageError: ``per_clip`` below one.
+    """
+    if per_clip < 1:
+        raise UsageError(f"residuals per clip must be at least 1, got {per_clip}")
+    if not exports_motion(codec, warnings=warnings):
+        return [[] for _ in clips]
+    candidates = _candidates(references, codec=codec)
+    return [
+        choose_predicted(span, candidates=candidates, per_clip=per_clip, distance=references.past)
+        for span in spans(clips, total=len(references.past))
+    ]
+
+
 def choose_predicted(
-    span: range, *, candidates: tuple[NDArray[np.bool_], ...], per_clip: int
+    span: range,
+    *,
+    candidates: tuple[NDArray[np.bool_], ...],
+    per_clip: int,
+    distance: NDArray[np.int64] | None = None,
 ) -> list[int]:
-    """Spread a number of frames evenly over the first kind of candidates that a span has.
+    """Spread a number of frames over the first kind of candidates that a span has.
+
+    The candidates are cut into ``per_clip`` equal parts. Of each part the one with the nearest
+    reference is taken, for motion over several frames explains less of them; among equals the one
+    nearest to the middle.
 
     Args:
         span: frame numbers of a clip.
         candidates: bool ``[F]`` each, the best kind first.
         per_clip: how many to choose at most.
+        distance: int ``[F]``, frames to the past reference; None takes all as equal.
 
     Returns:
-        Ascending frame numbers, the middles of ``per_clip`` equal parts; empty without candidates.
+        Ascending frame numbers; empty without candidates.
     """
     for kind in candidates:
         numbers = span.start + np.flatnonzero(kind[span.start : span.stop])
-        if len(numbers):
-            count = min(per_clip, len(numbers))
-            middles = ((np.arange(count) + 0.5) * len(numbers) / count).astype(np.int64)
-            return [int(number) for number in numbers[middles]]
+        total = len(numbers)
+        if total == 0:
+            continue
+        count = min(per_clip, total)
+        chosen = []
+        for part in range(count):
+            places = np.arange(part * total // count, (part + 1) * total // count)
+            off_middle = np.abs(places - (2 * part + 1) * total // (2 * count))
+            far = np.zeros_like(places) if distance is None else distance[numbers[places]]
+            chosen.append(int(numbers[places[np.lexsort((off_middle, far))[0]]]))
+        return chosen
     return []
-
-
-def compensate(reference: NDArray[np.uint8], offsets: NDArray[np.int32]) -> NDArray[np.uint8]:
-    """Predict a frame by copying blocks of another.
-
-    Args:
-        reference: ``[H, W, C]``.
-        offsets: (x, y) of source minus block in whole pixels, ``[2, h, w]``, blocks of 8x8.
-
-    Returns:
-        ``[H, W, C]``; sources outside the picture are taken from its edge.
-    """
-    height, width, channels = reference.shape
-    dx, dy = offsets.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)[:, :height, :width]
-    x = (np.arange(width, dtype=np.int32) + dx).clip(0, width - 1)
-    y = (np.arange(height, dtype=np.int32)[:, None] + dy).clip(0, height - 1)
-    predicted: NDArray[np.uint8] = reference.reshape(-1, channels)[y * width + x]
-    return predicted
 
 
 def _candidates(references: References, *, codec: str) -> tuple[NDArray[np.bool_], ...]:
@@ -215,98 +234,36 @@ def _candidates(references: References, *, codec: str) -> tuple[NDArray[np.bool_
 def _targets(
     path: str | Path,
     index: PacketIndex,
-    numbers: Sequence[int],
+    maker: ResidualMaker,
     *,
-    references: References,
-    info: VideoInfo,
-    quarter_luma: bool,
+    codec: str,
     stats: ReadStats | None,
     damage: Damage,
-) -> Iterator[tuple[int, _Target]]:
-    """Yield the residuals of chosen frames, holding only references still needed.
-
-    One decoder gives vectors and pixels; frames only decoded for the vectors of others are not
-    looked at.
-    """
-    last_use = {int(number - references.past[number]): number for number in numbers}
-    targets, seen = set(numbers), {*numbers, *last_use}
-    delivery = Delivery(index, codec=info.codec)
-    ranges = delivery.extend((number, number + 1) for number in numbers)
-    ranges += [(number, number + 1) for number in last_use]
-    picture = _Picture(luma=quarter_luma)
-    held: dict[int, NDArray[np.uint8]] = {}
+) -> Iterator[tuple[int, FrameResidual]]:
+    """Yield the residuals of chosen frames; one decoder gives vectors and pixels."""
+    delivery = Delivery(index, codec=codec)
+    ranges = delivery.extend((number, number + 1) for number in sorted(maker.targets))
+    ranges += maker.ranges()
     frames = walk(path, index, ranges, stats=stats, damage=damage, motion_vectors=True)
     for number, frame in frames:
-        if number not in seen:
-            continue
-        image = picture(frame)
-        records = delivery.records(number, frame) if number in targets else None
-        reference_number = number - int(references.past[number])
-        if records is not None and reference_number in held:
-            offsets = block_offsets(
-                records,
-                grid=(-(-frame.height // 16), -(-frame.width // 16)),
-                past=int(references.past[number]),
-                future=int(references.future[number]),
-            )
-            whole = np.floor(offsets + 0.5).astype(np.int32)
-            values = image.astype(np.int16) - compensate(held[reference_number], whole)
-            values = _quarter(values) if quarter_luma else values
-            yield number, _Target(np.rot90(values, k=-(info.rotation // 90)), reference_number)
-        for done in [reference for reference in held if last_use[reference] <= number]:
-            del held[done]
-        if number in last_use:
-            held[number] = image
+        records = delivery.records(number, frame) if number in maker.targets else None
+        found = maker.feed(number, frame, records)
+        if found is not None:
+            yield number, found
 
 
-class _Picture:
-    """Decoded frames to pixels ``[H, W, C]`` of their own, before rotation; one size for all."""
-
-    def __init__(self, *, luma: bool) -> None:
-        self.luma = luma
-        self.to_rgb = RgbConverter()
-        self.reformatter = VideoReformatter()
-        self.size: tuple[int, int] | None = None
-
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Return RGB, or luma in the range of RGB."""
-        if not self.luma:
-            return np.rot90(self.to_rgb(frame), k=rotation_degrees(frame) // 90).copy()
-        if self.size is None:
-            self.size = frame.width, frame.height
-        width, height = self.size
-        gray = self.reformatter.reformat(
-            frame, width=width, height=height, format="gray", threads=1
-        )
-        return gray.to_ndarray().astype(np.uint8, copy=False)[:, :, None]
-
-
-def _quarter(values: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Average cells of 4x4 pixels: ``[H, W, 1]`` to ``[H // 4, W // 4, 1]``, rounded."""
-    height, width = values.shape[0] // 4, values.shape[1] // 4
-    cells = values[: height * 4, : width * 4, 0].reshape(height, 4, width, 4)
-    mean: NDArray[np.int16] = (cells.sum((1, 3), dtype=np.int32) + 8 >> 4).astype(np.int16)
-    return mean[:, :, None]
-
-
-def _shape(info: VideoInfo, *, quarter_luma: bool) -> tuple[int, int, int]:
-    """Return the shape (C, H, W) of one residual."""
-    if quarter_luma:
-        return 1, info.height // 4, info.width // 4
-    return 3, info.height, info.width
-
-
-def _pack(
-    items: Sequence[_Target],
+def pack_residuals(
+    items: Sequence[FrameResidual],
     numbers: Sequence[int],
     *,
     position: int,
-    shape: tuple[int, int, int],
+    form: ResidualForm,
+    info: VideoInfo,
 ) -> Residual:
     """Stack the residuals of one clip; without any, P is 0 and the shape is kept."""
-    values = np.empty((len(items), *shape), np.int16)
+    values = np.empty((len(items), *form.shape(info)), form.dtype)
     for place, item in enumerate(items):
-        values[place] = item.values.transpose(2, 0, 1)
+        values[place] = item.values
     return Residual(
         values=torch.from_numpy(values),
         clip_index=torch.full((len(items),), position, dtype=torch.int64),

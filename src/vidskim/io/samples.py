@@ -4,9 +4,12 @@ Tracks start late, have holes, lose packets and change their format midway; what
 that a moment of sound stays at the moment of its pictures.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import gcd
+from typing import Any
 
 import av
 import numpy as np
@@ -22,6 +25,15 @@ from vidskim.io.walk import ReadStats
 
 GAP_SECONDS = 0.1
 """A timestamp that differs from the count of samples by more than this is a gap or a jump."""
+RESUMABLE = frozenset(
+    {"aac", "mp3", "opus", "vorbis", "flac", "alac", "ac3", "eac3"}
+    | {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le", "pcm_u8", "pcm_alaw", "pcm_mulaw"}
+)
+"""Codecs whose decoders are back to what they were, `PRIMING_SECONDS` after they were emptied."""
+PRIMING_SECONDS = 0.3
+"""Decoded before a wanted stretch: ten packets of MP3, whose bits may stand that far back."""
+_LONGEST_PACKET_SECONDS = 1.0
+"""Taken for a packet that does not tell how long it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,7 @@ def iter_samples(
     sample_rate: int,
     stats: ReadStats,
     warnings: list[str],
+    wanted: Sequence[range] | None = None,
 ) -> Generator[Chunk]:
     """Decode a track to mono, placed by its timestamps; what cannot be decoded is left out.
 
@@ -61,13 +74,19 @@ def iter_samples(
         sample_rate: samples per second of the result.
         stats: bytes read are added here.
         warnings: damage and gaps are told here at the end.
+        wanted: ascending ranges of samples that do not touch; nothing far from them is decoded
+            but the start of the track, if the codec is one of `RESUMABLE`. None decodes all.
 
     Yields:
-        Chunks in the order of the file; between them may be gaps.
+        Chunks in the order of the file; between them may be gaps. The samples that are wanted are
+        those of a whole decode, as exactly as the timestamps of packets are.
     """
     read_only(container, stream)
     origin = origin_seconds(container)
     mono = _Mono(sample_rate)
+    if stream.codec_context.codec.canonical_name not in RESUMABLE:
+        wanted = None
+    need = _Need(wanted, sample_rate=sample_rate)
     num_packets = num_damaged = 0
     try:
         for packet in _packets(container, stream):
@@ -76,11 +95,19 @@ def iter_samples(
                 num_damaged += 1
                 continue
             stats.bytes_read += packet.size
+            start, stop = _span(packet, origin)
+            if mono.has_started and packet.size and not need.near(start, stop):
+                mono.skipping = True
+                continue
+            if mono.skipping and start is None:
+                continue
+            if mono.skipping:
+                stream.codec_context.flush_buffers()
             try:
                 for frame in packet.decode():
                     yield from mono.feed(frame, None if frame.time is None else frame.time - origin)
             except (av.error.FFmpegError, ValueError):
-                num_damaged += 1
+                num_damaged += need.wants(start, stop)
         with suppress(av.error.FFmpegError, ValueError):
             yield from mono.flush()
     finally:
@@ -90,6 +117,38 @@ def iter_samples(
         elif mono.gap_seconds > GAP_SECONDS:
             gaps = f"the audio track has gaps of {mono.gap_seconds:.1f} s in all"
             _warn(warnings, f"{gaps}: they are taken as silence")
+
+
+class _Need:
+    """Which stretches of time are wanted, and which must be decoded for them."""
+
+    def __init__(self, wanted: Sequence[range] | None, *, sample_rate: int) -> None:
+        self._all = wanted is None
+        self._starts = [samples.start / sample_rate for samples in wanted or ()]
+        self._stops = [samples.stop / sample_rate for samples in wanted or ()]
+
+    def near(self, start: float | None, stop: float | None) -> bool:
+        """Whether a packet from start to stop seconds has to be decoded."""
+        if self._all or start is None or stop is None:
+            return True
+        return self._overlaps(start - GAP_SECONDS, stop + PRIMING_SECONDS)
+
+    def wants(self, start: float | None, stop: float | None) -> bool:
+        """Whether any of its samples is wanted."""
+        return self._all or start is None or stop is None or self._overlaps(start, stop)
+
+    def _overlaps(self, start: float, stop: float) -> bool:
+        place = bisect_right(self._stops, start)
+        return place < len(self._starts) and self._starts[place] < stop
+
+
+def _span(packet: "av.Packet[AudioStream]", origin: float) -> tuple[float | None, float | None]:
+    """Return from when to when a packet sounds, in seconds from the start of the file."""
+    if packet.pts is None or packet.time_base is None:
+        return None, None
+    start = float(packet.pts * packet.time_base) - origin
+    length = float((packet.duration or 0) * packet.time_base)
+    return start, start + (length or _LONGEST_PACKET_SECONDS)
 
 
 class _Mono:
@@ -102,28 +161,62 @@ class _Mono:
         self.seconds = 0.0
         self.place = 0
         self.gap_seconds = 0.0
+        self.skipping = False
+        """Whether the frames before the next one were left out on purpose."""
+        self.anchor = (0.0, 0)
+        """Seconds and place at which the samples were last counted anew."""
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a frame has come."""
+        return self.format is not None
 
     def feed(self, frame: AudioFrame, seconds: float | None) -> Iterator[Chunk]:
         """Convert one frame that says it starts at ``seconds``; start anew after a gap."""
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         jumps = seconds is not None and abs(seconds - self.seconds) > GAP_SECONDS
-        if self.resampler is None or kind != self.format or jumps:
+        if self.skipping and seconds is not None and kind == self.format:
+            yield from self.flush()
+            frame = self._resume(frame, seconds)
+        elif self.resampler is None or kind != self.format or jumps:
             yield from self.flush()
             self.resampler = AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
-            if self.format is not None and seconds is not None:
+            if self.format is not None and seconds is not None and not self.skipping:
                 self.gap_seconds += max(0.0, seconds - self.seconds)
             self.format = kind
             self.seconds = self.seconds if seconds is None else seconds
             self.place = round(self.seconds * self.sample_rate)
+            self.anchor = self.seconds, self.place
+        self.skipping = False
         self.seconds += frame.samples / frame.sample_rate
         frame.pts = None
-        yield from self._place(self.resampler.resample(frame))
+        if self.resampler is not None:
+            yield from self._place(self.resampler.resample(frame))
 
     def flush(self) -> Iterator[Chunk]:
         """Return what the resampler still holds."""
         if self.resampler is not None:
             resampler, self.resampler = self.resampler, None
             yield from self._place(resampler.resample(None))
+
+    def _resume(self, frame: AudioFrame, seconds: float) -> AudioFrame:
+        """Go on after a skip as if nothing had been skipped; return the frame, its start cut off.
+
+        The new rate's samples lie between the old one's; they lie the same way again only every
+        few hundred samples (every 441st from 44.1 to 16 kHz), so there the conversion begins.
+        """
+        self.resampler = AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
+        began, place = self.anchor
+        common = gcd(frame.sample_rate, self.sample_rate)
+        period = frame.sample_rate // common
+        number = round((seconds - began) * frame.sample_rate)
+        cut = -number % period
+        if cut < frame.samples:
+            frame = _without_start(frame, cut)
+            number += cut
+        self.seconds = began + number / frame.sample_rate
+        self.place = place + round(number * self.sample_rate / frame.sample_rate)
+        return frame
 
     def _place(self, frames: Iterable[AudioFrame | None]) -> Iterator[Chunk]:
         for frame in frames:
@@ -132,6 +225,17 @@ class _Mono:
             samples = np.nan_to_num(frame.to_ndarray().reshape(-1)).clip(-1.0, 1.0)
             yield Chunk(self.place, samples)
             self.place += len(samples)
+
+
+def _without_start(frame: AudioFrame, count: int) -> AudioFrame:
+    """Return a frame without its first samples."""
+    if count == 0:
+        return frame
+    channels = 1 if frame.format.is_planar else len(frame.layout.channels)
+    rest: Any = np.ascontiguousarray(frame.to_ndarray()[:, count * channels :])
+    shorter = AudioFrame.from_ndarray(rest, format=frame.format.name, layout=frame.layout.name)
+    shorter.sample_rate = frame.sample_rate
+    return shorter
 
 
 def _packets(
