@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from vidskim import printing
-from vidskim.api import Frames, Selection
+from vidskim.chosen import Frames, Selection
 from vidskim.cost import Count
 from vidskim.inspection import inspect_video
 from vidskim.paper_costs import PaperRow

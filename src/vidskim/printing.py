@@ -4,8 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
-from vidskim.api import Selection
 from vidskim.backbones.catalog.record import Weights
+from vidskim.chosen import Selection
 from vidskim.cost import Count
 from vidskim.errors import printable
 from vidskim.inspection import Inspection
