@@ -20,6 +20,10 @@ def tensor(values):
     return torch.tensor(values, dtype=torch.float64, requires_grad=True)
 
 
+def number(loss):
+    return loss.detach().item()
+
+
 def ranking_by_loop(scores, truth, margin):
     """Every pair of a video, one after another, as the paper's formula reads."""
     found = []
@@ -37,7 +41,7 @@ def test_ranking_is_a_loop_over_pairs(margin):
     scores, truth = RNG.random((3, 6)), RNG.random((3, 6)).round(1)  # rounded: with ties
     assert len(np.unique(truth[0])) < 6 or len(np.unique(truth[1])) < 6
     loss = ranking_loss(tensor(scores), torch.from_numpy(truth), margin=margin)
-    assert float(loss) == pytest.approx(ranking_by_loop(scores, truth, margin), abs=1e-12)
+    assert number(loss) == pytest.approx(ranking_by_loop(scores, truth, margin), abs=1e-12)
     assert loss > 0
 
 
@@ -48,25 +52,25 @@ def test_ranking_is_torch_s_margin_loss_and_knows_no_first():
     torch_s = torch.nn.functional.margin_ranking_loss(
         a[None], b[None], torch.tensor([-1.0]), margin=0.2
     )
-    assert float(loss) == pytest.approx(float(torch_s))
+    assert number(loss) == pytest.approx(number(torch_s))
     swapped = ranking_loss(
         tensor(scores[:, ::-1].copy()), torch.from_numpy(truth[:, ::-1].copy()), margin=0.2
     )
-    assert float(swapped) == pytest.approx(float(loss))
+    assert number(swapped) == pytest.approx(number(loss))
 
 
 def test_ties_alone_cost_nothing_and_move_nothing():
     scores = tensor(RNG.random((2, 4)))
     loss = ranking_loss(scores, torch.full((2, 4), 0.5), margin=0.1)
     loss.backward()
-    assert float(loss) == 0
+    assert number(loss) == 0
     assert torch.equal(scores.grad, torch.zeros_like(scores))
 
 
 def test_ordered_pairs_beyond_the_margin_cost_nothing():
     truth = torch.tensor([[0.1, 0.5, 0.9]])
-    assert float(ranking_loss(torch.tensor([[0.1, 0.3, 0.5]]), truth, margin=0.19)) == 0
-    assert float(ranking_loss(torch.tensor([[0.1, 0.3, 0.5]]), truth, margin=0.21)) > 0
+    assert number(ranking_loss(torch.tensor([[0.1, 0.3, 0.5]]), truth, margin=0.19)) == 0
+    assert number(ranking_loss(torch.tensor([[0.1, 0.3, 0.5]]), truth, margin=0.21)) > 0
     scores = tensor([[0.5, 0.3, 0.1]])
     ranking_loss(scores, truth, margin=0.1).backward()
     assert scores.grad[0, 0] > 0 > scores.grad[0, 2]  # a step down the slope puts them in order
@@ -75,7 +79,7 @@ def test_ordered_pairs_beyond_the_margin_cost_nothing():
 def test_membership_by_hand():
     scores, member = RNG.random(9), RNG.integers(0, 2, 9)
     expected = -np.mean(member * np.log(scores) + (1 - member) * np.log(1 - scores))
-    assert float(membership_loss(tensor(scores), torch.from_numpy(member))) == pytest.approx(
+    assert number(membership_loss(tensor(scores), torch.from_numpy(member))) == pytest.approx(
         expected, rel=1e-6
     )
     certain = membership_loss(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 0.0]))
@@ -89,10 +93,10 @@ def test_action_by_hand(smoothing):
     wanted = (1 - smoothing) * np.eye(3)[target] + smoothing / 3
     expected = -(wanted * log_p).sum(1).mean()
     loss = action_loss(tensor(logits), torch.from_numpy(target), label_smoothing=smoothing)
-    assert float(loss) == pytest.approx(expected)
+    assert number(loss) == pytest.approx(expected)
     probability = torch.from_numpy(np.exp(log_p))
     plain = -log_p[np.arange(5), target].mean()
-    assert float(mean_action_loss(probability, torch.from_numpy(target))) == pytest.approx(plain)
+    assert number(mean_action_loss(probability, torch.from_numpy(target))) == pytest.approx(plain)
 
 
 def test_clip_scores_are_means_over_neighbors():

@@ -1,4 +1,4 @@
-"""What training reads again and again, read from the videos once: frames, and motion maps.
+"""What training reads again and again, read from the videos once, such as frames.
 
 A store is one flat file per data set and setting in the cache folder, memory-mapped. Its name is
 a hash of the files' names, sizes and times and of the settings, so that a changed video or setting
@@ -22,7 +22,6 @@ from torch.nn.functional import interpolate
 from vidskim.data.manifest import Row
 from vidskim.data.workers import map_in_processes
 from vidskim.errors import ManifestError, UsageError, VideoError
-from vidskim.saliency.sources import motion_input
 from vidskim.transforms import Transform
 from vidskim.types import Clip
 from vidskim.video import Video
@@ -31,6 +30,16 @@ FORMAT = 1
 
 MAX_FAILED_SHARE = 0.1
 """More unreadable rows than this are no accident: the data set is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is read from one row."""
+
+    values: np.ndarray
+    """``[P, ...]``."""
+    counts: tuple[int, ...] = ()
+    """How many of the P belong to each part of the row, in order; empty where there is one part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class Store:
     offsets: np.ndarray
     """Where each array begins, int64 ``[R]``."""
     shapes: tuple[tuple[int, ...], ...]
+    counts: tuple[tuple[int, ...], ...] = ()
+    """`Item.counts` of every row."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -72,30 +83,10 @@ def frame_store(
         "resize": [transform.short_side, transform.resize_to],
         "antialias": transform.antialias,
     }
-    return _store(rows, read, settings=settings, folder=folder, workers=workers)
+    return open_store(rows, read, settings=settings, folder=folder, workers=workers)
 
 
-def motion_store(
-    rows: Sequence[Row],
-    *,
-    size: tuple[int, int] | None,
-    folder: Path,
-    workers: int | None = None,
-) -> Store:
-    """Return the motion maps of every row's predicted frames as network input.
-
-    Each array is float16 ``[P, 2, h, w]``; maps without any vector (all intra) are left out.
-
-    Raises:
-        ManifestError: no rows, or more than a tenth of them cannot be read.
-        UsageError: the folder cannot be written to.
-    """
-    read = partial(_read_motion, size=size)
-    settings = {"kind": "motion", "size": size}
-    return _store(rows, read, settings=settings, folder=folder, workers=workers)
-
-
-def _read_frames(row: Row, *, transform: Transform) -> np.ndarray:
+def _read_frames(row: Row, *, transform: Transform) -> Item:
     video = Video(row.path)
     parts = []
     for clip, frames in video.iter_frames(_stretch(video, row, num_frames=8)):
@@ -108,19 +99,7 @@ def _read_frames(row: Row, *, transform: Transform) -> np.ndarray:
         parts.append(x.to(torch.uint8))
     if not parts:
         raise VideoError(row.path, "no frame of the stretch can be read")
-    return torch.cat(parts).numpy()
-
-
-def _read_motion(row: Row, *, size: tuple[int, int] | None) -> np.ndarray:
-    video = Video(row.path)
-    parts = []
-    for _, motion in video.iter_motion(_stretch(video, row, num_frames=16)):
-        known = motion.intra.flatten(1).mean(1) < 1
-        if known.any():
-            parts.append(motion_input(motion.vectors[known], size=size).half())
-    if not parts:
-        raise VideoError(row.path, "no motion vector in the stretch")
-    return torch.cat(parts).numpy()
+    return Item(torch.cat(parts).numpy())
 
 
 def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
@@ -155,15 +134,27 @@ def _frame_at(times: np.ndarray, seconds: float) -> int:
     return int(np.searchsorted(times, seconds - 1e-6))
 
 
-def _store(
+def open_store(
     rows: Sequence[Row],
-    read: Callable[[Row], np.ndarray],
+    read: Callable[[Row], Item],
     *,
     settings: Mapping[str, object],
     folder: Path,
-    workers: int | None,
+    workers: int | None = None,
 ) -> Store:
-    """Open the store of these rows and settings, making it first where it is missing."""
+    """Open the store of these rows and settings, making it first where it is missing.
+
+    Args:
+        rows: of a manifest.
+        read: what is kept of a row; picklable, for workers.
+        settings: all that ``read`` depends on besides the row, plain JSON values; "kind" names it.
+        folder: of the cache.
+        workers: processes that read, by default one per core.
+
+    Raises:
+        ManifestError: no rows, or more than a tenth of them cannot be read.
+        UsageError: the folder cannot be written to.
+    """
     if not rows:
         raise ManifestError("no rows to read: the manifest or its split is empty")
     identity = [_identity(row) for row in rows]
@@ -202,9 +193,11 @@ def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
         shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
         kept, dtype = tuple(rows[i] for i in record["kept"]), np.dtype(record["dtype"])
         failures = list(record.get("failures", ()))
+        counts = tuple(tuple(int(n) for n in c) for c in record.get("counts", ()))
         sizes = [int(np.prod(shape)) for shape in shapes]
         if data.stat().st_size != sum(sizes) * dtype.itemsize or len(kept) != len(shapes):
             return None
+        flat = np.memmap(data, dtype=dtype, mode="r") if sum(sizes) else np.empty(0, dtype)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
     if failures:
@@ -214,15 +207,16 @@ def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
         )
     return Store(
         rows=kept,
-        flat=np.memmap(data, dtype=dtype, mode="r"),
+        flat=flat,
         offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         shapes=shapes,
+        counts=counts,
     )
 
 
 def _make(
     rows: Sequence[Row],
-    read: Callable[[Row], np.ndarray],
+    read: Callable[[Row], Item],
     *,
     data: Path,
     index: Path,
@@ -233,6 +227,7 @@ def _make(
     part = data.with_suffix(f".{os.getpid()}.part")
     kept: list[int] = []
     shapes: list[tuple[int, ...]] = []
+    counts: list[tuple[int, ...]] = []
     failures: list[str] = []
     dtype = "uint8"
     try:
@@ -243,15 +238,22 @@ def _make(
                     failures.append(result)
                     continue
                 kept.append(n)
-                shapes.append(result.shape)
-                dtype = str(result.dtype)
-                file.write(np.ascontiguousarray(result).tobytes())
+                shapes.append(result.values.shape)
+                counts.append(result.counts)
+                dtype = str(result.values.dtype)
+                file.write(np.ascontiguousarray(result.values).tobytes())
         if len(failures) > MAX_FAILED_SHARE * len(rows):
             raise ManifestError(
                 f"{len(failures)} of {len(rows)} videos cannot be read, the first: {failures[0]}"
             )
         part.replace(data)
-        record = {"dtype": dtype, "kept": kept, "shapes": shapes, "failures": failures}
+        record = {
+            "dtype": dtype,
+            "kept": kept,
+            "shapes": shapes,
+            "counts": counts if any(counts) else [],
+            "failures": failures,
+        }
         temporary = index.with_suffix(f".{os.getpid()}.part")
         temporary.write_text(json.dumps(record))
         temporary.replace(index)
@@ -259,7 +261,7 @@ def _make(
         part.unlink(missing_ok=True)
 
 
-def _attempt(read: Callable[[Row], np.ndarray], row: Row) -> np.ndarray | str:
+def _attempt(read: Callable[[Row], Item], row: Row) -> Item | str:
     """Read one row; a file that cannot be read comes back as its reason."""
     try:
         return read(row)

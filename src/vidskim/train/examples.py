@@ -11,25 +11,37 @@ from vidskim.errors import ManifestError, UsageError, unknown_name
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, 2**20),
+    "body_rate": (0, 1e3),
+    "clips_per_video": (2, 2**12),
     "color": (0, 1),
     "crop_height": (1, 2**12),
     "crop_width": (1, 2**12),
+    "drop_every": (1, 2**62),
+    "drop_factor": (0, 1),
+    "frequency_mask": (0, 1),
+    "inputs_per_clip": (1, 2**12),
     "label_smoothing": (0, 1),
     "learning_rate": (1e-12, 1e6),
     "map_height": (1, 2**12),
     "map_width": (1, 2**12),
+    "margin": (1e-6, 1),
     "min_scale": (0.01, 1),
     "mixup": (0, 1e3),
     "num_frames": (1, 2**12),
+    "oracle_k": (1, 2**20),
+    "residuals_per_clip": (1, 10**6),
     "save_every": (1, 2**62),
     "seed": (0, 2**62),
     "short_side": (1, 2**12),
     "steps": (1, 2**62),
     "stride": (1, 2**12),
     "test_clips": (1, 2**20),
+    "test_k": (1, 2**20),
+    "time_shift": (0, 1),
     "warmup_steps": (0, 2**62),
     "weight_decay": (0, 1e6),
     "width": (1, 2**12),
+    "window_clips": (0.1, 100),
 }
 """Smallest and largest value of every number in a recipe."""
 
@@ -116,7 +128,8 @@ def portable(recipe: Any) -> dict[str, Any]:
     values = asdict(recipe)
     for name in ("out", "cache"):
         values.pop(name)
-    for name in ("data", "init"):
-        if values.get(name) is not None:
-            values[name] = Path(values[name]).name
+    for name in ("data", "init", "classifier", "moments", "visual", "audio"):
+        if values.get(name):
+            files = str(values[name]).split(",") if name == "visual" else [values[name]]
+            values[name] = ",".join(Path(file).name for file in files)
     return values

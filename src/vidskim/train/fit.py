@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from vidskim.errors import CheckpointError, UsageError, VidskimError
 from vidskim.train.checkpoint import Run
-from vidskim.train.optim import Schedule
+from vidskim.train.optim import RATE, Schedule
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Of Lightning Fabric; the parameters are float32 in all of them."""
@@ -60,7 +60,7 @@ def fit(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
-    batch_of: Callable[[int], Batch],
+    batch_of: Callable[[int], tuple[Any, Tensor]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
     plan: Plan,
     run: Run,
@@ -70,7 +70,7 @@ def fit(
     """Train a model in place, resuming the run's state if there is one.
 
     Args:
-        model: input to logits.
+        model: input, a tensor or a tuple of them, to logits or scores.
         optimizer: over the model's parameters.
         batch_of: the batch of a step; must depend on the step's number only.
         loss_of: (logits, targets) to a scalar.
@@ -114,7 +114,7 @@ def fit(
         torch.manual_seed(step)
         learning_rate = plan.schedule(step)
         for group in tuned.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(RATE, 1.0)
         x, target = fabric.to_device(batch_of(step))
         tuned.zero_grad(set_to_none=True)
         loss = loss_of(wrapped(x).float(), target)

@@ -11,7 +11,8 @@ from jsonargparse import ArgumentParser
 
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.clips import ClipRecipe, train_clips
-from vidskim.train.saliency import SaliencyRecipe, train_saliency
+from vidskim.train.saliency import train_saliency
+from vidskim.train.saliency_recipe import SaliencyRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),

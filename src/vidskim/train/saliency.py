@@ -1,79 +1,82 @@
-"""The task of scoring clips cheaply: SCSampler's action-classification objective on motion maps.
+"""The task of scoring clips cheaply: SCSampler's networks by one of its three objectives.
 
-SCSampler, section 3.2.1: a light classifier is trained with the video's label on every clip of it,
-as if all of them showed the class; where a clip shows nothing it learns to be unsure.
+AC (section 3.2.1) trains a light classifier with the video's label on every input of it, as if all
+of them showed the class; where a clip shows nothing it learns to be unsure. SAL-CL and SAL-RANK
+(section 3.2.2) learn from the answers of a frozen clip classifier which clips it can tell most by.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from vidskim.backbones.checkpoint import load_backbone
+from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.backbones.network import Network
 from vidskim.backbones.registry import IMAGE_BACKBONES, create_backbone
-from vidskim.data.store import Store, motion_store
-from vidskim.errors import unknown_name
+from vidskim.cost import count
+from vidskim.data.answers import Answers, check_labels, clip_answers
+from vidskim.data.feature_store import FeatureStore, feature_store
+from vidskim.data.manifest import Row
+from vidskim.data.scan import load_manifest
+from vidskim.errors import UsageError, unknown_name
+from vidskim.evaluate.benchmark import moments_of
+from vidskim.models import open_model
+from vidskim.saliency.network import NetworkSaliency
+from vidskim.saliency.sources import Source, to_json
+from vidskim.train.agreement import agreement, score_row, video_accuracy
+from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.checkpoint import Run
-from vidskim.train.examples import check_numbers, read_examples
-from vidskim.train.fit import Batch, Precision, make_fabric
+from vidskim.train.clip_batches import ClipBatches, InputBatches, max_inputs
+from vidskim.train.examples import Examples, check_numbers, read_examples
+from vidskim.train.fit import make_fabric
+from vidskim.train.objectives import ClipScore, HeadOnly, Loss, loss_of
+from vidskim.train.saliency_recipe import (
+    RANKED,
+    SaliencyRecipe,
+    check_saliency,
+    input_size,
+    source_of,
+)
 from vidskim.train.task import optimize, publish
+from vidskim.train.truth import groups_by_answers
 
 
 @dataclass(frozen=True)
-class SaliencyRecipe:
-    """Everything a training of a saliency network depends on.
+class Labels:
+    """The clip classifier that labels clips, and the grid it lays over a video."""
 
-    Attributes:
-        data: manifest of whole videos.
-        out: folder of the run; an unfinished run of the same recipe there is resumed.
-        task: must be "saliency".
-        objective: "ac", action classification (SCSampler, section 3.2.1).
-        feature: "motion", displacement maps at 1/16 of the video's size.
-        network: name of an image network.
-        width: channels of its first stage (64 is the published size).
-        stem: "imagenet", or "small" for maps of a dozen cells.
-        map_height: maps are resized to this height.
-        map_width: and this width.
-        train_split: split to train on.
-        test_split: split to measure on.
-        label_smoothing: share of the target spread over all classes.
-        batch_size: motion maps per step.
-        steps: optimizer steps.
-        warmup_steps: steps of linear warm-up.
-        learning_rate: at its highest.
-        weight_decay: for weights, not for norms and biases.
-        optimizer: "sgd" or "adamw".
-        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
-        seed: for initialization and order.
-        save_every: steps between saved states.
-        cache: folder for motion maps.
-    """
+    name: str | None
+    network: Network | None
+    num_frames: int
+    stride: int
+    cache: Path
 
-    data: str
-    out: str
-    task: Literal["saliency"] = "saliency"
-    objective: Literal["ac"] = "ac"
-    feature: Literal["motion"] = "motion"
-    network: str = "resnet_18"
-    width: int = 64
-    stem: Literal["imagenet", "small"] = "imagenet"
-    map_height: int = 14
-    map_width: int = 14
-    train_split: str = "train"
-    test_split: str = "test"
-    label_smoothing: float = 0.0
-    batch_size: int = 256
-    steps: int = 2000
-    warmup_steps: int = 50
-    learning_rate: float = 0.05
-    weight_decay: float = 1e-4
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    precision: Precision = "32-true"
-    seed: int = 0
-    save_every: int = 200
-    cache: str = "runs/cache"
+    def answers(self, rows: tuple[Row, ...]) -> Answers | None:
+        """Return its answers to the videos of rows, None where there is no classifier."""
+        if self.network is None:
+            return None
+        return clip_answers(rows, self.network, folder=self.cache)
+
+    def features(self, rows: tuple[Row, ...], source: Source) -> FeatureStore:
+        """Return the inputs of a source on its grid."""
+        return feature_store(
+            rows, source, num_frames=self.num_frames, stride=self.stride, folder=self.cache
+        )
+
+    def metadata(self, examples: Examples) -> dict[str, Any]:
+        """Return what a checkpoint tells of what it was trained with."""
+        network = self.network
+        return {
+            "model": None if network is None else network.name,
+            "weights_sha256": None if network is None else weights_sha256(network),
+            "manifest_sha256": examples.manifest_sha256,
+        }
 
 
 def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
@@ -89,12 +92,13 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     Raises:
         UsageError: a recipe that cannot be run.
         ManifestError: unusable data.
-        CheckpointError: a damaged state.
+        CheckpointError: an unusable classifier or start, or a damaged state.
         VidskimError: the loss is no number any more.
     """
     check_numbers(recipe)
     if recipe.network not in IMAGE_BACKBONES:
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)
+    check_saliency(recipe)
     run = Run(Path(recipe.out))
     run.begin(asdict(recipe))
     done = run.metrics()
@@ -104,65 +108,179 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     examples = read_examples(
         recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
     )
-    size = (recipe.map_height, recipe.map_width)
-    maps = motion_store(examples.train, size=size, folder=Path(recipe.cache))
+    source = source_of(recipe)
     torch.manual_seed(recipe.seed)
-    model = create_backbone(
-        recipe.network,
-        num_classes=len(examples.classes),
-        in_channels=2,
-        width=recipe.width,
-        stem=recipe.stem,
+    network = _build(recipe, source, classes=examples.classes)
+    labels = open_labels(recipe, examples)
+    features = labels.features(examples.train, source)
+    model: nn.Module = HeadOnly(network) if recipe.freeze else network
+    augment = InputAugmentation(
+        recipe.flip, recipe.min_scale, recipe.time_shift, recipe.frequency_mask
     )
-    model.classes = examples.classes
-    labels = np.array([examples.class_index[row.label] for row in maps.rows])
+    saliency = NetworkSaliency(network, source, objective=recipe.objective)
+    body = [p for stage in network.stage_modules() for p in stage.parameters()]
+    slow = body if recipe.init is not None else []
+    batches: Callable[[int], tuple[Any, Tensor]]
+    loss: Loss | None = None
+    if recipe.objective in RANKED:
+        batches = _ranked_batches(recipe, features, labels, augment)
+        model = ClipScore([model], [saliency], num_inputs=batches.num_inputs)
+        loss = loss_of(
+            recipe.objective, clips_per_video=recipe.clips_per_video, margin=recipe.margin
+        )
+    else:
+        targets = np.array([examples.class_index[row.label] for row in features.rows])
+        batches = InputBatches(features, targets, recipe.batch_size, recipe.seed, augment)
     complete = optimize(
         model,
         recipe,
-        batch_of=MapSampler(recipe, maps, labels),
+        batch_of=batches,
         run=run,
         fabric=fabric,
         stop_after=stop_after,
+        loss_of=loss,
+        slow=slow,
     )
     if not complete:
         return {}
-    held_out = motion_store(examples.test, size=size, folder=Path(recipe.cache))
+    held_out = labels.features(examples.test, source)
     measured = {
-        "test_accuracy": map_accuracy(model, held_out, examples.class_index),
+        **measure([saliency], [held_out], labels, examples=examples, recipe=recipe),
         "test_videos": len(held_out),
-        "train_videos": len(maps),
-        "protocol": f"mean probability over all motion maps, split {recipe.test_split}",
+        "train_videos": len(features),
     }
-    extra = {"map_size": list(size)}
-    return publish(model, recipe, examples=examples, measured=measured, run=run, extra=extra)
+    extra = metadata_of(source, objective=recipe.objective) | {
+        "trained_with": labels.metadata(examples)
+    }
+    return publish(network, recipe, examples=examples, measured=measured, run=run, extra=extra)
 
 
-class MapSampler:
-    """The batch of a step: every map from a video drawn anew, long and short ones alike."""
+def _ranked_batches(
+    recipe: SaliencyRecipe,
+    features: FeatureStore,
+    labels: Labels,
+    augment: InputAugmentation,
+) -> ClipBatches:
+    """Return batches of clips of the same videos with what the classifier says of them."""
+    answers = labels.answers(features.rows)
+    assert answers is not None, "check_saliency lets no recipe pass without a classifier"
+    groups = groups_by_answers(
+        (features,),
+        answers,
+        objective=recipe.objective,
+        oracle_k=recipe.oracle_k,
+        balance=recipe.balance,
+    )
+    return ClipBatches(
+        (features,),
+        groups,
+        num_videos=recipe.batch_size // recipe.clips_per_video,
+        num_clips=recipe.clips_per_video,
+        num_inputs=(min(recipe.inputs_per_clip, max_inputs(features)),),
+        seed=recipe.seed,
+        augment=augment,
+    )
 
-    def __init__(self, recipe: SaliencyRecipe, maps: Store, labels: np.ndarray) -> None:
-        self.recipe = recipe
-        self.maps = maps
-        self.labels = labels
-        self.lengths = np.array([shape[0] for shape in maps.shapes])
 
-    def __call__(self, step: int) -> Batch:
-        """Return motion maps ``[N, 2, h, w]`` and class indices ``[N]``."""
-        generator = np.random.default_rng([self.recipe.seed, step])
-        rows = generator.integers(0, len(self.maps), self.recipe.batch_size)
-        places = (generator.random(self.recipe.batch_size) * self.lengths[rows]).astype(int)
-        x = np.stack([self.maps[row][place] for row, place in zip(rows, places)])
-        return torch.from_numpy(x).float(), torch.from_numpy(self.labels[rows])
+def metadata_of(source: Source, *, objective: str, joint: bool = False) -> dict[str, Any]:
+    """Return what a saliency checkpoint must say for `vidskim.samplers` to open it."""
+    return {"source": to_json(source), "objective": objective, "joint": joint}
 
 
-@torch.inference_mode()
-def map_accuracy(model: nn.Module, store: Store, class_index: dict[str, int]) -> float:
-    """Return the share of videos whose mean class probability over all maps is right."""
-    model.eval()
-    device = next(model.parameters()).device
-    right = 0
-    for n, row in enumerate(store.rows):
-        maps = torch.from_numpy(store[n].astype(np.float32))  # [P, 2, h, w]
-        logits = torch.cat([model(part.to(device)) for part in torch.split(maps, 512)])
-        right += int(torch.softmax(logits, 1).mean(0).argmax()) == class_index[row.label]
-    return right / len(store)
+def open_labels(recipe: Any, examples: Examples) -> Labels:
+    """Open the classifier of a recipe and check that it knows the labels.
+
+    Raises:
+        UsageError: a grid other than the classifier's.
+        ManifestError: labels that it does not know.
+        CheckpointError: weights that cannot be had.
+    """
+    network: Network | None = None
+    num_frames, stride = recipe.num_frames or 16, recipe.stride or 1
+    if recipe.classifier is not None:
+        network, _ = open_model(recipe.classifier)
+        assert network.clip is not None
+        check_labels([*examples.train, *examples.test], network, name=recipe.classifier)
+        given = (recipe.num_frames, recipe.stride)
+        own = (network.clip.num_frames, network.clip.stride)
+        if any(wanted not in (None, found) for wanted, found in zip(given, own)):
+            raise UsageError(
+                f"num_frames and stride are {num_frames} and {stride}, the classifier "
+                f"{recipe.classifier} takes {own[0]} and {own[1]}; give these, or none"
+            )
+        num_frames, stride = own
+    return Labels(recipe.classifier, network, num_frames, stride, Path(recipe.cache))
+
+
+def measure(
+    saliencies: list[NetworkSaliency],
+    held_out: list[FeatureStore],
+    labels: Labels,
+    *,
+    examples: Examples,
+    recipe: Any,
+) -> dict[str, Any]:
+    """Measure one network, or the joint score of several, on the test videos that all can see.
+
+    Returns:
+        Metrics and their protocol.
+    """
+    found: dict[str, Any] = {}
+    if len(saliencies) == 1 and saliencies[0].objective == "ac":
+        found["test_accuracy"] = video_accuracy(saliencies[0], held_out[0], examples.class_index)
+    rows = [row for row in held_out[0].rows if all(row in f.rows for f in held_out)]
+    scores = []
+    for row in rows:
+        by_kind = {
+            s.kind: score_row(s, f, f.rows.index(row)).scores for s, f in zip(saliencies, held_out)
+        }
+        sight = [x for kind, x in by_kind.items() if kind != "audio"]
+        modalities = [torch.stack(sight).mean(0)] if sight else []
+        modalities += [x for kind, x in by_kind.items() if kind == "audio"]
+        scores.append(torch.stack(modalities).mean(0))
+    moments = None if recipe.moments is None else _moments(recipe.moments)
+    answers = labels.answers(tuple(rows))
+    if answers is not None or moments is not None:
+        found |= agreement(
+            scores,
+            rows,
+            k=recipe.test_k,
+            num_frames=labels.num_frames,
+            stride=labels.stride,
+            answers=answers,
+            moments=moments,
+        )
+    found["protocol"] = (
+        f"mean over all inputs of a clip, clips of {labels.num_frames}x{labels.stride} frames, "
+        f"k = {recipe.test_k}, split {recipe.test_split}"
+    )
+    return found
+
+
+def _moments(path: str) -> Mapping[str, list[tuple[float, float]]]:
+    return moments_of(load_manifest(path))
+
+
+def _build(recipe: SaliencyRecipe, source: Source, *, classes: tuple[str, ...]) -> Network:
+    """Build the network, from scratch or from a checkpoint less its head."""
+    is_ac = recipe.objective == "ac"
+    num_classes = len(classes) if is_ac else 1
+    if recipe.init is None:
+        options: dict[str, Any] = {"in_channels": source.channels, "width": recipe.width}
+        if "stem" in signature(IMAGE_BACKBONES[recipe.network]).parameters:
+            options["stem"] = recipe.stem
+        network = create_backbone(recipe.network, num_classes=num_classes, **options)
+    else:
+        network = load_backbone(checkpoint=recipe.init)
+        told = (network.name, network.options.get("width"), network.options.get("in_channels"))
+        wanted = (recipe.network, recipe.width, source.channels)
+        if told != wanted:
+            names = ("network", "width", "channels")
+            pairs = ", ".join(
+                f"{n} {a} and not {b}" for n, a, b in zip(names, told, wanted) if a != b
+            )
+            raise UsageError(f"{recipe.init}: holds a network of {pairs}; correct the recipe")
+        network.reset_classifier(num_classes)
+    network.classes = classes if is_ac else None
+    count(network, (1, source.channels, *input_size(recipe)))  # says what it does not take
+    return network

@@ -1,28 +1,30 @@
 """What every task shares: from a recipe to the optimization, and from there to the files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.network import Network
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import Examples, portable
-from vidskim.train.fit import Batch, Plan, fit
+from vidskim.train.fit import Plan, fit
 from vidskim.train.optim import Schedule, make_optimizer
 
 
 def optimize(
-    model: Network,
+    model: nn.Module,
     recipe: Any,
     *,
-    batch_of: Callable[[int], Batch],
+    batch_of: Callable[[int], tuple[Any, Tensor]],
     run: Run,
     fabric: Fabric,
     stop_after: int | None,
+    loss_of: Callable[[Tensor, Tensor], Tensor] | None = None,
+    slow: Iterable[nn.Parameter] = (),
 ) -> bool:
     """Train a network as its recipe says, resuming the run's state; return whether it is done.
 
@@ -33,6 +35,8 @@ def optimize(
         run: the folder that logs and states go to.
         fabric: device and precision.
         stop_after: stop at this step, unfinished.
+        loss_of: what the model gives and the targets to a scalar; by default the cross entropy.
+        slow: parameters that learn at the recipe's ``body_rate``.
 
     Raises:
         CheckpointError: a damaged state.
@@ -43,16 +47,20 @@ def optimize(
         name=recipe.optimizer,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        slow=slow,
+        slow_rate=getattr(recipe, "body_rate", 1.0),
     )
+    has_drops = getattr(recipe, "schedule", "cosine") == "step"
+    drops = (recipe.drop_every, recipe.drop_factor) if has_drops else ()
     plan = Plan(
-        Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps),
+        Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps, *drops),
         save_every=recipe.save_every,
     )
     return fit(
         model,
         optimizer,
         batch_of=batch_of,
-        loss_of=nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
+        loss_of=loss_of or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
         plan=plan,
         run=run,
         fabric=fabric,
