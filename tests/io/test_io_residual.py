@@ -157,7 +157,7 @@ def test_a_near_reference_goes_before_the_middle() -> None:
     distance = np.full(20, 4)
     distance[[3, 9, 17]] = 1
     assert choose_predicted(range(20), candidates=(p,), per_clip=1, distance=distance) == [9]
-    assert choose_predicted(range(20), candidates=(p,), per_clip=2, distance=distance) == [9, 17]
+    assert choose_predicted(range(20), candidates=(p,), per_clip=2, distance=distance) == [3, 17]
     assert choose_predicted(range(8), candidates=(p,), per_clip=1, distance=distance) == [3]
     assert choose_predicted(range(4, 9), candidates=(p,), per_clip=1, distance=distance) == [6]
 

@@ -32,6 +32,8 @@ RESUMABLE = frozenset(
 """Codecs whose decoders are back to what they were, `PRIMING_SECONDS` after they were emptied."""
 PRIMING_SECONDS = 0.3
 """Decoded before a wanted stretch: ten packets of MP3, whose bits may stand that far back."""
+_TIME_PRECISION_SECONDS = 0.001
+"""Containers whose times are in milliseconds are off by this from the count of samples."""
 _LONGEST_PACKET_SECONDS = 1.0
 """Taken for a packet that does not tell how long it is."""
 
@@ -65,6 +67,7 @@ def iter_samples(
     stats: ReadStats,
     warnings: list[str],
     wanted: Sequence[range] | None = None,
+    layout: str = "mono",
 ) -> Generator[Chunk]:
     """Decode a track to mono, placed by its timestamps; what cannot be decoded is left out.
 
@@ -76,6 +79,7 @@ def iter_samples(
         warnings: damage and gaps are told here at the end.
         wanted: ascending ranges of samples that do not touch; nothing far from them is decoded
             but the start of the track, if the codec is one of `RESUMABLE`. None decodes all.
+        layout: "mono", or another of FFmpeg's, whose chunks are ``[samples, channels]``.
 
     Yields:
         Chunks in the order of the file; between them may be gaps. The samples that are wanted are
@@ -83,7 +87,7 @@ def iter_samples(
     """
     read_only(container, stream)
     origin = origin_seconds(container)
-    mono = _Mono(sample_rate)
+    mono = _Mono(sample_rate, layout)
     if stream.codec_context.codec.canonical_name not in RESUMABLE:
         wanted = None
     need = _Need(wanted, sample_rate=sample_rate)
@@ -154,8 +158,9 @@ def _span(packet: "av.Packet[AudioStream]", origin: float) -> tuple[float | None
 class _Mono:
     """Converts frames to mono samples at one rate and knows the place of the next one."""
 
-    def __init__(self, sample_rate: int) -> None:
+    def __init__(self, sample_rate: int, layout: str = "mono") -> None:
         self.sample_rate = sample_rate
+        self.layout = layout
         self.resampler: AudioResampler | None = None
         self.format: tuple[str, str, int] | None = None
         self.seconds = 0.0
@@ -163,8 +168,9 @@ class _Mono:
         self.gap_seconds = 0.0
         self.skipping = False
         """Whether the frames before the next one were left out on purpose."""
-        self.anchor = (0.0, 0)
-        """Seconds and place at which the samples were last counted anew."""
+        self.anchor = (0.0, 0, 0)
+        """Seconds and place at which samples were last counted anew, and the samples of the frame
+        there, which may be shorter than the others."""
 
     @property
     def has_started(self) -> bool:
@@ -180,18 +186,21 @@ class _Mono:
             frame = self._resume(frame, seconds)
         elif self.resampler is None or kind != self.format or jumps:
             yield from self.flush()
-            self.resampler = AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
+            self.resampler = self._resampler()
             if self.format is not None and seconds is not None and not self.skipping:
                 self.gap_seconds += max(0.0, seconds - self.seconds)
             self.format = kind
             self.seconds = self.seconds if seconds is None else seconds
             self.place = round(self.seconds * self.sample_rate)
-            self.anchor = self.seconds, self.place
+            self.anchor = self.seconds, self.place, frame.samples
         self.skipping = False
         self.seconds += frame.samples / frame.sample_rate
         frame.pts = None
         if self.resampler is not None:
             yield from self._place(self.resampler.resample(frame))
+
+    def _resampler(self) -> AudioResampler:
+        return AudioResampler(format="flt", layout=self.layout, rate=self.sample_rate)
 
     def flush(self) -> Iterator[Chunk]:
         """Return what the resampler still holds."""
@@ -202,14 +211,18 @@ class _Mono:
     def _resume(self, frame: AudioFrame, seconds: float) -> AudioFrame:
         """Go on after a skip as if nothing had been skipped; return the frame, its start cut off.
 
-        The new rate's samples lie between the old one's; they lie the same way again only every
-        few hundred samples (every 441st from 44.1 to 16 kHz), so there the conversion begins.
+        A whole decode counts samples from the start, so the frame is put where frames of its length
+        would end up, not where a rounded time says. The new rate's samples lie between the old
+        one's and lie the same way again only every few hundred samples (every 441st from 44.1 to
+        16 kHz), so there the conversion begins.
         """
-        self.resampler = AudioResampler(format="flt", layout="mono", rate=self.sample_rate)
-        began, place = self.anchor
-        common = gcd(frame.sample_rate, self.sample_rate)
-        period = frame.sample_rate // common
+        self.resampler = self._resampler()
+        began, place, first = self.anchor
+        period = frame.sample_rate // gcd(frame.sample_rate, self.sample_rate)
         number = round((seconds - began) * frame.sample_rate)
+        whole = first + round((number - first) / frame.samples) * frame.samples
+        if abs(whole - number) <= _TIME_PRECISION_SECONDS * frame.sample_rate:
+            number = whole
         cut = -number % period
         if cut < frame.samples:
             frame = _without_start(frame, cut)
@@ -223,6 +236,8 @@ class _Mono:
             if frame is None:
                 continue
             samples = np.nan_to_num(frame.to_ndarray().reshape(-1)).clip(-1.0, 1.0)
+            if self.layout != "mono":
+                samples = samples.reshape(frame.samples, -1)
             yield Chunk(self.place, samples)
             self.place += len(samples)
 
