@@ -121,6 +121,7 @@ def make_untrimmed(
                 targets,
                 others,
                 where=f"{label!r} in split {split!r}",
+                notes=notes,
                 form=form,
                 frame_rate=float(parts[0].header.frame_rate),
                 rng=np.random.default_rng([seed, SPLITS[split], index]),
@@ -298,17 +299,19 @@ def _compose(
     backgrounds: Sequence[Trimmed],
     *,
     where: str,
+    notes: Sequence[str],
     form: Form,
     frame_rate: float,
     rng: np.random.Generator,
 ) -> tuple[Trimmed, ...]:
+    why = f" ({'; '.join(notes)})" if notes else ""
     if not targets or not backgrounds:
         what = "clip" if not targets else "background clip"
-        raise UsageError(f"{where}: no {what} is left that can be joined; see the notes above")
+        raise UsageError(f"{where}: no {what} is left that can be joined{why}; give others")
     try:
         return compose(targets, backgrounds, form=form, frame_rate=frame_rate, rng=rng)
     except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UsageError(f"{where}: {error}{why}") from None
 
 
 def _claim(out: Path, recipe: str) -> None:

@@ -20,7 +20,13 @@ from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
 from vidskim.errors import UsageError, VideoError
-from vidskim.io.container import main_video_stream, open_container, origin_seconds, read_only
+from vidskim.io.container import (
+    describe,
+    main_video_stream,
+    open_container,
+    origin_seconds,
+    read_only,
+)
 from vidskim.io.packets import PacketIndex, demux, read_packets
 from vidskim.io.walk import Damage, walk
 
@@ -125,6 +131,7 @@ def join(parts: Sequence[Part], out: str | Path) -> bool:
     Raises:
         UsageError: no parts, another suffix, or parts that cannot be joined.
         VideoError: a part has changed since it was read.
+        OSError: the file cannot be written.
     """
     out = Path(out)
     if not parts or out.suffix != ".mp4":
@@ -144,6 +151,10 @@ def join(parts: Sequence[Part], out: str | Path) -> bool:
             for part in parts:
                 writer.add(part)
         half.replace(out)
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):  # no room, no right to write: the caller's to tell
+            raise
+        raise VideoError(out, f"cannot be joined of these parts: it {describe(error)}") from error
     finally:
         half.unlink(missing_ok=True)
     return with_sound
@@ -159,6 +170,7 @@ class _Writer:
         self._tick = 1 / parts[0].header.frame_rate
         self._with_sound = with_sound
         self._num_frames = 0
+        self._last_sample = -1
         self._video: VideoStream | None = None
         self._audio: AudioStream | None = None
         # Decoding runs ahead of display by the most that any part needs.
@@ -203,15 +215,19 @@ class _Writer:
 
     def _copy_sound(self, packet: "av.Packet[Any]", part: Part, origin: float) -> None:
         """Copy a packet that starts within its part, at the same place of the joined file."""
-        if packet.pts is None or packet.time_base is None:
+        if packet.pts is None or part.sound is None:
             return
         start = packet.pts * packet.time_base - Fraction(origin).limit_denominator(1_000_000)
-        span = part.num_frames * self._tick
-        if not 0 <= start <= span - (packet.duration or 0) * packet.time_base / 2:
+        length = (packet.duration or 0) * packet.time_base
+        if not 0 <= start <= part.num_frames * self._tick - length / 2:
             return
-        moved = round((self._num_frames * self._tick + start) / packet.time_base)
-        packet.stream = self._audio
-        packet.pts = packet.dts = moved
+        sample = round((self._num_frames * self._tick + start) * part.sound.sample_rate)
+        if sample <= self._last_sample:  # a part that ends too late, or whose times are coarse
+            return
+        self._last_sample = sample
+        packet.stream, packet.time_base = self._audio, Fraction(1, part.sound.sample_rate)
+        packet.pts = packet.dts = sample
+        packet.duration = round(length * part.sound.sample_rate)
         self._container.mux(packet)
 
 
