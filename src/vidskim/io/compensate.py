@@ -118,10 +118,10 @@ class ResidualMaker:
 
     def _finish(self, pixels: Pixels, predicted: Pixels) -> NDArray[np.int16] | NDArray[np.float32]:
         """Subtract, shrink and turn: ``[C, H, W]`` as displayed."""
-        values = np.subtract(_channels(pixels), _channels(predicted), dtype=np.int16)
+        values = difference(pixels, predicted)
         if self._form.quarter_luma:
             values = _quarter(values)
-        values = np.rot90(values, k=-(self._rotation // 90)).transpose(2, 0, 1)
+        values = np.rot90(values, k=-(self._rotation // 90), axes=(1, 2))
         if self._form.size is None:
             return values
         return shrink(values, size=self._form.size)
@@ -150,7 +150,7 @@ def compensate(reference: Pixels, offsets: NDArray[np.int32]) -> Pixels:
 
 def shrink(values: NDArray[np.int16], *, size: tuple[int, int]) -> NDArray[np.float32]:
     """Resize ``[C, H, W]`` to ``[C, h, w]``, bilinear with antialiasing: pixels are averaged."""
-    whole = torch.from_numpy(values.astype(np.float32, order="C"))
+    whole = torch.from_numpy(values.copy()).float()
     if whole.shape[1:] == size:
         return whole.numpy()
     small = torch.nn.functional.interpolate(whole[None], size=size, mode="bilinear", antialias=True)
@@ -192,16 +192,17 @@ def pack_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint32]:
     return view.copy()
 
 
-def _channels(pixels: Pixels) -> NDArray[np.uint8]:
-    """Return a view of pixels as ``[H, W, C]``."""
-    if pixels.dtype == np.uint8:
-        return pixels[:, :, None].view(np.uint8)
-    return pixels.view(np.uint8).reshape(*pixels.shape, 4)[:, :, :3]
+def difference(pixels: Pixels, predicted: Pixels) -> NDArray[np.int16]:
+    """Return pixels minus others, int16 ``[C, H, W]``, a view."""
+    height, width = pixels.shape
+    # whole rows at once; channel by channel NumPy takes ten times as long
+    rows = np.subtract(pixels.view(np.uint8), predicted.view(np.uint8), dtype=np.int16)
+    return rows.reshape(height, width, -1).transpose(2, 0, 1)[:3]
 
 
 def _quarter(values: NDArray[np.int16]) -> NDArray[np.int16]:
-    """Average cells of 4x4 pixels: ``[H, W, 1]`` to ``[H // 4, W // 4, 1]``, rounded."""
-    height, width = values.shape[0] // 4, values.shape[1] // 4
-    cells = values[: height * 4, : width * 4, 0].reshape(height, 4, width, 4)
-    mean: NDArray[np.int16] = (cells.sum((1, 3), dtype=np.int32) + 8 >> 4).astype(np.int16)
-    return mean[:, :, None]
+    """Average cells of 4x4 pixels: ``[1, H, W]`` to ``[1, H // 4, W // 4]``, rounded."""
+    height, width = values.shape[1] // 4, values.shape[2] // 4
+    cells = values[:, : height * 4, : width * 4].reshape(1, height, 4, width, 4)
+    mean: NDArray[np.int16] = (cells.sum((2, 4), dtype=np.int32) + 8 >> 4).astype(np.int16)
+    return mean

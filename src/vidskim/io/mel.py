@@ -34,9 +34,9 @@ def log_mel_spectra(
     spectrum = torch.stft(
         samples, n_fft, hop, length, window, center=False, return_complex=True
     )  # [N, n_fft / 2 + 1, S]
-    power = (spectrum.real**2 + spectrum.imag**2) / window.sum() ** 2
+    power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
     filters = mel_filters(num_mels=num_mels, n_fft=n_fft, sample_rate=sample_rate)
-    return torch.log1p((filters @ power) / FLOOR)  # [N, M, S]
+    return torch.log1p((filters / (window.sum() ** 2 * FLOOR)) @ power)  # [N, M, S]
 
 
 def mel_filters(*, num_mels: int, n_fft: int, sample_rate: int) -> Tensor:

@@ -86,7 +86,7 @@ def iter_samples(
         those of a whole decode, as exactly as the timestamps of packets are.
     """
     read_only(container, stream)
-    origin = origin_seconds(container)
+    origin, tick = origin_seconds(container), float(stream.time_base or 0)
     mono = _Mono(sample_rate, layout)
     if stream.codec_context.codec.canonical_name not in RESUMABLE:
         wanted = None
@@ -99,7 +99,7 @@ def iter_samples(
                 num_damaged += 1
                 continue
             stats.bytes_read += packet.size
-            start, stop = _span(packet, origin)
+            start, stop = _span(packet, tick=tick, origin=origin)
             if mono.has_started and packet.size and not need.near(start, stop):
                 mono.skipping = True
                 continue
@@ -109,7 +109,8 @@ def iter_samples(
                 stream.codec_context.flush_buffers()
             try:
                 for frame in packet.decode():
-                    yield from mono.feed(frame, None if frame.time is None else frame.time - origin)
+                    pts = frame.pts
+                    yield from mono.feed(frame, None if pts is None else pts * tick - origin)
             except (av.error.FFmpegError, ValueError):
                 num_damaged += need.wants(start, stop)
         with suppress(av.error.FFmpegError, ValueError):
@@ -146,13 +147,15 @@ class _Need:
         return place < len(self._starts) and self._starts[place] < stop
 
 
-def _span(packet: "av.Packet[AudioStream]", origin: float) -> tuple[float | None, float | None]:
+def _span(
+    packet: "av.Packet[AudioStream]", *, tick: float, origin: float
+) -> tuple[float | None, float | None]:
     """Return from when to when a packet sounds, in seconds from the start of the file."""
-    if packet.pts is None or packet.time_base is None:
+    pts = packet.pts
+    if pts is None:
         return None, None
-    start = float(packet.pts * packet.time_base) - origin
-    length = float((packet.duration or 0) * packet.time_base)
-    return start, start + (length or _LONGEST_PACKET_SECONDS)
+    start = pts * tick - origin
+    return start, start + ((packet.duration or 0) * tick or _LONGEST_PACKET_SECONDS)
 
 
 class _Mono:
@@ -235,7 +238,10 @@ class _Mono:
         for frame in frames:
             if frame is None:
                 continue
-            samples = np.nan_to_num(frame.to_ndarray().reshape(-1)).clip(-1.0, 1.0)
+            samples = frame.to_ndarray().reshape(-1)
+            if not np.isfinite(samples @ samples):  # a tenth of the time of looking at each
+                samples = np.nan_to_num(samples)
+            samples = samples.clip(-1.0, 1.0)
             if self.layout != "mono":
                 samples = samples.reshape(frame.samples, -1)
             yield Chunk(self.place, samples)
