@@ -15,9 +15,8 @@ import torch
 from tinyset import write_tiny_set
 from vidskim.data import store as module
 from vidskim.data.manifest import Row, read_manifest
-from vidskim.data.store import frame_store, motion_store
+from vidskim.data.store import frame_store
 from vidskim.errors import ManifestError, UsageError
-from vidskim.saliency.sources import motion_input
 from vidskim.transforms import Transform
 from vidskim.video import Video
 
@@ -83,26 +82,6 @@ def test_seconds_select_exact_frames(manifest, tmp_path, start, end, first, stop
     plain = Transform(short_side=48, crop=(48, 48))
     stored = frame_store([row], transform=plain, folder=tmp_path)
     assert np.array_equal(stored[0], all_frames(path)[first:stop].numpy())
-
-
-def test_motion_equals_the_video_s_own(manifest, tmp_path):
-    stored = motion_store(manifest.rows, size=(4, 5), folder=tmp_path)
-    video = Video(manifest.rows[1].path)
-    motion = video.motion(video.clips(num_frames=40))
-    known = motion.intra.flatten(1).mean(1) < 1
-    expected = motion_input(motion.vectors[known], size=(4, 5))
-    assert stored[1].dtype == np.float16
-    assert stored[1].shape == expected.shape
-    assert len(expected) == 36  # 40 frames less the key frames 0, 12, 24, 36
-    assert np.abs(stored[1] - expected.numpy()).max() < 2e-3
-
-
-def test_directions_are_told_by_the_stored_motion(manifest, tmp_path):
-    stored = motion_store(manifest.rows, size=(3, 4), folder=tmp_path)
-    means = [stored[n][:, 0].astype(np.float32).mean() for n in range(len(stored))]
-    labels = [row.label for row in stored.rows]
-    # The window over the ground moves with the class, so what is seen moves the other way.
-    assert [("left" if mean > 0.2 else "right" if mean < -0.2 else "") for mean in means] == labels
 
 
 def test_a_store_is_read_once(manifest, tmp_path, count_reads):

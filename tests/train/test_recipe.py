@@ -14,7 +14,7 @@ from vidskim.errors import UsageError
 from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES
 from vidskim.train.recipe import TASKS, read_recipe
-from vidskim.train.saliency import SaliencyRecipe
+from vidskim.train.saliency_recipe import SaliencyRecipe
 
 COMPLETE = {"task": "clips", "data": "set.csv", "out": "run"}
 
@@ -82,7 +82,7 @@ def test_a_typo_in_the_file_names_the_nearest_key(recipe, capsys):
         ("task: clip\n", [], "did you mean 'clips'?"),
         ("task: [clips]\n", [], "task takes one value"),
         ("data: a\n", [], "no key 'task'; give one of clips, saliency"),
-        ("task: saliency\ndata: a\nout: b\nflip: true\n", [], "'flip'"),
+        ("task: saliency\ndata: a\nout: b\ncolor: 1\n", [], "'color'"),
         ("- a\n- b\n", [], "'key: value' lines"),
         ("", [], "'key: value' lines"),
         ("task: clips: [\n", [], "not valid YAML"),
@@ -118,11 +118,11 @@ def test_help_names_every_key():
     out = io.StringIO()
     with redirect_stdout(out):
         assert main(["train", "--help"]) == 0
-    for kind in (ClipRecipe, SaliencyRecipe):
+    for kind in (ClipRecipe, SaliencyRecipe, JointRecipe):
         assert all(field.name in out.getvalue() for field in fields(kind))
 
 
-@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe])
+@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, JointRecipe])
 def test_every_number_of_a_recipe_has_a_range(kind):
     defaults = asdict(kind(data="a", out="b"))
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}

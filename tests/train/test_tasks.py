@@ -12,15 +12,13 @@ import yaml
 from safetensors.torch import load_file
 
 from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbone
-from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
-from vidskim.data.store import frame_store, motion_store
+from vidskim.data.store import frame_store
 from vidskim.errors import CheckpointError, ManifestError, UsageError
-from vidskim.samplers import open_sampler
 from vidskim.train.clips import clip_accuracy, rows_of_step, train_clips
-from vidskim.train.saliency import map_accuracy, train_saliency
+from vidskim.train.saliency import train_saliency
 
 
 @pytest.mark.parametrize(("num_rows", "batch_size"), [(7, 3), (5, 5), (3, 8), (1, 2), (10, 1)])
@@ -151,28 +149,6 @@ def test_mixed_precision_trains_float32_weights_and_resumes(saliency_recipe, tmp
     assert train_saliency(recipe, stop_after=13) == {}
     assert train_saliency(recipe)["test_accuracy"] == 1.0
     assert load_file(tmp_path / "run" / "model.safetensors")["fc.weight"].dtype == torch.float32
-
-
-def test_saliency_learns_directions_and_can_be_opened(saliency_recipe, tmp_path, tiny_csv):
-    recipe = saliency_recipe(tmp_path / "run", steps=60)
-    metrics = train_saliency(recipe)
-    assert metrics["test_accuracy"] == 1.0  # the sign of the mean motion tells the class
-    (saliency,) = open_sampler(str(tmp_path / "run" / "model.safetensors")).networks
-    assert saliency.source.size == (3, 4)
-    assert isinstance(saliency.network, Network)
-    test = read_manifest(tiny_csv, split="test")
-    maps = motion_store(test.rows, size=(3, 4), folder=Path(recipe.cache))
-    assert map_accuracy(saliency.network, maps, test.class_index) == 1.0
-    wrong = {"left": 1, "right": 0}
-    assert map_accuracy(saliency.network, maps, wrong) == 0.0
-
-
-def test_a_sampler_may_be_another_network_on_images(saliency_recipe, tmp_path):
-    recipe = saliency_recipe(tmp_path / "run", network="shufflenet_26", width=16, steps=3)
-    assert train_saliency(recipe)["test_videos"] == 2
-    network = open_sampler(str(tmp_path / "run" / "model.safetensors")).networks[0].network
-    assert isinstance(network, Network)
-    assert (network.name, network.options["width"]) == ("shufflenet_26", 16)
 
 
 def changed(tiny_csv, tmp_path, change):

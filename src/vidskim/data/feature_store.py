@@ -7,7 +7,7 @@ motion and sound in float16, residuals and pictures in steps of one gray level.
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -52,6 +52,10 @@ class FeatureStore:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def place_of(self, row: Row) -> int:
+        """Return where a row lies in the store."""
+        return self.places[self.rows.index(row)]
 
     def counts(self, row: int) -> np.ndarray:
         """Return how many inputs each clip of a row's grid has, int64 ``[N]``.
@@ -124,6 +128,22 @@ def feature_store(
             stacklevel=2,
         )
     return FeatureStore(source, tuple(store.rows[n] for n in places), store, places)
+
+
+def aligned(stores: Sequence[FeatureStore]) -> list[FeatureStore]:
+    """Return stores of the same rows: those that every one of them has.
+
+    Raises:
+        ManifestError: there are none.
+    """
+    rows = [row for row in stores[0].rows if all(row in store.rows for store in stores)]
+    if not rows:
+        kinds = " and ".join(WITHOUT[store.source.kind] for store in stores)
+        raise ManifestError(f"no video has {kinds}; train on fewer features")
+    return [
+        replace(store, rows=tuple(rows), places=tuple(store.place_of(row) for row in rows))
+        for store in stores
+    ]
 
 
 def pack(inputs: Tensor, *, kind: str) -> np.ndarray:

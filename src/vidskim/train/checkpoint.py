@@ -6,6 +6,8 @@ A run is a folder::
     log.jsonl          one JSON object per logged step
     state.pt           everything the next step depends on (removed when the run is done)
     model.safetensors  the trained network          metrics.json   what it reached
+
+Joint training leaves one network per source: motion.safetensors, audio.safetensors, ...
 """
 
 import json
@@ -27,6 +29,8 @@ class Run:
     """A folder that holds one training run."""
 
     folder: Path
+    models: tuple[str, ...] = ("model",)
+    """Names of the networks it trains; one but for joint training."""
 
     @property
     def state_path(self) -> Path:
@@ -35,8 +39,13 @@ class Run:
 
     @property
     def model_path(self) -> Path:
-        """Where the trained network goes."""
-        return self.folder / "model.safetensors"
+        """Where the trained network goes, the first of several."""
+        return self.model_paths[0]
+
+    @property
+    def model_paths(self) -> tuple[Path, ...]:
+        """Where each trained network goes."""
+        return tuple(self.folder / f"{name}.safetensors" for name in self.models)
 
     def begin(self, recipe: Mapping[str, Any]) -> None:
         """Claim the folder for a recipe, or find the same recipe there to go on with.
@@ -110,7 +119,7 @@ class Run:
             CheckpointError: they cannot be read.
         """
         path = self.folder / "metrics.json"
-        if not (path.exists() and self.model_path.exists()):
+        if not all(file.exists() for file in (path, *self.model_paths)):
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text())

@@ -11,12 +11,14 @@ from jsonargparse import ArgumentParser
 
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.clips import ClipRecipe, train_clips
+from vidskim.train.joint import JointRecipe, train_joint
 from vidskim.train.saliency import train_saliency
 from vidskim.train.saliency_recipe import SaliencyRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),
     "saliency": (SaliencyRecipe, train_saliency),
+    "saliency_joint": (JointRecipe, train_joint),
 }
 
 

@@ -1,7 +1,7 @@
 """Everything a training of a saliency network depends on."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vidskim.errors import UsageError
 from vidskim.saliency.sources import KeyFrames, LogMels, MotionMaps, Residuals, Source
@@ -148,11 +148,7 @@ def check_saliency(recipe: SaliencyRecipe) -> None:
     """
     if recipe.objective in RANKED:
         check_groups(recipe)
-        if recipe.classifier is None:
-            raise UsageError(
-                f"objective {recipe.objective!r} learns from a clip classifier: give its "
-                "checkpoint as 'classifier', or use objective 'ac'"
-            )
+        check_ranked(recipe)
     if recipe.freeze and recipe.init is None:
         raise UsageError(
             f"freeze {recipe.freeze!r} trains a layer on a trained network: give its checkpoint as "
@@ -165,7 +161,23 @@ def check_saliency(recipe: SaliencyRecipe) -> None:
         )
 
 
-def check_groups(recipe: object) -> None:
+def check_ranked(recipe: Any) -> None:
+    """Refuse an objective without the classifier that it learns from.
+
+    Args:
+        recipe: with ``objective`` and ``classifier``.
+
+    Raises:
+        UsageError: no classifier.
+    """
+    if recipe.objective in RANKED and recipe.classifier is None:
+        raise UsageError(
+            f"objective {recipe.objective!r} learns from a clip classifier: give its checkpoint as "
+            "'classifier', or use objective 'ac'"
+        )
+
+
+def check_groups(recipe: Any) -> None:
     """Refuse a batch that does not hold whole groups of clips of one video.
 
     Args:
@@ -174,10 +186,8 @@ def check_groups(recipe: object) -> None:
     Raises:
         UsageError: fewer clips in a batch than in a group.
     """
-    batch_size: int = getattr(recipe, "batch_size")  # noqa: B009
-    clips: int = getattr(recipe, "clips_per_video")  # noqa: B009
-    if batch_size < clips:
+    if recipe.batch_size < recipe.clips_per_video:
         raise UsageError(
-            f"batch_size is {batch_size}, clips_per_video {clips}: a step holds whole videos, give "
-            "a larger batch_size or fewer clips_per_video"
+            f"batch_size is {recipe.batch_size}, clips_per_video {recipe.clips_per_video}: a step "
+            "holds whole groups, give a larger batch_size or fewer clips_per_video"
         )
