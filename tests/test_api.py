@@ -3,7 +3,6 @@ import json
 import av
 import numpy as np
 import pytest
-import torch
 
 import vidskim
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
@@ -149,7 +148,7 @@ def decoded(path) -> np.ndarray:
 def test_a_reel_shows_the_chosen_clips(sample_video, tmp_path):
     found = vidskim.select(sample_video, method="uniform", k=2)
     clips = [c.clip for c in found.clips]
-    write_reel(sample_video, clips, tmp_path / "reels" / "reel.mkv")
+    write_reel(sample_video, clips, tmp_path / "reels" / "reel.mkv", widen_seconds=0)
     shown = decoded(tmp_path / "reels" / "reel.mkv").astype(float)
     source = decoded(sample_video).astype(float)
     expected = source[[n for clip in clips for n in range(clip.start_frame, clip.stop_frame)]]
@@ -158,27 +157,30 @@ def test_a_reel_shows_the_chosen_clips(sample_video, tmp_path):
     assert Video(tmp_path / "reels" / "reel.mkv").info.frame_rate == 25
 
 
-def test_a_reel_of_odd_size_loses_a_row_and_a_column(tmp_path, sample_video, monkeypatch):
-    class Odd(Video):
-        def iter_frames(self, clips):
-            for clip in clips:
-                yield clip, torch.zeros(clip.num_frames, 3, 95, 127, dtype=torch.uint8)
+def write_lossless(path, *, height, width):
+    """Write eight frames of any size."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.height, stream.width, stream.pix_fmt = height, width, "yuv444p"
+        for shade in range(8):
+            image = np.full((height, width, 3), 30 * shade, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
 
-    monkeypatch.setattr("vidskim.reel.Video", Odd)
-    write_reel(sample_video, Video(sample_video).clips()[:1], tmp_path / "reel.mp4")
-    assert decoded(tmp_path / "reel.mp4").shape == (16, 94, 126, 3)
+
+def test_a_reel_of_odd_size_loses_a_row_and_a_column(tmp_path):
+    write_lossless(tmp_path / "odd.mkv", height=95, width=127)
+    write_reel(tmp_path / "odd.mkv", Video(tmp_path / "odd.mkv").clips(), tmp_path / "reel.mp4")
+    assert decoded(tmp_path / "reel.mp4").shape == (8, 94, 126, 3)
 
 
-def test_one_pixel_a_side_makes_no_reel(tmp_path, sample_video, monkeypatch):
-    class Thin(Video):
-        def iter_frames(self, clips):
-            for clip in clips:
-                yield clip, torch.zeros(clip.num_frames, 3, 40, 1, dtype=torch.uint8)
-
-    monkeypatch.setattr("vidskim.reel.Video", Thin)
+def test_one_pixel_a_side_makes_no_reel(tmp_path):
+    write_lossless(tmp_path / "thin.mkv", height=40, width=1)
     with pytest.raises(VideoError, match="one pixel a side make no reel"):
-        write_reel(sample_video, Video(sample_video).clips()[:1], tmp_path / "reel.mp4")
-    assert not list(tmp_path.iterdir())
+        write_reel(
+            tmp_path / "thin.mkv", Video(tmp_path / "thin.mkv").clips(), tmp_path / "reel.mp4"
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["thin.mkv"]
 
 
 def test_a_reel_never_replaces_its_source_or_surprises(sample_video, tmp_path):
