@@ -120,23 +120,27 @@ class Video:
             )
         return stacked
 
-    def iter_motion(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Motion]]:
+    def iter_motion(
+        self, clips: Sequence[Clip], *, b_frames: bool = True
+    ) -> Iterator[tuple[Clip, Motion]]:
         """Yield each clip with its motion maps, in time order; see `vidskim.io.compressed`."""
         return iter_motion(
             self.path,
             self.packets,
             clips,
+            b_frames=b_frames,
             info=self.info,
             stats=self.stats,
             warnings=self.warnings,
         )
 
-    def motion(self, clips: Sequence[Clip]) -> Motion:
+    def motion(self, clips: Sequence[Clip], *, b_frames: bool = True) -> Motion:
         """Return the motion maps of clips, packed; see `vidskim.io.compressed`."""
         return motion(
             self.path,
             self.packets,
             clips,
+            b_frames=b_frames,
             info=self.info,
             stats=self.stats,
             warnings=self.warnings,
@@ -191,6 +195,7 @@ class Video:
         residuals_per_clip: int = 1,
         quarter_luma: bool = False,
         size: tuple[int, int] | None = None,
+        b_frames: bool = True,
     ) -> Iterator[tuple[Clip, Motion, Residual]]:
         """Yield each clip with motion maps and residuals of one decode, in time order.
 
@@ -203,6 +208,7 @@ class Video:
             residuals_per_clip=residuals_per_clip,
             quarter_luma=quarter_luma,
             size=size,
+            b_frames=b_frames,
             info=self.info,
             stats=self.stats,
             warnings=self.warnings,

@@ -16,6 +16,7 @@ from vidskim.io.compressed import Motion, iter_motion
 from vidskim.io.onepass import iter_compressed
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
+from vidskim.io.references import find_references
 from vidskim.io.residual import Residual, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
 from vidskim.io.writer import write_video
@@ -35,9 +36,11 @@ def whole(path: Path, *, num_frames: int = 10) -> tuple[PacketIndex, list[Clip]]
 
 def assert_equal(path: Path, index: PacketIndex, clips: list[Clip], **form: object) -> int:
     """What one decode gives is what two give; return the number of residuals."""
-    per_clip = int(form.pop("per_clip", 1))
-    together = list(iter_compressed(path, index, clips, residuals_per_clip=per_clip, **form))
-    maps = list(iter_motion(path, index, clips))
+    per_clip, b_frames = int(form.pop("per_clip", 1)), bool(form.pop("b_frames", True))
+    together = list(
+        iter_compressed(path, index, clips, residuals_per_clip=per_clip, b_frames=b_frames, **form)
+    )
+    maps = list(iter_motion(path, index, clips, b_frames=b_frames))
     rest = list(iter_residuals(path, index, clips, per_clip=per_clip, **form))
     assert len(together) == len(maps) == len(rest) == len(clips)
     for (clip, motion, residual), (same, expected), (also, wanted) in zip(together, maps, rest):
@@ -57,6 +60,44 @@ def test_equal_to_two_decodes(footage: Callable[[str], Path], name: str, per_cli
     assert assert_equal(path, index, clips, per_clip=per_clip) >= len(clips) - 1
     some = [clips[4], clips[1], clips[1], Clip(9, 15, 4, 3, 0.0, 0.0, 4)]
     assert assert_equal(path, index, some, per_clip=per_clip) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_p_frames_alone_are_those_of_a_whole_read_and_cost_less(
+    footage: Callable[[str], Path], name: str
+) -> None:
+    path = footage(name)
+    index, clips = whole(path)
+    info = probe(path, index)
+    everything, few = ReadStats(), ReadStats()
+    dense = list(iter_compressed(path, index, clips, info=info, stats=everything))
+    sparse = list(iter_compressed(path, index, clips, b_frames=False, info=info, stats=few))
+    types = find_references(index)
+    num_b = 0
+    for (clip, motion, residual), (same, some, equal) in zip(dense, sparse):
+        assert clip == same
+        is_b = torch.from_numpy(types.is_b)[motion.frame_number]
+        num_b += int(is_b.sum())
+        assert torch.equal(some.frame_number, motion.frame_number[~is_b])
+        assert torch.equal(some.vectors, motion.vectors[~is_b])
+        assert torch.equal(some.intra, motion.intra[~is_b])
+        assert torch.equal(equal.values, residual.values)
+    assert assert_equal(path, index, clips, b_frames=False) >= len(clips) - 1
+    if num_b and index.demuxed.is_disposable.any() and index.timed:
+        assert few.frames_decoded < everything.frames_decoded
+
+
+def test_a_clip_of_b_frames_only_keeps_them(footage: Callable[[str], Path]) -> None:
+    path = footage("h264_long_gop.mp4")
+    index = read_packets(path)
+    start = "".join(index.picture_types).index("BB", 8)
+    clips = [Clip(0, start, 2, 1, 0.0, 0.0, 2), Clip(1, start - 1, 4, 1, 0.0, 0.0, 4)]
+    ((_, only_b, _), (_, with_p, _)) = sorted(
+        iter_compressed(path, index, clips, b_frames=False), key=lambda item: item[0].index
+    )
+    assert only_b.frame_number.tolist() == [start, start + 1]
+    assert set(index.picture_types[with_p.frame_number.numpy()]) == {"P"}
+    assert assert_equal(path, index, clips, b_frames=False) == 2
 
 
 @pytest.mark.parametrize("name", ["h264_long_gop.mp4", "mpeg4_b.mp4"])

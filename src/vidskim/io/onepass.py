@@ -5,7 +5,7 @@ of all predicted frames and the pixels of two frames per residual come from one 
 same numbers as `iter_motion` and `iter_residuals` give.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +18,11 @@ from vidskim.io.compressed import (
     Motion,
     cells,
     pack_motion,
+    plan_motion,
+    runs,
     warn_missing,
 )
-from vidskim.io.gather import gather, spans
+from vidskim.io.gather import gather
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
 from vidskim.io.records import Delivery, exports_motion
@@ -45,6 +47,7 @@ def iter_compressed(
     residuals_per_clip: int = 1,
     quarter_luma: bool = False,
     size: tuple[int, int] | None = None,
+    b_frames: bool = True,
     info: VideoInfo | None = None,
     stats: ReadStats | None = None,
     warnings: list[str] | None = None,
@@ -63,6 +66,7 @@ def iter_compressed(
         residuals_per_clip: residual frames per clip, chosen as in `iter_residuals`.
         quarter_luma: the form of residuals, as in `iter_residuals`.
         size: (h, w) each residual is resized to, as in `iter_residuals`.
+        b_frames: False leaves out the motion of B-frames, as in `iter_motion`.
         info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
         stats: what is read is added here.
         warnings: what went wrong is added here, once.
@@ -86,7 +90,7 @@ def iter_compressed(
     )
     numbers = sorted({number for numbers in chosen for number in numbers})
     maker = ResidualMaker(numbers, references=references, rotation=info.rotation, form=form)
-    wanted = spans(clips, total=len(index))
+    wanted = plan_motion(clips, references=references, codec=info.codec, b_frames=b_frames)
     damage = Damage()
     arrivals = _arrivals(
         path,
@@ -123,7 +127,7 @@ def iter_compressed(
 def _arrivals(
     path: str | Path,
     index: PacketIndex,
-    wanted: Sequence[range],
+    wanted: Sequence[Collection[int]],
     maker: ResidualMaker,
     *,
     references: References,
@@ -135,10 +139,11 @@ def _arrivals(
     if not exports_motion(info.codec, warnings=None):
         return
     asked = np.zeros(len(index), np.bool_)
-    for span in wanted:
-        asked[span.start : span.stop] = True
+    stretches = [(numbers.start, numbers.stop) for numbers in runs(wanted)]
+    for start, stop in stretches:
+        asked[start:stop] = True
     delivery = Delivery(index, codec=info.codec)
-    ranges = delivery.extend((span.start, span.stop) for span in wanted) + maker.ranges()
+    ranges = delivery.extend(stretches) + maker.ranges()
     batch = MapBatch(references, info=info)
     waiting: dict[int, FrameResidual] = {}
     for number, frame in walk(path, index, ranges, stats=stats, damage=damage, motion_vectors=True):

@@ -11,9 +11,10 @@ import numpy as np
 from av.sidedata.motionvectors import MotionVectors
 from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType, VideoFrame
+from numpy.typing import NDArray
 
 from vidskim.io.packets import PacketIndex
-from vidskim.io.references import find_references
+from vidskim.io.references import References, find_references
 from vidskim.io.vectors import RECORD
 from vidskim.io.walk import Damage, ReadStats, walk
 
@@ -43,6 +44,18 @@ def exports_motion(codec: str, *, warnings: list[str] | None) -> bool:
     if warnings is not None and text not in warnings:
         warnings.append(text)
     return False
+
+
+def predicted_kinds(references: References, *, codec: str) -> tuple[NDArray[np.bool_], ...]:
+    """Return which frames are P-frames, and which B-frames, with a past reference: bool ``[F]``.
+
+    B-frames are left out where the codec's decoder tells nothing of them.
+    """
+    has_past = np.arange(len(references.past)) >= references.past
+    is_p = ~references.is_intra & ~references.is_b & has_past
+    if codec in WITHOUT_B_VECTORS:
+        return (is_p,)
+    return is_p, references.is_b & has_past
 
 
 def iter_records(

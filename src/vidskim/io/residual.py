@@ -24,7 +24,7 @@ from vidskim.io.compressed import warn_missing
 from vidskim.io.gather import gather, spans
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
-from vidskim.io.records import WITHOUT_B_VECTORS, Delivery, exports_motion
+from vidskim.io.records import Delivery, exports_motion, predicted_kinds
 from vidskim.io.references import References, find_references
 from vidskim.io.walk import Damage, ReadStats, walk
 from vidskim.types import Clip, VideoInfo
@@ -177,7 +177,7 @@ def plan_residuals(
         raise UsageError(f"residuals per clip must be at least 1, got {per_clip}")
     if not exports_motion(codec, warnings=warnings):
         return [[] for _ in clips]
-    candidates = _candidates(references, codec=codec)
+    candidates = predicted_kinds(references, codec=codec)
     return [
         choose_predicted(span, candidates=candidates, per_clip=per_clip, distance=references.past)
         for span in spans(clips, total=len(references.past))
@@ -220,15 +220,6 @@ def choose_predicted(
             chosen.append(int(numbers[places[np.lexsort((off_middle, far))[0]]]))
         return chosen
     return []
-
-
-def _candidates(references: References, *, codec: str) -> tuple[NDArray[np.bool_], ...]:
-    """Return which frames are P-frames, and which B-frames, with a past reference."""
-    is_p = ~references.is_intra & ~references.is_b
-    is_p &= np.arange(len(is_p)) >= references.past
-    if codec in WITHOUT_B_VECTORS:
-        return (is_p,)
-    return is_p, references.is_b & (np.arange(len(is_p)) >= references.past)
 
 
 def _targets(
