@@ -13,6 +13,7 @@ from vidskim.cli import main
 from vidskim.errors import UsageError
 from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES
+from vidskim.train.joint import JointRecipe
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.saliency_recipe import SaliencyRecipe
 
