@@ -238,7 +238,7 @@ class _Mono:
         for frame in frames:
             if frame is None:
                 continue
-            samples = np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
+            samples: NDArray[np.float32] = np.asarray(frame.to_ndarray(), np.float32).reshape(-1)
             if not np.isfinite(samples @ samples):  # a tenth of the time of looking at each
                 samples = np.nan_to_num(samples)
             samples = samples.clip(-1.0, 1.0)
