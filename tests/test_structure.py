@@ -36,9 +36,9 @@ LAYERS = (
     },
     {"api"},
     {"data", "train", "evaluate", "corpus"},
-    {"demo", "printing"},
+    {"demo", "printing", "strip", "page"},
     {"vidskim"},
-    {"arguments", "console", "cli", "app"},
+    {"arguments", "options", "console", "evaluating", "cli", "app"},
 )
 """Files and folders of the package from the bottom up; ``vidskim`` is the package's own
 ``__init__``. A unit imports only from its own layer and the ones before it."""

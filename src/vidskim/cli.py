@@ -3,14 +3,12 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vidskim import console
-from vidskim.arguments import Verb, call, spelled, summary
+from vidskim.arguments import Verb, call, spelled, summary, typed
 from vidskim.errors import UsageError, unknown_name
-
-if TYPE_CHECKING:
-    from vidskim.samplers import SamplerOptions
+from vidskim.evaluating import evaluate
+from vidskim.options import paths_of, sampler_options, words_of
 
 
 def recognize(
@@ -34,6 +32,7 @@ def recognize(
     calibrate: str | None = None,
     device: str = "cpu",
     timeline: str | None = None,
+    report: str | None = None,
     json: bool = False,
 ) -> None:
     """Recognize what happens in a video.
@@ -61,31 +60,39 @@ def recognize(
         calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
         device: where the networks run, for example 'cuda'.
         timeline: write a picture of the saliency and the chosen moments to this PNG.
+        report: write a page with all that is known of the answer to this HTML file.
         json: print one JSON object.
     """
+    settings = dict(locals())
     from vidskim import api, printing
 
     console.check_output(timeline, option="--timeline", suffixes=(".png",))
+    console.check_output(report, option="--report", suffixes=(".html", ".htm"))
     prediction = api.recognize(
         video,
         method=method,
         model=model,
         k=k,
         sampler=sampler,
-        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
         random_weights=random_weights,
         num_crops=crops,
         size=size,
         precision=precision,
         fast=fast,
-        calibrate=None if calibrate is None else _paths_of(calibrate),
+        calibrate=None if calibrate is None else paths_of(calibrate),
         device=device,
     )
     if timeline is not None:
         from vidskim.evaluate.storyboard import save_timeline
 
         save_timeline(prediction, timeline)
-    console.show(prediction.to_json() if json else printing.prediction(prediction))
+    if report is not None:
+        from vidskim.page import save_report
+
+        save_report(prediction, report, command=typed(recognize, settings))
+    canvas = console.canvas()
+    console.show(prediction.to_json() if json else printing.prediction(prediction, canvas=canvas))
     console.warn(() if json else prediction.warnings)
 
 
@@ -93,7 +100,11 @@ def select(
     video: str,
     /,
     method: str = "motion",
-    k: int = 10,
+    k: int | None = None,
+    budget_seconds: float | None = None,
+    budget_share: float | None = None,
+    min_gap: float = 0.0,
+    cover: int = 0,
     unit: str = "clip",
     sampler: str | None = None,
     combine: str | None = None,
@@ -103,6 +114,8 @@ def select(
     clip_stride: int = 1,
     candidates: int | None = None,
     reel: str | None = None,
+    widen: float = 1.0,
+    report: str | None = None,
     json: bool = False,
 ) -> None:
     """Choose the moments of a video that deserve a close look.
@@ -110,7 +123,12 @@ def select(
     Args:
         video: path of a video file.
         method: dense, uniform, random, packets, motion, scsampler or cascade.
-        k: clips or frames to choose.
+        k: clips or frames to choose (default: 10).
+        budget_seconds: instead of k, how long the chosen clips may be together.
+        budget_share: instead of k, the same as a share of the video between 0 and 1, or of its
+            frames.
+        min_gap: seconds between chosen clips, or frames, at least; there may be fewer then.
+        cover: put a choice into each of so many equal parts of the video first.
         unit: what to choose, clip or frame.
         sampler: checkpoints of saliency networks, one per source, with commas between (default:
             the demo's).
@@ -121,24 +139,45 @@ def select(
         clip_stride: look at every so-manieth clip only.
         candidates: clips that packet sizes keep in method cascade (default: 3 k).
         reel: write the chosen clips, one after another, to this video file.
+        widen: seconds that a clip may begin earlier in the reel, at a key frame, so that it can be
+            copied without encoding; 0 for never, inf for always.
+        report: write a page with all that is known of the choice to this HTML file.
         json: print one JSON object.
     """
+    settings = dict(locals())
     from vidskim import api, printing
     from vidskim.reel import SUFFIXES, write_reel
 
     console.check_output(reel, option="--reel", suffixes=SUFFIXES)
+    console.check_output(report, option="--report", suffixes=(".html", ".htm"))
+    if not widen >= 0:
+        raise UsageError(f"--widen is a number of seconds, at least 0, got {widen}")
     chosen = api.select(
         video,
         method=method,
         k=k,
+        budget_seconds=budget_seconds,
+        budget_share=budget_share,
+        min_gap_seconds=min_gap,
+        cover=cover,
         unit=unit,
         sampler=sampler,
-        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
     )
+    made = None
     if reel is not None:
-        write_reel(video, [c.clip for c in chosen.clips], reel)
-    console.show(chosen.to_json() if json else printing.selection(chosen))
-    console.warn(() if json else chosen.warnings)
+        made = write_reel(video, [c.clip for c in chosen.clips], reel, widen_seconds=widen)
+        chosen = chosen.with_reel(made)
+    if report is not None:
+        from vidskim.page import save_report
+
+        save_report(chosen, report, command=typed(select, settings))
+    if json:
+        console.show(chosen.to_json())
+        return
+    text = printing.selection(chosen, canvas=console.canvas())
+    console.show(text if made is None else f"{text}\n\n{printing.reel(made)}")
+    console.warn(chosen.warnings)
 
 
 def inspect(video: str, /, json: bool = False) -> None:
@@ -223,83 +262,6 @@ def train(words: Sequence[str]) -> None:
     console.show(run_recipe(words))
 
 
-def evaluate(
-    data: str,
-    methods: str = "dense,uniform,random,packets,motion",
-    model: str = "demo",
-    k: int = 10,
-    sampler: str | None = None,
-    combine: str | None = None,
-    visual_k: int | None = None,
-    alpha: float = 0.5,
-    residuals: int | None = None,
-    clip_stride: int = 1,
-    candidates: int | None = None,
-    split: str | None = None,
-    moments: str | None = None,
-    limit: int | None = None,
-    out: str | None = None,
-    crops: int = 1,
-    size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    calibrate: str | None = None,
-    device: str = "cpu",
-    json: bool = False,
-) -> None:
-    """Compare methods on the videos of a manifest: accuracy, cost, time.
-
-    Args:
-        data: manifest (CSV), or a folder with one folder per class.
-        methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
-            cascade, oracle.
-        model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
-            the path of a checkpoint, hf:<id or folder>, or 'demo'.
-        k: clips to look at closely.
-        sampler: checkpoints of saliency networks, one per source, with commas between (default:
-            the demo's).
-        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
-        visual_k: clips that union_list takes by sight (default: 8 of 10).
-        alpha: weight of sound in the convex combinations.
-        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
-        clip_stride: look at every so-manieth clip only.
-        candidates: clips that packet sizes keep in method cascade (default: 3 k).
-        split: only the rows of this split.
-        moments: manifest with one row per moment in which the class shows, for precision at k.
-        limit: only the first so many videos.
-        out: folder for results.csv, results.md, results.json, videos.csv and the figure.
-        crops: crops of each clip, 1 in the center or 3 along its longer side.
-        size: test on crops of so many pixels instead of the trained size (fully convolutional).
-        precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
-        fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
-            accuracy is measured and printed.
-        calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
-        device: where the networks run.
-        json: print one JSON object.
-    """
-    from vidskim.evaluate.run import evaluate_manifest
-
-    report = evaluate_manifest(
-        data,
-        methods=tuple(m.strip() for m in methods.split(",") if m.strip()),
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
-        split=split,
-        moments=moments,
-        limit=limit,
-        out=out,
-        num_crops=crops,
-        size=size,
-        precision=precision,
-        fast=fast,
-        calibrate=None if calibrate is None else _paths_of(calibrate),
-        device=device,
-    )
-    console.show(report.to_json() if json else report.to_text())
-
-
 def data_synthetic(
     out: str,
     /,
@@ -372,8 +334,8 @@ def data_untrim(
     made = make_untrimmed(
         source,
         out,
-        background=_words_of(background),
-        classes=None if classes is None else _words_of(classes),
+        background=words_of(background),
+        classes=None if classes is None else words_of(classes),
         form=Form(min_seconds, max_seconds, min_share, max_share),
         seed=seed,
         videos={"train": train, "test": test},
@@ -494,39 +456,6 @@ def _help() -> str:
             "'vidskim COMMAND --help' tells its arguments, 'vidskim --version' the version.",
         ]
     )
-
-
-def _options(
-    combine: str | None,
-    visual_k: int | None,
-    alpha: float,
-    residuals: int | None,
-    clip_stride: int,
-    candidates: int | None,
-) -> "SamplerOptions":
-    """Return how the command line wants saliency networks to be used."""
-    from vidskim.samplers import SamplerOptions
-
-    return SamplerOptions(
-        rule=None if combine is None else combine.replace("-", "_"),
-        visual_k=visual_k,
-        alpha=alpha,
-        residuals=residuals,
-        every=clip_stride,
-        candidates=candidates,
-    )
-
-
-def _paths_of(data: str) -> list[Path]:
-    """Return the files of a manifest or folder."""
-    from vidskim.data.scan import load_manifest
-
-    return list(dict.fromkeys(row.path for row in load_manifest(data).rows))
-
-
-def _words_of(names: str) -> list[str]:
-    """Split names with commas between."""
-    return [name.strip() for name in names.split(",") if name.strip()]
 
 
 def _version() -> str:

@@ -1,0 +1,106 @@
+"""Bootstrap over videos for many methods at once, and the share of a gap that a method closes."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidskim.evaluate.metrics import BLOCK, Interval
+
+NUM_SAMPLES = 10_000
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A ratio of two differences, with its interval where there is one."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+class Resamples:
+    """Draws of the same videos for every method, so that what is hard for all cancels out.
+
+    The draws are those of `vidskim.evaluate.metrics.bootstrap_interval` with the same seed.
+
+    Args:
+        num_videos: n.
+        seed: of the draws.
+        num_samples: S, how often n videos are drawn.
+    """
+
+    def __init__(self, num_videos: int, *, seed: int = 0, num_samples: int = NUM_SAMPLES) -> None:
+        self.num_videos = num_videos
+        self.seed = seed
+        self.num_samples = num_samples
+        self._counts: Tensor | None = None
+
+    def interval(self, values: Tensor) -> Interval:
+        """Return the mean of values ``[n]`` with its percentile interval."""
+        low, high = _bounds(self.means(values[:, None])[:, 0])
+        return Interval(values.double().mean().item(), low, high)
+
+    def difference(self, values: Tensor, base: Tensor) -> Interval:
+        """Return the mean difference of two methods on the same videos, ``[n]`` each."""
+        return self.interval(values.double() - base.double())
+
+    def gap_closed(self, values: Tensor, *, low: Tensor, high: Tensor) -> Share | None:
+        """Return which share of the gap between two references a method closes.
+
+        (mean(values) - mean(low)) / (mean(high) - mean(low)): SCSampler's gain over uniform as a
+        share of the oracle's. Without a gap there is no share; where more draws than lie outside of
+        the interval have none, there is no interval.
+
+        Args:
+            values: of the method ``[n]``.
+            low: of the lower reference ``[n]``.
+            high: of the upper reference ``[n]``.
+        """
+        gap = (high.double().mean() - low.double().mean()).item()
+        if gap <= 0:
+            return None
+        estimate = (values.double().mean() - low.double().mean()).item() / gap
+        means = self.means(torch.stack([values, low, high], dim=1))  # [S, 3]
+        gaps = means[:, 2] - means[:, 1]
+        drawn = gaps > 1e-12
+        if (~drawn).double().mean().item() > (1 - CONFIDENCE) / 2:
+            return Share(estimate, None, None)
+        return Share(estimate, *_bounds(((means[:, 0] - means[:, 1]) / gaps)[drawn]))
+
+    def means(self, values: Tensor) -> Tensor:
+        """Return the means ``[S, m]`` of values ``[n, m]`` over each draw."""
+        values = values.double()
+        if self._counts is not None:
+            return self._counts.double() @ values / self.num_videos
+        parts: list[Tensor] = []
+        counts: list[Tensor] = []
+        generator = torch.Generator().manual_seed(self.seed)
+        n, rows = self.num_videos, max(1, BLOCK // self.num_videos)
+        small = n * self.num_samples <= BLOCK
+        for at in range(0, self.num_samples, rows):
+            drawn = torch.randint(n, (min(rows, self.num_samples - at), n), generator=generator)
+            count = torch.zeros(len(drawn), n, dtype=torch.float32)
+            count.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float32))
+            parts.append(count.double() @ values / n)
+            counts += [count] if small else []
+        if small:
+            self._counts = torch.cat(counts)
+        return torch.cat(parts)
+
+
+def _bounds(means: Tensor) -> tuple[float, float]:
+    """Return the percentile bounds of means ``[S]``."""
+    ranked = means.sort().values
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (_quantile(ranked, share) for share in (tail, 1 - tail))
+    return low, high
+
+
+def _quantile(ranked: Tensor, share: float) -> float:
+    """Return a quantile of sorted values, linear between neighbors."""
+    place = share * (len(ranked) - 1)
+    below = int(place)
+    above = min(below + 1, len(ranked) - 1)
+    return torch.lerp(ranked[below], ranked[above], place - below).item()
