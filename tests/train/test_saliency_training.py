@@ -429,3 +429,55 @@ def test_answers_are_shared_between_trainings(saliency_recipe, classifier, tmp_p
         folder=tmp_path / "cache",
     )
     assert {f: f.stat().st_mtime_ns for f in (tmp_path / "cache").rglob("*.npy")} == files
+
+
+@pytest.mark.parametrize(
+    ("network", "layer", "inputs"),
+    [
+        ("vggish", "conv4_2", 32 * 5 * 25),
+        ("vggish", "pool4", 32 * 2 * 12),
+        ("vggish", "fc1", 256),
+        ("l3_audio", "conv4_2", 32 * 5 * 25),
+    ],
+)
+def test_a_linear_layer_on_frozen_activations(
+    saliency_recipe, sounding_csv, classifier, tmp_path, network, layer, inputs
+):
+    """Table 6: only the head moves, and it stands on what that layer of the trained net gives."""
+    common = {"data": str(sounding_csv), "feature": "audio", "network": network, "steps": 3}
+    train_saliency(saliency_recipe(tmp_path / "a", **common, **SHAPES["audio"]))
+    init = tmp_path / "a" / "model.safetensors"
+    ranked = {"objective": "sal_rank", "classifier": classifier, "clips_per_video": 4}
+    frozen = {"init": str(init), "freeze": layer, "learning_rate": 0.1}
+    train_saliency(saliency_recipe(tmp_path / "b", **common, **SHAPES["audio"], **ranked, **frozen))
+    saliency = only_network(tmp_path / "b" / "model.safetensors")
+    whole = load_backbone(checkpoint=init)
+    assert isinstance(saliency.network, Network)
+    assert saliency.network.fc.weight.shape == (1, inputs)
+    state, before = saliency.network.state_dict(), whole.state_dict()
+    assert all(torch.equal(state[k], before[k]) for k in state if not k.startswith("fc."))
+    assert saliency.network.fc.bias.abs().item() > 0  # drawn as zero
+    taken = {}
+    module = {"conv4_2": whole.conv4[:4], "pool4": whole.conv4}.get(layer)
+    if network == "l3_audio":
+        module = whole.conv4
+    x = torch.rand(2, 1, 40, 200, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        if layer == "fc1":
+            pooled = torch.nn.Sequential(whole.conv1, whole.conv2, whole.conv3, whole.conv4)(x)
+            taken = whole.embedding.layers[:2](pooled.flatten(1))
+        else:
+            taken = module(torch.nn.Sequential(whole.conv1, whole.conv2, whole.conv3)(x))
+        expected = saliency.network.fc(taken.flatten(1))
+        torch.testing.assert_close(saliency.network(x), expected)
+    video = Video(read_manifest(sounding_csv).rows[0].path)
+    assert saliency(video, video.clips(num_frames=8)).shape == (5,)
+
+
+def test_a_layer_that_a_network_does_not_have(saliency_recipe, sounding_csv, tmp_path):
+    common = {"data": str(sounding_csv), "feature": "audio", "network": "l3_audio", "steps": 3}
+    train_saliency(saliency_recipe(tmp_path / "a", **common, **SHAPES["audio"]))
+    init = str(tmp_path / "a" / "model.safetensors")
+    recipe = saliency_recipe(tmp_path / "b", **common, **SHAPES["audio"], init=init, freeze="pool4")
+    with pytest.raises(UsageError, match="unknown layer of l3_audio 'pool4'"):
+        train_saliency(recipe)

@@ -119,7 +119,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     )
     saliency = NetworkSaliency(network, source, objective=recipe.objective)
     body = [p for stage in network.stage_modules() for p in stage.parameters()]
-    slow = body if recipe.init is not None else []
+    slow = body if recipe.init is not None and not recipe.freeze else []
     batches: Callable[[int], tuple[Any, Tensor]]
     loss: Loss | None = None
     if recipe.objective in RANKED:
@@ -271,16 +271,31 @@ def _build(recipe: SaliencyRecipe, source: Source, *, classes: tuple[str, ...]) 
             options["stem"] = recipe.stem
         network = create_backbone(recipe.network, num_classes=num_classes, **options)
     else:
-        network = load_backbone(checkpoint=recipe.init)
-        told = (network.name, network.options.get("width"), network.options.get("in_channels"))
-        wanted = (recipe.network, recipe.width, source.channels)
-        if told != wanted:
-            names = ("network", "width", "channels")
-            pairs = ", ".join(
-                f"{n} {a} and not {b}" for n, a, b in zip(names, told, wanted) if a != b
-            )
-            raise UsageError(f"{recipe.init}: holds a network of {pairs}; correct the recipe")
+        network = _started(recipe, source)
         network.reset_classifier(num_classes)
     network.classes = classes if is_ac else None
     count(network, (1, source.channels, *input_size(recipe)))  # says what it does not take
     return network
+
+
+def _started(recipe: SaliencyRecipe, source: Source) -> Network:
+    """Open the network that a recipe starts from, ending at the layer it freezes, if any.
+
+    Raises:
+        UsageError: another network than the recipe's, or one without that layer.
+    """
+    assert recipe.init is not None
+    network = load_backbone(checkpoint=recipe.init)
+    told = (network.name, network.options.get("width"), network.options.get("in_channels"))
+    wanted = (recipe.network, recipe.width, source.channels)
+    if told != wanted:
+        names = ("network", "width", "channels")
+        pairs = ", ".join(f"{n} {a} and not {b}" for n, a, b in zip(names, told, wanted) if a != b)
+        raise UsageError(f"{recipe.init}: holds a network of {pairs}; correct the recipe")
+    if not recipe.freeze:
+        return network
+    cut = create_backbone(network.name, head_on=recipe.freeze, **network.options)
+    known = network.state_dict()
+    body = {name: known[name] for name in cut.state_dict() if not name.startswith("fc.")}
+    cut.load_state_dict({**cut.state_dict(), **body})
+    return cut
