@@ -33,7 +33,7 @@ class Entry:
     """Of choosing, per video of the sample."""
     seconds: float | None
     """Of the whole answer, per video of the sample."""
-    setting: Mapping[str, float | int | str] = field(default_factory=dict)
+    varied: Mapping[str, float | int | str] = field(default_factory=dict)
     """What the study varies, and what else it measures."""
 
 

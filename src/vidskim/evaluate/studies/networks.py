@@ -36,6 +36,8 @@ class Trained:
     manifest_sha256: str | None
     frozen: str
     """Layer on whose activations a single linear layer was trained, empty for the whole network."""
+    is_finetuned: bool
+    """Whether it was started from another checkpoint."""
 
     @property
     def kind(self) -> str:
@@ -161,6 +163,7 @@ def _open(path: Path, *, residuals: int | None) -> Trained:
             trained_with.get("manifest_sha256") or metrics.get("manifest_sha256")
         ),
         frozen=_text(recipe.get("freeze")) or "",
+        is_finetuned=_text(recipe.get("init")) is not None,
     )
 
 

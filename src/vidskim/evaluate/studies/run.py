@@ -17,7 +17,20 @@ from vidskim.data.scan import load_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, printable, unknown_name
 from vidskim.evaluate.benchmark import moments_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
-from vidskim.evaluate.studies import classifiers
+from vidskim.evaluate.studies import (
+    audio,
+    cascade,
+    classifiers,
+    combinations,
+    features,
+    objectives,
+    positions,
+    runtime,
+    stride,
+    sweep,
+    thumbnails,
+    transfer,
+)
 from vidskim.evaluate.studies.cases import Moments
 from vidskim.evaluate.studies.entry import MissingError, Result
 from vidskim.evaluate.studies.networks import find_networks
@@ -32,6 +45,18 @@ from vidskim.selection import check_k
 
 STUDIES: dict[str, Callable[[Setting], Result]] = {
     "classifiers": classifiers.study,
+    "transfer": transfer.study,
+    "features": features.study,
+    "objectives": objectives.study,
+    "combinations": combinations.study,
+    "audio": audio.study,
+    "positions": positions.study,
+    "thumbnails": thumbnails.study,
+    "k": sweep.study_k,
+    "visual_k": sweep.study_visual_k,
+    "runtime": runtime.study,
+    "stride": stride.study,
+    "cascade": cascade.study,
 }
 """What ``--study`` takes, in the order of the paper."""
 
@@ -72,11 +97,11 @@ class Studied:
             "remarks": list(self.remarks),
             **to_json(result),
         }
-        texts = {
+        return {
             f"{result.name}.md": to_markdown(result) + below,
             f"{result.name}.json": json.dumps(told, indent=2) + "\n",
+            f"{result.name}.csv": to_csv(result),
         }
-        return {**texts, f"{result.name}.csv": to_csv(result)} if result.entries else texts
 
     def _lines(self) -> list[str]:
         return [*self.remarks, *self.protocol.lines()]

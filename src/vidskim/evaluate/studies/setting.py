@@ -236,7 +236,7 @@ class Setting:
         timed: Timed | None = None,
         look_gmacs: float | None = None,
         k: int | None = None,
-        **setting: float | int | str,
+        varied: Mapping[str, float | int | str] | None = None,
     ) -> Entry:
         """Compare a method with dense, uniform and the oracle.
 
@@ -247,7 +247,7 @@ class Setting:
             timed: its run time.
             look_gmacs: 1e9 multiply-adds of choosing.
             k: clips that uniform and the oracle choose.
-            setting: what the study varies.
+            varied: what the study varies and what else it measures.
         """
         dense, uniform, oracle = (
             self.reference(classifier, name, k=k).correct for name in REFERENCES
@@ -270,7 +270,7 @@ class Setting:
             look_gmacs=look_gmacs,
             look_seconds=None if timed is None else timed.look,
             seconds=None if timed is None else timed.total,
-            setting=setting,
+            varied=dict(varied or {}),
         )
 
     def references(self, classifier: Classifier, methods: Sequence[str]) -> list[Entry]:

@@ -54,8 +54,10 @@ def aligned(
 
 
 def to_csv(result: Result) -> str:
-    """Return one line per entry, every number in full."""
+    """Return one line per entry, every number in full; of a study without, its wide table."""
     lines = [_flat(entry) for entry in result.entries]
+    if not lines and result.wide is not None:
+        lines = [dict(zip(result.wide.heads, row, strict=True)) for row in result.wide.rows]
     names = list(dict.fromkeys(name for line in lines for name in line))
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
@@ -70,7 +72,8 @@ def to_json(result: Result) -> dict[str, Any]:
         "study": result.name,
         "title": result.title,
         "beside": result.beside,
-        "entries": [{**asdict(entry), "setting": dict(entry.setting)} for entry in result.entries],
+        "entries": [{**asdict(entry), "varied": dict(entry.varied)} for entry in result.entries],
+        "wide": None if result.wide is None else asdict(result.wide),
         "notes": list(result.notes),
     }
 
@@ -100,7 +103,7 @@ def _cells(entry: Entry) -> dict[str, str]:
     return {
         "classifier": entry.classifier,
         "method": entry.method,
-        **{name: _told(value) for name, value in entry.setting.items()},
+        **{name: _told(value) for name, value in entry.varied.items()},
         "accuracy": _interval(entry.accuracy),
         "vs dense": _signed(entry.vs_dense),
         "vs uniform": _signed(entry.vs_uniform),
@@ -139,7 +142,7 @@ def _gap(share: Share | None) -> str:
 
 def _flat(entry: Entry) -> dict[str, Any]:
     flat: dict[str, Any] = {"classifier": entry.classifier, "method": entry.method}
-    flat |= dict(entry.setting)
+    flat |= dict(entry.varied)
     for name in ("accuracy", "vs_dense", "vs_uniform", "gap_closed", "precision", "recall"):
         value = getattr(entry, name)
         flat[name] = None if value is None else value.estimate
