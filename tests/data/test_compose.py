@@ -67,6 +67,13 @@ def test_backgrounds_come_again_only_after_all_others():
     assert seen_twice
 
 
+def test_few_backgrounds_come_again_but_never_side_by_side():
+    for seed in range(40):
+        rest = [c for c in _draw(seed, backgrounds=BACKGROUNDS[:3]) if c.label != "golf"]
+        assert len(rest) > 6
+        assert all(a != b for a, b in pairwise(rest))
+
+
 def test_a_run_stays_with_its_source_in_the_order_of_the_manifest():
     stays = moves = 0
     for seed in range(60):

@@ -170,7 +170,6 @@ class _Writer:
         self._tick = 1 / parts[0].header.frame_rate
         self._with_sound = with_sound
         self._num_frames = 0
-        self._last_sample = -1
         self._video: VideoStream | None = None
         self._audio: AudioStream | None = None
         # Decoding runs ahead of display by the most that any part needs.
@@ -219,12 +218,9 @@ class _Writer:
             return
         start = packet.pts * packet.time_base - Fraction(origin).limit_denominator(1_000_000)
         length = (packet.duration or 0) * packet.time_base
-        if not 0 <= start <= part.num_frames * self._tick - length / 2:
+        if not 0 <= start < part.num_frames * self._tick - length / 2:
             return
         sample = round((self._num_frames * self._tick + start) * part.sound.sample_rate)
-        if sample <= self._last_sample:  # a part that ends too late, or whose times are coarse
-            return
-        self._last_sample = sample
         packet.stream, packet.time_base = self._audio, Fraction(1, part.sound.sample_rate)
         packet.pts = packet.dts = sample
         packet.duration = round(length * part.sound.sample_rate)
