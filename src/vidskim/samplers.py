@@ -164,7 +164,7 @@ def _open(name: str | Path, *, options: SamplerOptions, random_weights: bool) ->
     """Return the saliency of one checkpoint, or of one kind of source with random weights."""
     if random_weights and str(name) in SOURCES:
         kind = str(name)
-        source: Source = SOURCES[kind]()
+        source: Source = MotionMaps(b_frames=False) if kind == "motion" else SOURCES[kind]()
         network = untrained(PAPERS_NETWORKS[kind], in_channels=source.channels)
         return NetworkSaliency(network, _with_options(source, options))
     path = Path(name)

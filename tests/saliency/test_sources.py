@@ -12,6 +12,7 @@ from vidskim.saliency.sources import (
     Residuals,
     image_input,
     motion_input,
+    read_together,
     residual_input,
     source_from_json,
     to_json,
@@ -49,6 +50,7 @@ def test_pictures_are_normalized_like_imagenet_s():
     "source",
     [
         MotionMaps(),
+        MotionMaps(b_frames=False),
         MotionMaps((3, 4)),
         Residuals((24, 32), per_clip=3),
         KeyFrames((24, 32)),
@@ -74,3 +76,16 @@ def test_every_source_gives_its_inputs_and_their_clips(sample_video, source):
 def test_no_residual_frame_is_none():
     with pytest.raises(UsageError, match="at least 1"):
         Residuals(per_clip=0)
+
+
+@pytest.mark.parametrize("b_frames", [False, True])
+def test_motion_of_p_frames_alone_is_read_alike_with_residuals(sample_video, b_frames):
+    sources = (MotionMaps((3, 4), b_frames=b_frames), Residuals((24, 32)))
+    video = Video(sample_video)
+    clips = video.clips(num_frames=16)
+    together = [x for n, x, _ in read_together(video, clips, sources) if n == 0]
+    alone = [x for x, _ in sources[0].read(Video(sample_video), clips)]
+    torch.testing.assert_close(torch.cat(together), torch.cat(alone))
+    others = MotionMaps((3, 4), b_frames=not b_frames)
+    count = sum(len(x) for x, _ in others.read(Video(sample_video), clips))
+    assert (sum(map(len, alone)) > count) == b_frames

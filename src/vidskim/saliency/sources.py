@@ -72,13 +72,16 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MotionMaps:
-    """Motion displacements of every predicted frame, in pixels per frame.
+    """Motion displacements of the predicted frames, in pixels per frame.
 
     Attributes:
         size: (h, w) the maps are resized to; None leaves them at 1/16 of the video.
+        b_frames: False leaves B-frames out of clips that have P-frames. The papers know P-frames
+            only, and B-frames that nothing refers to need not even be decoded then.
     """
 
     size: tuple[int, int] | None = None
+    b_frames: bool = True
     kind: Literal["motion"] = "motion"
     channels: int = 2
 
@@ -89,7 +92,9 @@ class MotionMaps:
 
     def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield motion maps; see `Source.read`."""
-        stream = (self.prepare(motion) for _, motion in video.iter_motion(clips))
+        stream = (
+            self.prepare(motion) for _, motion in video.iter_motion(clips, b_frames=self.b_frames)
+        )
         return batches(stream)
 
 
@@ -233,9 +238,12 @@ def read_together(
     motions = [n for n, source in enumerate(sources) if isinstance(source, MotionMaps)]
     residuals = [n for n, source in enumerate(sources) if isinstance(source, Residuals)]
     counts = {source.per_clip for source in sources if isinstance(source, Residuals)}
-    together = bool(motions and residuals) and len(counts) == 1
+    kinds = {source.b_frames for source in sources if isinstance(source, MotionMaps)}
+    together = len(counts) == 1 and len(kinds) == 1
     if together:
-        yield from _motion_and_residuals(video, clips, sources, per_clip=counts.pop())
+        yield from _motion_and_residuals(
+            video, clips, sources, per_clip=counts.pop(), b_frames=kinds.pop()
+        )
     for n, source in enumerate(sources):
         if not together or n not in (*motions, *residuals):
             for inputs, owner in source.read(video, clips):
@@ -243,10 +251,16 @@ def read_together(
 
 
 def _motion_and_residuals(
-    video: "Video", clips: Sequence[Clip], sources: Sequence[Source], *, per_clip: int
+    video: "Video",
+    clips: Sequence[Clip],
+    sources: Sequence[Source],
+    *,
+    per_clip: int,
+    b_frames: bool,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     held: dict[int, _Pile] = {}
-    for _, motion, residual in video.iter_compressed(clips, residuals_per_clip=per_clip):
+    stream = video.iter_compressed(clips, residuals_per_clip=per_clip, b_frames=b_frames)
+    for _, motion, residual in stream:
         for n, source in enumerate(sources):
             if isinstance(source, MotionMaps):
                 part = source.prepare(motion)
