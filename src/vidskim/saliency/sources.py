@@ -209,8 +209,8 @@ def source_from_json(record: Mapping[str, Any]) -> Source:
             height, width = (int(n) for n in size)
             values["size"] = (height, width)
         source = SOURCES[kind](**values)
-        numbers = [n for n in asdict(source).values() if isinstance(n, int | float)]
-        if min([*numbers, *(source.size or () if "size" in values else ())]) <= 0:  # type: ignore[union-attr]
+        told = [n for n in asdict(source).values() if type(n) in (int, float)]
+        if min([*told, *(values.get("size") or ())], default=1) <= 0:
             raise ValueError
     except (TypeError, ValueError, UsageError):
         raise CheckpointError(f"its source is no {kind} source: {dict(record)!r}") from None
