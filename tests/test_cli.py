@@ -109,12 +109,68 @@ def test_scsampler_with_a_checkpoint(run):
     assert len(found["clips"]) == 2
 
 
-def test_a_time_line_and_a_reel_are_written(run, place):
+def test_a_time_line_is_written_and_shown(run, place):
     line = "recognize video.mp4 --model classifier.safetensors --k 2 --timeline out/t.png"
-    assert run(line)[0] == 0
+    status, out, _ = run(line)
+    assert status == 0
     assert (place / "out" / "t.png").read_bytes().startswith(b"\x89PNG")
-    assert run("select video.mp4 --k 2 --reel out/r.mp4")[0] == 0
-    assert vidskim.Video(place / "out" / "r.mp4").info.num_frames == 32
+    shown = out.splitlines()
+    assert [line[:10] for line in shown if line.startswith(("saliency", "chosen"))] == [
+        "saliency  ",
+        "chosen    ",
+    ]
+    assert all(len(line) <= 80 for line in shown if line.startswith(("saliency", "chosen")))
+
+
+def test_a_terminal_without_blocks_gets_ascii(place):
+    process = subprocess.run(
+        [sys.executable, "-m", "vidskim.cli", "select", "video.mp4", "--k", "2"],
+        cwd=place,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict"},
+        check=True,
+    )
+    text = process.stdout.decode("ascii")
+    assert "\nsaliency  " in text
+    assert "^^" in text
+
+
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_a_reel_tells_how_it_was_made(run, place, seconds):
+    line = f"select video.mp4 --method uniform --k 2 --reel out/r.mp4 --widen {seconds}"
+    found = json.loads(run(f"{line} --json")[1])["reel"]
+    shown = vidskim.Video(place / "out" / "r.mp4").info
+    assert found["seconds_chosen"] == pytest.approx(1.28)
+    if seconds:
+        assert (found["reason"], found["seconds_encoded"]) == (None, 0)
+        assert found["seconds_copied"] == pytest.approx(shown.num_frames / 25)
+        assert found["seconds_copied"] > 1.28
+        assert "copied bit for bit" in run(line)[1]
+    else:
+        assert (shown.num_frames, found["seconds_copied"]) == (32, 0)
+        assert "key frame" in found["reason"]
+        assert "1.28 s encoded again, sound encoded: the key frame" in run(line)[1]
+    assert found["has_sound"] is shown.has_audio is True
+
+
+def test_reports_are_pages(run, place):
+    line = "recognize video.mp4 --model classifier.safetensors --k 2 --report out/r.html"
+    status, _, err = run(line)
+    assert (status, err) == (0, "")
+    text = (place / "out" / "r.html").read_text()
+    assert f"vidskim {line}" in text
+    assert run("select video.mp4 --k 2 --unit frame --report out/s.html --json")[0] == 0
+    assert "2 frames chosen by motion" in (place / "out" / "s.html").read_text()
+
+
+def test_select_under_a_budget(run):
+    line = "select video.mp4 --method packets --json"
+    found = json.loads(run(f"{line} --budget-seconds 3 --min_gap 1")[1])
+    expected = vidskim.select("video.mp4", method="packets", budget_seconds=3, min_gap_seconds=1)
+    assert found == expected.to_json()
+    found = json.loads(run(f"{line} --budget-share 0.1 --unit frame --cover 3")[1])
+    assert len(found["frames"]["indices"]) == 30
+    assert {int(t // 4) for t in found["frames"]["timestamps_seconds"]} == {0, 1, 2}
 
 
 def test_select_prints_clips_or_frames(run):
@@ -168,7 +224,7 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
     ("line", "status", "words"),
     [
         ("recognise video.mp4", 2, "did you mean 'recognize'"),
-        ("data", 2, "synthetic|scan"),
+        ("data", 2, "synthetic|untrim|scan"),
         ("data synthetc out", 2, "did you mean 'synthetic'"),
         ("recognize", 2, "video"),
         ("recognize video.mp4 video.mp4", 2, "unrecognized arguments: video.mp4"),
@@ -189,10 +245,21 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
         ("select video.mp4 --reel reel.gif", 2, ".mp4"),
         ("select video.mp4 --reel text.mp4/reel.mp4", 2, "cannot be written"),
         ("select video.mp4 --reel video.mp4", 2, "is the video itself"),
+        ("select video.mp4 --report .", 2, "is a folder"),
+        ("select video.mp4 --report r.txt", 2, ".html"),
+        ("select video.mp4 --report text.mp4/r.html", 2, "cannot be written"),
+        ("select video.mp4 --reel r.mp4 --widen -1", 2, "at least 0"),
+        ("select video.mp4 --k 3 --budget-seconds 2", 2, "not several"),
+        ("select video.mp4 --budget-share 2", 2, "(0, 1]"),
+        ("select video.mp4 --k 2 --cover 3", 2, "cannot be covered"),
+        ("select video.mp4 --min-gap -1", 2, "at least 0"),
+        ("select video.mp4 --method uniform --min-gap 1", 2, "scores nothing"),
         ("select video.mp4 --method dense --sampler sampler.safetensors", 2, "takes no sampler"),
         (f"{MODEL} --timeline .", 2, "is a folder"),
         (f"{MODEL} --timeline t.jpg", 2, ".png"),
         (f"{MODEL} --timeline text.mp4/t.png", 2, "cannot be written"),
+        (f"{MODEL} --report text.mp4/r.html", 2, "cannot be written"),
+        (f"{MODEL} --report r.png", 2, ".html"),
         (f"{MODEL} --precision fp16", 2, "did you mean 'bf16'"),
         (f"{MODEL} --device nowhere", 2, "device 'nowhere'"),
         ("cost", 2, "--papers"),

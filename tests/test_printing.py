@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -7,6 +8,8 @@ from vidskim.chosen import Frames, Selection
 from vidskim.cost import Count
 from vidskim.inspection import inspect_video
 from vidskim.paper_costs import PaperRow
+from vidskim.reel import Reel
+from vidskim.strip import Canvas
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.zoo import ModelRecord
 
@@ -40,7 +43,37 @@ def test_an_answer():
     assert "3 GMACs (5 MMACs of it to choose), 5.0% of the 60 GMACs" in text
     assert "42 frames decoded, 2.5 MB read, peak memory 300 MB" in text
     assert "2.00 s (look 0.50, read 0.25, encode 1.00)" in text
-    assert "saliency  ▁█" in text
+    # clips 0 and 9 tell where the grid lies: two clips of 6.8 s
+    assert f"saliency  {'▁' * 5}{'█' * 6}{' ' * 48}  0.00-1.00\n" in text
+    assert f"chosen    ▲{' ' * 47}▲\n" in text
+    plain = printing.prediction(answer, canvas=Canvas(60, plain=True))
+    (line,) = (line for line in plain.splitlines() if line.startswith("saliency"))
+    assert line.isascii()
+    assert len(line) == 60
+
+
+def test_every_source_has_its_line():
+    parts = {"motion": (0.0, 1.0), "audio": (None, 0.5)}
+    answer = Prediction(
+        INFO, "scsampler", "x", (Score("a", 1.0),), CLIPS, (0.0, 1.0), COST, parts=parts
+    )
+    names = [line[:10].strip() for line in printing.prediction(answer).splitlines()]
+    start = names.index("motion")
+    assert names[start : start + 4] == ["motion", "audio", "saliency", "chosen"]
+    alone = replace(answer, parts={"motion": (0.0, 1.0)})
+    text = printing.prediction(alone)
+    assert "\nmotion    " in text
+    assert "\nsaliency  " not in text
+
+
+def test_how_a_reel_was_made():
+    made = Reel("r\x1b.mp4", ((0.0, 2.0),), 1.5, 2.0, 0.0, True, None)
+    assert printing.reel(made) == (
+        r"reel      r\x1b.mp4: 1 stretch, 2.00 s copied bit for bit, 0.50 s of them to begin at "
+        "key frames, sound encoded"
+    )
+    made = Reel("r.mp4", ((0.0, 1.0), (2.0, 2.5)), 1.5, 0.0, 1.5, False, "because")
+    assert printing.reel(made) == "reel      r.mp4: 2 stretches, 1.50 s encoded again: because"
 
 
 def test_a_class_name_does_not_reach_the_terminal_as_a_command():

@@ -4,7 +4,8 @@ Positional-only parameters are given by place, all others as ``--options``, type
 explained as in the docstring. Whatever is wrong is said in one line.
 """
 
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, NoReturn, get_args
 
@@ -41,6 +42,23 @@ def call(verb: Verb, words: Sequence[str], *, name: str) -> None:
 def summary(verb: Verb) -> str:
     """Return the first line of a docstring."""
     return (verb.__doc__ or "").strip().splitlines()[0]
+
+
+def typed(verb: Verb, values: Mapping[str, Any]) -> str:
+    """Return the command that calls a verb with these arguments, defaults left out.
+
+    Args:
+        verb: the function; its name is the command's.
+        values: argument name to value.
+    """
+    words = ["vidskim", verb.__name__]
+    for key, parameter in signature(verb).parameters.items():
+        value = values[key]
+        if parameter.kind is Parameter.POSITIONAL_ONLY:
+            words.append(str(value))
+        elif value != parameter.default:
+            words += [_flag(key)] if value is True else [_flag(key), str(value)]
+    return shlex.join(words)
 
 
 def spelled(word: str, old: str, new: str) -> str:

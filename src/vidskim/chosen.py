@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vidskim.errors import UsageError, VideoError, unknown_name
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.look import Choice, Look
+from vidskim.reel import Reel
 from vidskim.spread import Rules, check_budget, check_gap, choose, frame_ranks, rank
 from vidskim.types import ChosenClip, Clip, VideoInfo
 from vidskim.video import Video
@@ -93,6 +94,13 @@ class Selection:
     warnings: tuple[str, ...]
     parts: Mapping[str, tuple[float | None, ...]] | None = field(default=None)
     """What each source of the saliency says of every clip, None for clips it did not see."""
+    reel: Reel | None = None
+    """How the chosen clips were written as a video, if they were."""
+
+    def with_reel(self, reel: Reel) -> "Selection":
+        """Return the same choice, and how it was written as a video."""
+        warnings = dict.fromkeys([*self.warnings, *reel.warnings])
+        return replace(self, reel=reel, warnings=tuple(warnings))
 
     @property
     def indices(self) -> list[int]:
@@ -118,6 +126,8 @@ class Selection:
             "saliency_parts": None if self.parts is None else dict(self.parts),
             "warnings": list(self.warnings),
         }
+        if self.reel is not None:
+            answer["reel"] = self.reel.to_json()
         if self.frames is not None:
             answer["frames"] = {key: list(value) for key, value in asdict(self.frames).items()}
         return answer

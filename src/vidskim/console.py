@@ -7,6 +7,7 @@ Exit status: 0 done, 1 the input is unusable, 2 wrong usage.
 import json
 import logging
 import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,17 +17,33 @@ from pathlib import Path
 from typing import Any
 
 from vidskim.errors import UsageError, VidskimError, is_out_of_memory
+from vidskim.strip import BLOCKS, Canvas
+
+_encoding = "utf-8"
+"""What standard output was opened with, before `run` made it take any text."""
 
 
 def run(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     """Run a command on its words; return the exit status."""
     if sys.stdout is None:  # closed by the caller
         return _fail("standard output is closed: there is nowhere to put the answer", 1)
+    global _encoding
+    _encoding = sys.stdout.encoding or "ascii"
     if isinstance(sys.stdout, TextIOWrapper):  # whatever the locale; file names need not be text
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     with warnings.catch_warnings(), _findings_told():
         warnings.showwarning = lambda message, *_, **__: warn([str(message)])
         return _run(command, argv)
+
+
+def canvas() -> Canvas:
+    """Return how wide the terminal is, and whether it can show more than ASCII."""
+    width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
+    try:
+        BLOCKS.encode(_encoding)
+    except (UnicodeEncodeError, LookupError):
+        return Canvas(width, plain=True)
+    return Canvas(width)
 
 
 def show(result: Any) -> None:

@@ -8,8 +8,11 @@ from vidskim.backbones.catalog.record import Weights
 from vidskim.chosen import Selection
 from vidskim.cost import Count
 from vidskim.errors import printable
+from vidskim.evaluate.edges import infer_edges
 from vidskim.inspection import Inspection
 from vidskim.paper_costs import PaperRow
+from vidskim.reel import Reel
+from vidskim.strip import Canvas, draw_strip
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 from vidskim.zoo import ModelRecord
 
@@ -21,8 +24,8 @@ COUNTERS = (
 )
 
 
-def prediction(answer: Prediction) -> str:
-    """Return an answer: classes, moments, cost."""
+def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
+    """Return an answer: classes, moments, time line, cost."""
     cost = answer.cost
     share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
     looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
@@ -34,8 +37,7 @@ def prediction(answer: Prediction) -> str:
     views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
     lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
     lines += clip_lines(answer.clips)
-    if answer.saliency is not None:
-        lines += ["", f"saliency  {sparkline(answer.saliency)}"]
+    lines += _time_line(answer, canvas=canvas)
     lines += [
         "",
         f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
@@ -47,7 +49,7 @@ def prediction(answer: Prediction) -> str:
     return "\n".join(lines)
 
 
-def selection(chosen: Selection) -> str:
+def selection(chosen: Selection, *, canvas: Canvas | None = None) -> str:
     """Return the chosen clips or frames."""
     lines = [video_line(chosen.video), ""]
     if chosen.frames is not None:
@@ -59,9 +61,44 @@ def selection(chosen: Selection) -> str:
         ]
     else:
         lines += [f"{len(chosen.clips)} clips ({chosen.method}):", *clip_lines(chosen.clips)]
-    if chosen.saliency is not None:
-        lines += ["", f"saliency  {sparkline(chosen.saliency)}"]
+    lines += _time_line(chosen, canvas=canvas)
     return "\n".join(lines)
+
+
+def reel(made: Reel) -> str:
+    """Return how a reel was made."""
+    many = f"{len(made.stretches)} stretch{'es' if len(made.stretches) > 1 else ''}"
+    sound = ", sound encoded" if made.has_sound else ""
+    if made.reason is None:
+        more = made.seconds_copied - made.seconds_chosen
+        wider = f", {more:.2f} s of them to begin at key frames" if more > 0.005 else ""
+        how = f"{made.seconds_copied:.2f} s copied bit for bit{wider}{sound}"
+    else:
+        how = f"{made.seconds_encoded:.2f} s encoded again{sound}: {made.reason}"
+    return f"reel      {printable(made.path)}: {many}, {how}"
+
+
+def _time_line(answer: Prediction | Selection, *, canvas: Canvas | None) -> list[str]:
+    """Return saliency over time with the chosen moments marked, nothing where none was scored."""
+    if answer.saliency is None:
+        return []
+    scores: dict[str, Sequence[float | None]] = dict(answer.parts or {})
+    if len(scores) != 1:
+        scores["saliency"] = answer.saliency
+    clips = [chosen.clip for chosen in answer.clips]
+    marks = [(clip.start_seconds, clip.end_seconds) for clip in clips]
+    if isinstance(answer, Selection) and answer.frames is not None:
+        marks = [(seconds, seconds) for seconds in answer.frames.timestamps_seconds]
+    duration = answer.video.duration_seconds
+    edges = infer_edges(clips, count=len(answer.saliency), duration_seconds=duration)
+    drawn = draw_strip(
+        scores,
+        edges=edges,
+        marks=marks,
+        duration_seconds=duration,
+        canvas=canvas or Canvas(),
+    )
+    return ["", *drawn]
 
 
 def inspection(report: Inspection) -> str:

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-
 from vidskim.errors import UsageError
 from vidskim.io.cut import lead_seconds, length_seconds, merge, seconds_at, shows_the_same, widen
 from vidskim.io.stretches import CONTAINERS, write_stretches
@@ -109,7 +107,7 @@ def write_reel(
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
-    except (av.error.FFmpegError, OSError) as error:
+    except OSError as error:
         text = getattr(error, "strerror", None) or str(error)
         raise UsageError(
             f"{out}: the reel cannot be written ({text}); choose another place"
@@ -143,7 +141,10 @@ def _obstacle(
         return "the file does not tell which packets show these frames"
     early = max(lead_seconds(video.packets, stretch) for stretch in wanted)
     if early > widen_seconds + 1e-6:
-        return f"the key frame before a chosen moment lies {early:.2f} s before it"
+        return (
+            f"the key frame before a chosen moment lies {early:.2f} s before it, and it may be "
+            f"widened by {widen_seconds:g} s"
+        )
     return None
 
 
@@ -161,7 +162,7 @@ def _copy(
             frame_rate=video.info.frame_rate,
             warnings=warnings,
         )
-    except (av.error.FFmpegError, ValueError) as error:
+    except (OSError, ValueError) as error:
         text = " ".join((getattr(error, "strerror", None) or str(error)).split())
         return f"its packets cannot be copied ({text})", False
     if not shows_the_same(video.path, video.packets, stretches, copy=part):

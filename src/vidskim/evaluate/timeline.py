@@ -19,6 +19,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from torch import Tensor
 
 from vidskim.errors import UsageError
+from vidskim.evaluate.edges import infer_edges
 from vidskim.evaluate.filmstrip import draw_thumbnail, draw_tie, lay_out
 from vidskim.evaluate.metrics import hits
 from vidskim.types import ChosenClip, Clip, Prediction
@@ -118,15 +119,11 @@ def grid_edges(prediction: Prediction, *, grid: Sequence[Clip] | None, count: in
         if len(grid) != count:
             raise UsageError(f"{count} saliency scores for {len(grid)} candidate clips")
         return np.array([clip.start_seconds for clip in grid] + [grid[-1].end_seconds])
-    known = sorted((c.clip for c in prediction.clips), key=lambda clip: clip.index)
-    first, last = known[0], known[-1]
-    step = first.end_seconds - first.start_seconds
-    if last.index > first.index:
-        step = (last.start_seconds - first.start_seconds) / (last.index - first.index)
-    at = np.arange(count + 1)
-    edges = np.interp(at, [c.index for c in known], [c.start_seconds for c in known])
-    edges += step * (np.maximum(at - last.index, 0) - np.maximum(first.index - at, 0))
-    return np.clip(edges, 0.0, max(prediction.video.duration_seconds, last.end_seconds))
+    return infer_edges(
+        [c.clip for c in prediction.clips],
+        count=count,
+        duration_seconds=prediction.video.duration_seconds,
+    )
 
 
 def clock(seconds: float, *, fine: bool = False) -> str:

@@ -100,9 +100,24 @@ def write_stretches(
 
     Raises:
         VideoError: the source cannot be read, or is too small to be encoded.
-        av.error.FFmpegError, ValueError: the container does not take what is copied into it, or the
-            file cannot be written.
+        OSError, ValueError: the container does not take what is copied into it, or the file cannot
+            be written.
     """
+    try:
+        return _write(path, index, stretches, out, copy, frame_rate, warnings)
+    except av.error.FFmpegError as error:
+        raise OSError(error.errno, error.strerror) from error
+
+
+def _write(
+    path: str | Path,
+    index: PacketIndex,
+    stretches: Sequence[range],
+    out: Path,
+    copy: bool,
+    frame_rate: Fraction,
+    warnings: list[str],
+) -> bool:
     kind = CONTAINERS[out.suffix.lower()]
     with ExitStack() as stack:
         source = stack.enter_context(open_container(path))
