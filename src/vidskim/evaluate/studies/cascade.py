@@ -63,7 +63,7 @@ def study(setting: Setting) -> Result:
     return Result(
         name="cascade",
         title="A cascade behind packet sizes",
-        beside="nothing of the paper: a cascade of ours",
+        beside="Figure 7: another way to look at less, which the paper has not",
         entries=tuple(entries),
         draw=partial(
             draw_curves,

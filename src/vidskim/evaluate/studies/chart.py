@@ -11,18 +11,20 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from vidskim.evaluate.figure import COLORS, GRAY, GRID, INK
 from vidskim.evaluate.studies.entry import Entry
 
+OTHERS = (*COLORS[:3], "#6F4FA3", "#8A6D3B", "#A8325A")
+"""Colors of all other methods."""
 MARKERS = "osD^vPX<>hp"
 REFERENCE = {
     "dense": (INK, "s"),
     "oracle": (GRAY, "*"),
-    "uniform": ("#8a6d3b", "o"),
-    "random": ("#b08d57", "v"),
-    "empirical": ("#c7b07f", "D"),
+    "uniform": ("#E69F00", "o"),
+    "random": ("#CC79A7", "v"),
+    "empirical": ("#56B4E9", "D"),
 }
 """Methods that others are held against keep their look in every figure."""
 
@@ -109,7 +111,7 @@ def draw_curves(
     """
     figure = _figure(8.2, 5.0)
     axis = figure.subplots()
-    figure.subplots_adjust(left=0.085, right=0.97, top=0.87, bottom=0.24)
+    figure.subplots_adjust(left=0.085, right=0.97, top=0.88, bottom=0.21)
     _title(figure, title, height=5.0)
     _style(axis, grid="y")
     fixed = {e.method for e in levels}
@@ -137,7 +139,9 @@ def draw_curves(
         )
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
     if log:
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
     else:
         axis.xaxis.set_major_locator(MaxNLocator(integer=whole, nbins=12))
     axis.set_xlabel(x_label, fontsize=10.5, color=INK)
@@ -195,7 +199,7 @@ def _looks_of(names: Sequence[str]) -> list[tuple[str, str]]:
         if name in REFERENCE:
             looks.append(REFERENCE[name])
             continue
-        looks.append((COLORS[others % len(COLORS)], MARKERS[others % len(MARKERS)]))
+        looks.append((OTHERS[others % len(OTHERS)], MARKERS[others % len(MARKERS)]))
         others += 1
     return looks
 

@@ -306,7 +306,10 @@ class Setting:
     ) -> Timed | None:
         """Measure a look by itself and add what reading and encoding uniform's clips takes."""
         base = self.time_reference(classifier, "uniform")
-        mine = self.clock.look(classifier.network, look, key=(classifier.name, "look", *key))
+        clip = classifier.network.clip
+        assert clip is not None
+        grid = (str(clip.num_frames), str(clip.stride))  # all that a look depends on
+        mine = self.clock.look(classifier.network, look, key=("look", *grid, *key))
         if base is None or mine is None:
             return None
         return Timed(mine.look, mine.look + base.per_clip * mine.clips, mine.frames, mine.clips)
