@@ -61,3 +61,40 @@ def clicks(seconds: float, at: Iterable[float], *, rate: int = RATE) -> np.ndarr
         middle, half = round(moment * rate), round(0.0025 * rate)
         samples[middle - half : middle + half] = 0.9
     return samples
+
+
+def add_sound(
+    source: Path,
+    target: Path,
+    samples: np.ndarray,
+    *,
+    codec: str = "aac",
+    rate: int = RATE,
+    layout: str = "mono",
+    start_seconds: float = 0.0,
+) -> Path:
+    """Copy a video and give it a sound track ``[channels, samples]`` that begins at some time."""
+    with av.open(str(source)) as reader, av.open(str(target), "w") as writer:
+        pictures = writer.add_stream_from_template(reader.streams.video[0])
+        track = writer.add_stream(codec, rate=rate, layout=layout)
+        kind = track.codec_context.codec.audio_formats[0].name
+        resampler = av.AudioResampler(format=kind, layout=layout, rate=rate)
+        packets = []
+        for offset in range(0, samples.shape[-1], 1024):
+            piece = np.atleast_2d(samples)[:, offset : offset + 1024].astype(np.float32)
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(piece), format="fltp", layout=layout
+            )
+            frame.sample_rate = rate
+            frame.pts = round(start_seconds * rate) + offset
+            frame.time_base = Fraction(1, rate)
+            for converted in resampler.resample(frame):
+                packets += track.encode(converted)
+        packets += track.encode(None)
+        for packet in reader.demux(reader.streams.video[0]):
+            if packet.size:
+                packet.stream = pictures
+                packets.append(packet)
+        for packet in sorted(packets, key=lambda p: float(p.dts * p.time_base)):
+            writer.mux(packet)
+    return target

@@ -37,8 +37,12 @@ IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB images in [0, 1]."""
 ALL_FRAMES = 10**6
 """Residual frames per clip that stand for every predicted frame of it."""
-BATCH_SIZE = 128
-"""Inputs are handed out in about such numbers."""
+BATCH_SIZES = (32, 512)
+"""Inputs are handed out in about such numbers: few large ones, many small ones."""
+BATCH_VALUES = 400_000
+"""Values of a batch between these: what a CPU's caches take. ResNet-18 on motion maps takes a third
+less time by 512 than by 128, on residuals of 112 pixels a tenth less by 32, and a quarter of the
+memory."""
 
 Kind = Literal["motion", "residual", "keyframe", "audio"]
 Inputs = tuple[Tensor, Tensor]
@@ -59,7 +63,7 @@ class Source(Protocol):
         ...
 
     def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
-        """Yield inputs ``[P, C, h, w]`` with the position of their clip ``[P]``; P near 128.
+        """Yield inputs ``[P, C, h, w]`` and the position of their clips ``[P]``; P as `BATCH_SIZES`.
 
         Memory stays flat however long the video is. Clips that have no input (no predicted frame,
         no sound) are not among the owners.
@@ -288,7 +292,9 @@ class _Pile:
         if len(part[1]):
             self.parts.append(part)
             self.count += len(part[1])
-        return self.count >= BATCH_SIZE
+        values = part[0][:1].numel() or BATCH_VALUES
+        least, most = BATCH_SIZES
+        return self.count >= min(max(BATCH_VALUES // values, least), most)
 
     def take(self) -> Inputs:
         """Return all that waits, and be empty."""
@@ -298,7 +304,7 @@ class _Pile:
 
 
 def batches(stream: Iterator[Inputs]) -> Iterator[Inputs]:
-    """Join small inputs to batches of about `BATCH_SIZE`; empty ones are dropped."""
+    """Join inputs to batches of about `BATCH_SIZES`; empty ones are dropped."""
     pile = _Pile()
     for part in stream:
         if pile.add(part):
