@@ -63,7 +63,7 @@ class Source(Protocol):
         ...
 
     def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
-        """Yield inputs ``[P, C, h, w]`` and the position of their clips ``[P]``; P as `BATCH_SIZES`.
+        """Yield inputs ``[P, C, h, w]`` and their clips' positions ``[P]``; P as `BATCH_SIZES`.
 
         Memory stays flat however long the video is. Clips that have no input (no predicted frame,
         no sound) are not among the owners.
