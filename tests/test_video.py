@@ -150,3 +150,48 @@ def test_residuals_and_key_frames_have_the_shape_of_the_frames(sample_video):
     assert keys.frame_number.tolist() == [0, 50, 100, 150, 200, 250]
     expected = _plain_decode(sample_video)[::50]
     assert np.array_equal(keys.images.permute(0, 2, 3, 1), expected)
+
+
+def test_what_is_streamed_is_what_is_packed(sample_video):
+    video = Video(sample_video)
+    clips = video.clips(num_frames=50)[::-1]
+    maps, rest = video.motion(clips), video.residuals(clips, per_clip=2)
+    looked = list(video.iter_compressed(clips, residuals_per_clip=2))
+    assert [clip for clip, _, _ in looked] == clips[::-1]
+    for clip, motion_part, residual_part in looked:
+        place = clips.index(clip)
+        assert motion_part.clip_index.unique().tolist() == [place]
+        assert torch.equal(motion_part.vectors, maps.vectors[maps.clip_index == place])
+        assert torch.equal(residual_part.values, rest.values[rest.clip_index == place])
+    alone = [part.values for _, part in video.iter_residuals(clips, per_clip=2)]
+    assert torch.equal(torch.cat(alone), torch.cat([part.values for _, _, part in looked]))
+    small = video.residuals(clips, size=(24, 32))
+    assert (small.values.shape, small.values.dtype) == ((6, 3, 24, 32), torch.float32)
+
+
+def test_p_frames_alone_are_fewer_and_cheaper(sample_video):
+    every, few = Video(sample_video), Video(sample_video)
+    clips = every.clips(num_frames=50)
+    maps, some = every.motion(clips), few.motion(clips, b_frames=False)
+    types = every.packets.picture_types
+    assert set(types[some.frame_number.numpy()]) == {"P"}
+    assert "B" in types[maps.frame_number.numpy()]
+    chosen = torch.isin(maps.frame_number, some.frame_number)
+    assert torch.equal(maps.vectors[chosen], some.vectors)
+    assert few.stats.frames_decoded < every.stats.frames_decoded
+
+
+def test_streams_of_key_frames_and_sound_hold_every_clip_once(sample_video):
+    video = Video(sample_video)
+    clips = video.clips(num_frames=20)
+    keys = video.key_frames(clips)
+    seen = list(video.iter_key_frames(clips))
+    assert sorted(n for positions, _, _ in seen for n in positions) == list(range(len(clips)))
+    assert [number for _, number, _ in seen] == sorted({*keys.frame_number.tolist()})
+    for positions, number, image in seen:
+        assert keys.frame_number[positions].unique().tolist() == [number]
+        assert all(torch.equal(keys.images[n], image) for n in positions)
+    whole = video.log_mel(clips, num_steps=50).values
+    heard = list(video.iter_log_mel(clips, num_steps=50))
+    assert torch.cat([positions for positions, _ in heard]).tolist() == list(range(len(clips)))
+    assert torch.equal(torch.cat([values for _, values in heard]), whole)
