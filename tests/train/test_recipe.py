@@ -5,6 +5,7 @@ import re
 import time
 from contextlib import redirect_stdout
 from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ import yaml
 from vidskim.cli import main
 from vidskim.errors import UsageError
 from vidskim.train.clips import ClipRecipe
-from vidskim.train.examples import RANGES
+from vidskim.train.examples import RANGES, check_numbers
 from vidskim.train.joint import JointRecipe
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.saliency_recipe import SaliencyRecipe
@@ -113,6 +114,19 @@ def test_print_config_is_the_complete_recipe(recipe, capsys, task):
     assert printed == asdict(kind(data="set.csv", out="run", task=task, steps=9))
     recipe.write_text(yaml.safe_dump(printed))
     assert read_recipe(recipe)[0] == kind(data="set.csv", out="run", steps=9)
+
+
+RECIPES = sorted((Path(__file__).resolve().parents[2] / "recipes").rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_the_project_s_recipes_are_complete_and_within_range(path):
+    found, _ = read_recipe(path)
+    written = yaml.safe_load(path.read_text())
+    assert written == {key: value for key, value in asdict(found).items() if key in written}
+    assert written.keys() == asdict(found).keys()
+    check_numbers(found)
+    assert max(map(len, path.read_text().splitlines())) <= 100
 
 
 def test_help_names_every_key():
