@@ -16,7 +16,7 @@ from tinystudy import (
 from tinyset import write_tiny_set, write_tiny_video
 from vidskim.cli import main
 from vidskim.data.manifest import Row, read_manifest, write_manifest
-from vidskim.errors import ManifestError, UsageError
+from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.evaluate import scores as module
 from vidskim.evaluate.studies.run import STUDIES, run_studies
 
@@ -29,8 +29,8 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     manifest = write_tiny_set(folder, train=2, test=4, num_frames=60, sound=True)
     write_moments(manifest)
-    write_classifier(folder / "first.safetensors")
-    write_classifier(folder / "second.safetensors", seed=5, accuracy=None)
+    write_classifier(folder / "first.safetensors", manifest)
+    write_classifier(folder / "second.safetensors", manifest, seed=5, accuracy=None)
     write_networks(
         folder / "networks",
         manifest=read_manifest(manifest).sha256,
@@ -149,22 +149,25 @@ def test_the_lines_of_each_table(studied):
 def test_the_same_number_wherever_it_stands(studied):
     found = {result.name: result for result in studied.results}
 
-    def accuracy(name, method, **varied):
+    def numbers(name, method, **varied):
         entries = by(found[name], classifier="first", method=method)
         (entry,) = [e for e in entries if varied.items() <= e.varied.items()]
-        return entry.accuracy
+        return entry.accuracy, entry.precision, entry.recall, entry.clips
 
-    best = accuracy("classifiers", "scsampler")
-    assert accuracy("k", "scsampler", K=3) == best
-    assert accuracy("runtime", "scsampler", K=3) == best
-    assert accuracy("stride", "scsampler", stride=1) == best
-    assert accuracy("cascade", "full look") == best
-    assert accuracy("combinations", "AV-union-list (K' = 2)") == best
-    assert accuracy("visual_k", "AV-union-list", **{"K'": 2}) == best
-    assert accuracy("visual_k", "AV-union-list", **{"K'": 0}) == accuracy(
+    best = numbers("classifiers", "scsampler")
+    assert numbers("k", "scsampler", K=3) == best
+    assert numbers("runtime", "scsampler", K=3) == best
+    assert numbers("stride", "scsampler", stride=1) == best
+    assert numbers("cascade", "full look") == best
+    assert numbers("combinations", "AV-union-list (K' = 2)") == best
+    assert numbers("visual_k", "AV-union-list", **{"K'": 2}) == best
+    assert numbers("visual_k", "AV-union-list", **{"K'": 0}) == numbers(
         "combinations", "audio only"
     )
-    assert accuracy("cascade", "cascade", ratio=1.0) == accuracy("classifiers", "packets")
+    assert numbers("cascade", "cascade", ratio=1.0) == numbers("classifiers", "packets")
+    others = [numbers("classifiers", m) for m in ("uniform", "random", "packets", "oracle")]
+    assert len({best, *others}) == 5  # or the lines above show nothing
+    assert len({e.accuracy for e in found["k"].entries}) > 4
 
 
 def test_the_cascade_finds_more_with_more_candidates(studied):
@@ -305,12 +308,14 @@ def test_the_command(place, tmp_path, capsys):
 
 
 def test_a_folder_without_networks(place, tmp_path):
-    from vidskim.errors import CheckpointError
-
     shutil.copy(place / "first.safetensors", tmp_path / "a.safetensors")
     (tmp_path / "b.safetensors").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match="no saliency network"):
+    with (
+        pytest.raises(CheckpointError, match="no saliency network"),
+        pytest.warns(UserWarning, match=r"passed over: .*b\.safetensors"),
+    ):
         few(place, samplers=str(tmp_path))
+    (tmp_path / "b.safetensors").unlink()
     with pytest.raises(CheckpointError):
         few(place, samplers=str(tmp_path / "a.safetensors"))
     write_network(tmp_path / "c.safetensors", "motion")

@@ -56,7 +56,11 @@ def draw_points(entries: Sequence[Entry], path: Path, *, title: str) -> None:
     left = min(0.5, 0.035 + 0.0098 * names)
     axes = figure.subplots(len(parts), 1, squeeze=False, sharex=True, height_ratios=heights)[:, 0]
     figure.subplots_adjust(
-        left=left, right=0.97, top=1 - 0.75 / height, bottom=0.62 / height, hspace=0.3
+        left=left,
+        right=0.97,
+        top=1 - 0.75 / height,
+        bottom=0.62 / height,
+        hspace=0.45 * len(parts) / (height - 1.37 - 0.45 * (len(parts) - 1)),
     )
     _title(figure, title, height=height)
     for part, group, axis in zip(parts, groups, axes):

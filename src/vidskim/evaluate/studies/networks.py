@@ -4,6 +4,7 @@ SCSampler's best configuration (section 4.1.1) is motion and residuals by action
 sound by ranking, union-list. `best` finds for each source the checkpoint nearest to it.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +70,8 @@ def find_networks(where: str | None, *, residuals: int | None = None) -> tuple[T
         residuals: residual frames per clip that are looked at, 0 for all; None as in training.
 
     Returns:
-        Saliency networks in the order of their names; clip classifiers in a folder are passed over.
+        Saliency networks in the order of their names; clip classifiers in a folder are passed over,
+        files that are no checkpoint of vidskim with a warning.
 
     Raises:
         CheckpointError: a missing file, a named one that holds no saliency network, or none at all.
@@ -138,7 +140,8 @@ def _is_other(path: Path) -> bool:
     """Say whether a file of a folder is no saliency network of ours."""
     try:
         header = read_header(path)
-    except CheckpointError:
+    except CheckpointError as error:
+        warnings.warn(f"passed over: {error}", stacklevel=3)
         return True
     return header.clip is not None
 

@@ -32,7 +32,7 @@ def study(setting: Setting) -> Result:
     return Result(
         name="stride",
         title="Looking at every s-th clip only",
-        beside="Figure 7 (there up to 7 before dense is as good)",
+        beside="Figure 7",
         entries=tuple(entries),
         draw=partial(
             draw_curves,
