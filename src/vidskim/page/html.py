@@ -140,7 +140,7 @@ def _time_line(answer: Prediction | Selection) -> str:
         legend += f"<span>{_text(answer.method)} chooses without looking</span>"
     else:
         legend = (
-            f'<span><i style="background:var(--curve)"></i>{_text(main)}, 0 to 1, what the clips '
+            f'<span><i style="background:var(--curve)"></i>{_text(main)}, what the clips '
             f"were chosen by</span>{legend}"
         )
     return _section("Over time", f'<div class="wide">{drawn}</div><p class="legend">{legend}</p>')
