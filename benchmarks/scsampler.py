@@ -1,18 +1,16 @@
 """What a learned look costs: SCSampler against looking at every clip, file to answer, CPU seconds.
 
-One full-width R(2+1)D-18 and full-width samplers, all with random weights (speed does not depend on
-them), answer the same file by every method in turn, in fp32, decoding included:
+Full-width networks with random weights (speed does not depend on them) answer the same file by every
+method in turn, in fp32, decoding included:
 
     OMP_NUM_THREADS=1 python benchmarks/scsampler.py --minutes 1 10 --runs 3 --lengths 1 2 5 10
 
-``--dense-clips 10`` times the dense classifier on ten clips and the reading of all of them, and
-extrapolates; the record says so. Ratios are of CPU seconds of one process: other work on the
-machine slows both sides. The bound of what choosing K of N clips can give is N / K.
+``--dense-clips 10`` times the dense classifier on ten clips and reading on all, and extrapolates;
+the record says so. Ratios are of CPU seconds of one process. Their bound is N / K.
 """
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections import defaultdict
@@ -26,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from recognize import HEIGHT, RATE, WIDTH, footage, measure
+from recognize import HEIGHT, RATE, WIDTH, footage
 from vidskim import Recognizer, create_backbone, presets
 from vidskim.cost import Account
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
@@ -40,6 +38,7 @@ from vidskim.video import Video
 
 SOUND_RATE = 44100
 LEARNED = ("motion only", "audio-visual", "cascade")
+METHODS = ("uniform", "packets", "motion energy", *LEARNED)
 
 
 def sound(seconds: float) -> np.ndarray:
@@ -113,7 +112,8 @@ def make_methods(arguments: argparse.Namespace, meter: Meter) -> dict[str, Look]
         return NetworkSaliency(watched, source)
 
     size, k = (arguments.size, arguments.size), arguments.k
-    motion = network(arguments.visual, MotionMaps(size=arguments.motion_size))
+    maps = MotionMaps(size=arguments.motion_size, b_frames=not arguments.p_frames)
+    motion = network(arguments.visual, maps)
     residual = network(arguments.visual, Residuals(size=size, per_clip=1))
     audio = network(arguments.audio, LogMels())
     both = Sampler((motion, residual), audio, k=k)
@@ -127,13 +127,26 @@ def make_methods(arguments: argparse.Namespace, meter: Meter) -> dict[str, Look]
     }
 
 
-def dense_seconds(recognizer: Recognizer, path: Path, *, num_clips: int | None) -> dict[str, Any]:
-    """Return the CPU seconds of every clip; the classifier's from ``num_clips`` of them if given.
+def answer(recognizer: Recognizer, path: Path, meter: Meter) -> dict[str, Any]:
+    """Answer once; return CPU seconds, those of each part, and peak memory."""
+    meter.seconds.clear()
+    start = time.process_time()
+    found = recognizer(MeteredVideo(path, meter))
+    total = time.process_time() - start
+    parts = dict(meter.seconds)
+    return {
+        "cpu_seconds": total,
+        "clips": len(found.clips),
+        "peak_megabytes": found.cost.peak_bytes / 1e6,
+        "parts": {**parts, "other": total - sum(parts.values())},
+    }
 
-    Reading (index, decoding, transform) is always measured whole.
+
+def dense_seconds(recognizer: Recognizer, path: Path, *, num_clips: int) -> dict[str, Any]:
+    """Return the CPU seconds of every clip, the classifier's extrapolated from some of them.
+
+    Reading (index, decoding, transform) is measured whole.
     """
-    if num_clips is None:
-        return measure(recognizer, path)
     start = time.process_time()
     video = Video(path)
     clips = video.clips(num_frames=recognizer.clip.num_frames, stride=recognizer.clip.stride)
@@ -147,28 +160,15 @@ def dense_seconds(recognizer: Recognizer, path: Path, *, num_clips: int | None) 
     start = time.process_time()
     with torch.inference_mode():
         for first in range(0, len(inputs), recognizer.batch_size):
-            batch = torch.stack(inputs[first : first + recognizer.batch_size])
-            network.classify(
-                network.features(batch.contiguous(memory_format=torch.channels_last_3d))
-            )
+            x = torch.stack(inputs[first : first + recognizer.batch_size])
+            network.classify(network.features(x.contiguous(memory_format=torch.channels_last_3d)))
     encode = (time.process_time() - start) / len(inputs) * len(clips)
     return {
         "cpu_seconds": read + encode,
         "clips": len(clips),
-        "read_cpu_seconds": read,
-        "classifier_cpu_seconds": encode,
+        "parts": {"clips, RGB": read, "classifier": encode},
         "extrapolated_from_clips": len(inputs),
     }
-
-
-def measure_parts(recognizer: Recognizer, path: Path, meter: Meter) -> dict[str, float]:
-    """Answer once; return CPU seconds of each part, the rest under "other"."""
-    meter.seconds.clear()
-    start = time.process_time()
-    recognizer(MeteredVideo(path, meter))
-    total = time.process_time() - start
-    found = dict(meter.seconds)
-    return {**found, "other": total - sum(found.values()), "total": total}
 
 
 def bare_decode_seconds(path: Path) -> float:
@@ -191,19 +191,25 @@ def look_once(look: Look, path: Path) -> dict[str, float]:
 
 
 def compare(
-    methods: dict[str, Recognizer], dense: Callable[[Path], dict[str, Any]], path: Path, runs: int
+    methods: dict[str, Recognizer],
+    dense: Callable[[Path], dict[str, Any]],
+    path: Path,
+    *,
+    runs: int,
+    meter: Meter,
 ) -> list[dict[str, Any]]:
-    """Answer one file by every method in turn; dense once, in the middle."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
+    """Answer one file by every method in turn, dense once, in the middle; keep median runs."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     whole: dict[str, Any] = {}
     for turn in range(runs):
         for name, recognizer in methods.items():
-            found[name].append(measure(recognizer, path))
+            found[name].append(answer(recognizer, path, meter))
         if turn == (runs - 1) // 2:
             whole = dense(path)
     rows = [{"method": "dense", "runs": 1, **whole, "speed_up": 1.0}]
     for name, values in found.items():
-        middle = {key: statistics.median(run[key] for run in values) for key in values[0]}
+        values.sort(key=lambda run: run["cpu_seconds"])
+        middle = values[(runs - 1) // 2]
         ratio = whole["cpu_seconds"] / middle["cpu_seconds"]
         rows.append({"method": name, "runs": runs, **middle, "speed_up": ratio})
     return rows
@@ -215,11 +221,13 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--lengths", type=float, nargs="*", default=[1, 2, 5, 10])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--methods", nargs="+", default=METHODS, choices=METHODS)
     parser.add_argument("--dense-clips", type=int, help="extrapolate dense from so many clips")
     parser.add_argument("--visual", default="resnet_18", help="network on motion and residuals")
     parser.add_argument("--audio", default="resnet_18", help="network on sound")
     parser.add_argument("--size", type=int, default=112, help="of residuals, in pixels a side")
     parser.add_argument("--motion-size", type=int, nargs=2, help="of motion maps; as they are")
+    parser.add_argument("--p-frames", action="store_true", help="motion of P-frames alone")
     parser.add_argument("--gop", type=int, default=250, help="frames between key frames at most")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/scsampler-speed.json"))
     return parser.parse_args()
@@ -234,9 +242,12 @@ def main() -> None:
     whole = Recognizer(encoder, look=presets.dense())
     meter.watch("classifier", encoder)  # only now: the recognizer has counted a copy of it
     looks = make_methods(arguments, meter)
-    methods = {name: whole.with_look(look) for name, look in looks.items()}
-    dense = partial(dense_seconds, whole, num_clips=arguments.dense_clips)
-    rows, parts, lengths = [], [], []
+    methods = {name: whole.with_look(looks[name]) for name in arguments.methods}
+    learned = [name for name in arguments.methods if name in LEARNED]
+    dense = partial(answer, whole, meter=meter)
+    if arguments.dense_clips:
+        dense = partial(dense_seconds, whole, num_clips=arguments.dense_clips)
+    rows, lengths = [], []
     with tempfile.TemporaryDirectory() as folder:
         for minutes in sorted({*arguments.minutes, *arguments.lengths}):
             path, seconds = Path(folder) / f"{minutes:g}min.mp4", 60 * minutes
@@ -248,7 +259,7 @@ def main() -> None:
                 audio=sound(seconds),
                 sample_rate=SOUND_RATE,
             )
-            for name in LEARNED:
+            for name in learned:
                 if not lengths:
                     look_once(looks[name], path)  # libraries load, kernels are built
                 found = look_once(looks[name], path)
@@ -259,18 +270,14 @@ def main() -> None:
                 show(minutes, name, text, found["peak_megabytes"])
             if minutes not in arguments.minutes:
                 continue
-            for row in compare(methods, dense, path, arguments.runs):
+            for row in compare(methods, dense, path, runs=arguments.runs, meter=meter):
                 rows.append({"minutes": minutes, **row})
-                text = f"{row['cpu_seconds']:8.2f} CPU-s {row['speed_up']:6.1f}x"
+                parts = ", ".join(f"{key} {value:.2f}" for key, value in row["parts"].items())
+                text = f"{row['cpu_seconds']:8.2f} CPU-s {row['speed_up']:6.1f}x  ({parts})"
                 show(minutes, row["method"], text, row.get("peak_megabytes"))
-            for name in LEARNED:
-                found = measure_parts(methods[name], path, meter)
-                parts.append({"minutes": minutes, "method": name, **found})
-                text = ", ".join(f"{key} {value:.2f}" for key, value in found.items())
-                show(minutes, name, text, None)
             bare = bare_decode_seconds(path)
-            parts.append({"minutes": minutes, "method": "bare decode", "total": bare})
-            show(minutes, "bare decode", f"{bare:.2f} CPU-s", None)
+            rows.append({"minutes": minutes, "method": "bare decode", "cpu_seconds": bare})
+            show(minutes, "bare decode", f"{bare:8.2f} CPU-s", None)
     flags = {key: value for key, value in vars(arguments).items() if key != "out"}
     record = {
         "command": "python benchmarks/scsampler.py",
@@ -279,7 +286,6 @@ def main() -> None:
         "versions": gather_versions(),
         "file": f"{WIDTH}x{HEIGHT}, {RATE} fps, H.264 (x264 veryfast), AAC {SOUND_RATE} Hz mono",
         "rows": rows,
-        "parts_cpu_seconds": parts,
         "look_by_length": lengths,
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
