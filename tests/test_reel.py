@@ -265,6 +265,26 @@ def test_what_decoders_would_not_show_is_encoded(footage, tmp_path, monkeypatch)
     assert len(plain_decode(tmp_path / "r.mp4")) == 6
 
 
+def test_frames_that_do_not_decode_are_told(tmp_path):
+    """A group of pictures without its key frame's data gives nothing."""
+    write_video(tmp_path / "v.mp4", moving_pictures(48), options={"g": "8", "bf": "0"})
+    index = Video(tmp_path / "v.mp4").packets
+    data = bytearray((tmp_path / "v.mp4").read_bytes())
+    for number in range(16, 24):
+        start = int(index.demuxed.positions[index.decode_order[number]])
+        data[start : start + int(index.sizes[number])] = bytes(int(index.sizes[number]))
+    (tmp_path / "broken.mp4").write_bytes(data)
+    reel = write_reel(
+        tmp_path / "broken.mp4", clips_at((8, 20)), tmp_path / "r.mp4", widen_seconds=INF
+    )
+    assert reel.reason is not None
+    assert reel.warnings == ("8 of the reel's 20 frames could not be decoded",)
+    assert len(plain_decode(tmp_path / "r.mp4")) == 12
+    with pytest.raises(VideoError, match="not one frame"):
+        write_reel(tmp_path / "broken.mp4", clips_at((17, 4)), tmp_path / "none.mp4")
+    assert not (tmp_path / "none.mp4").exists()
+
+
 def test_refusals_leave_nothing(footage, tmp_path):
     source = footage("h264_no_b.mp4")
     old = tmp_path / "old.mp4"

@@ -27,7 +27,7 @@ from vidskim.io.frames import RgbConverter
 from vidskim.io.packets import PacketIndex
 from vidskim.io.samples import audio_stream
 from vidskim.io.soundtrack import sound_of
-from vidskim.io.walk import walk
+from vidskim.io.walk import Damage, walk
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 _FINE = Fraction(1, 90000)
@@ -93,7 +93,7 @@ def write_stretches(
         out: the new file; its suffix is one of `CONTAINERS`.
         copy: copy the packets of the pictures; else decode, turn upright and encode them.
         frame_rate: of the source.
-        warnings: damaged sound is told here.
+        warnings: frames that cannot be decoded and damaged sound are told here.
 
     Returns:
         Whether there is sound.
@@ -140,7 +140,10 @@ def _write(
         if copy:
             items.insert(0, copied_packets(path, index, stretches, stream=video))
         else:
-            items.insert(0, _pictures(path, index, stretches, video=video, source=pictures))
+            items.insert(
+                0,
+                _pictures(path, index, stretches, video=video, source=pictures, warnings=warnings),
+            )
         for item in merge_sorted(*items, key=lambda item: item.seconds):
             content = item.content
             if isinstance(content, VideoFrame):
@@ -174,14 +177,16 @@ def _pictures(
     *,
     video: VideoStream,
     source: VideoStream,
+    warnings: list[str],
 ) -> Iterator[Timed]:
     """Yield the frames of stretches, upright, of even size, with new times."""
     convert = RgbConverter()
     tick = video.codec_context.time_base
     assert tick is not None
     shifts = _shifts(index, stretches)
-    last_tick, place = -1, 0
-    for number, frame in walk(path, index, [(s.start, s.stop) for s in stretches]):
+    last_tick, place, damage = -1, 0, Damage()
+    wanted = [(s.start, s.stop) for s in stretches]
+    for number, frame in walk(path, index, wanted, damage=damage):
         while number >= stretches[place].stop:
             place += 1
         image = convert(frame)
@@ -204,6 +209,9 @@ def _pictures(
         whole = VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
         whole.pts, whole.time_base = at, tick
         yield Timed(seconds, whole)
+    if missing := len(damage.numbers_missing):
+        total = sum(len(stretch) for stretch in stretches)
+        warnings.append(f"{missing} of the reel's {total} frames could not be decoded")
     if last_tick < 0:
         raise VideoError(path, "not one frame of the chosen moments can be decoded")
 
