@@ -1,7 +1,6 @@
 """What a learned look costs: SCSampler against looking at every clip, file to answer, CPU seconds.
 
-Full-width networks with random weights (speed does not depend on them) answer the same file by every
-method in turn, in fp32, decoding included:
+Full-width networks of random weights (speed does not depend on them), fp32, decoding included:
 
     OMP_NUM_THREADS=1 python benchmarks/scsampler.py --minutes 1 10 --runs 3 --lengths 1 2 5 10
 
