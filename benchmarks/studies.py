@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BACKGROUND = "walk,stand,sit"
 EIGHT = "pullup,golf,shoot_bow,brush_hair,climb_stairs,swing_baseball,clap,pour"
-LIGHT = ["--network", "shufflenet_26", "--width", "60"]
+LIGHT = ["--network", "shufflenet_26", "--width", "16", "--steps", "800"]
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,16 @@ def jhmdb(work: Path, *, classes: str | None, labels: str, seed: int, wide: Path
     samplers = work / "samplers"
     for feature in ("motion", "residual", "keyframe"):
         recipe = f"scsampler/untrimmed_{feature}.yaml"
-        mine = [*data, "--classifier", first]
-        plan.train(recipe, samplers / f"{feature}_ac", *mine)
-        plan.train(recipe, samplers / f"{feature}_ac_light", *mine, *LIGHT)
+        alone = [*data, "--num_frames", 8, "--stride", 2]  # AC needs no classifier, only its grid
+        plan.train(recipe, samplers / f"{feature}_ac", *alone)
+        plan.train(recipe, samplers / f"{feature}_ac_light", *alone, *LIGHT)
         if feature != "keyframe":
             for objective in ("sal_cl", "sal_rank"):
                 out = samplers / f"{feature}_{objective}"
-                plan.train(recipe, out, *mine, "--objective", objective)
-    other = [*data, "--classifier", second, "--objective", "sal_rank"]
+                ranked = ["--classifier", first, "--objective", objective, "--steps", 800]
+                plan.train(recipe, out, *data, *ranked, "--batch_size", 64)
+    other = [*data, "--classifier", second, "--objective", "sal_rank", "--steps", 800]
+    other += ["--batch_size", 64]
     plan.train("scsampler/untrimmed_motion.yaml", samplers / "motion_sal_rank_other", *other)
     _studies(plan, sets[seed], [first, second], samplers, name=f"{work.name}-{seed}")
     return plan
@@ -105,8 +107,9 @@ def synthetic(work: Path, *, seed: int) -> Plan:
         for objective in ("ac", "sal_cl", "sal_rank"):
             if feature == "keyframe" and objective != "ac":
                 continue
+            ranked = [] if objective == "ac" else ["--steps", 600, "--batch_size", 64]
             out = samplers / f"{feature}_{objective}"
-            plan.train(recipe, out, *data, "--objective", objective)
+            plan.train(recipe, out, *data, "--objective", objective, *ranked)
         if feature != "audio":
             plan.train(recipe, samplers / f"{feature}_ac_light", *data, *LIGHT)
     visual = ",".join(str(samplers / f"{f}_ac/model.safetensors") for f in ("motion", "residual"))
