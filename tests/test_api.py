@@ -180,8 +180,8 @@ def test_one_pixel_a_side_makes_no_reel(tmp_path, sample_video, monkeypatch):
             return np.zeros((40, 1, 3), np.uint8)
 
     monkeypatch.setattr("vidskim.io.stretches.RgbConverter", Thin)
+    clips = Video(sample_video).clips()[:1]
     with pytest.raises(VideoError, match="one pixel a side make no reel"):
-        clips = Video(sample_video).clips()[:1]
         write_reel(sample_video, clips, tmp_path / "reel.webm")
     assert not list(tmp_path.iterdir())
 
