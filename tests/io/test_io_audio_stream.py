@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -174,6 +175,23 @@ def test_skipping_is_no_gap_and_gaps_are_still_told(tmp_path: Path) -> None:
     assert warnings == ["the audio track has gaps of 20.0 s in all: they are taken as silence"]
     some = log_mel(path, [clips[70]]).values
     torch.testing.assert_close(some, whole.values[[70]], atol=2e-2, rtol=0)
+
+
+def test_a_small_gap_that_a_whole_decode_closes_is_closed_after_a_skip(tmp_path: Path) -> None:
+    path = tmp_path / "gap.mka"
+    sound = speech(20, rate=RATE)
+    write_sound(path, sound, codec="flac", block=1024)
+    with av.open(str(path)) as reader, av.open(str(tmp_path / "late.mka"), "w") as writer:
+        copy = writer.add_stream_from_template(reader.streams.audio[0])
+        for packet in reader.demux(reader.streams.audio[0]):
+            if packet.size:
+                late = 80 if packet.pts > 0 else 0  # milliseconds
+                packet.pts, packet.dts, packet.stream = packet.pts + late, packet.pts + late, copy
+                writer.mux(packet)
+    clips = clips_of(20)
+    whole = log_mel(tmp_path / "late.mka", clips)
+    some = log_mel(tmp_path / "late.mka", [clips[place] for place in PLACES])
+    torch.testing.assert_close(some.values, whole.values[PLACES], atol=2e-3, rtol=0)
 
 
 def test_windows_beyond_the_track_alone_say_that_it_is_silent_there(tmp_path: Path) -> None:

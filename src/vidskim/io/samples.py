@@ -32,7 +32,7 @@ RESUMABLE = frozenset(
 """Codecs whose decoders are back to what they were, `PRIMING_SECONDS` after they were emptied."""
 PRIMING_SECONDS = 0.3
 """Decoded before a wanted stretch: ten packets of MP3, whose bits may stand that far back."""
-_TIME_PRECISION_SECONDS = 0.001
+_TIME_PRECISION_SECONDS = 0.0015
 """Containers whose times are in milliseconds are off by this from the count of samples."""
 _LONGEST_PACKET_SECONDS = 1.0
 """Taken for a packet that does not tell how long it is."""
@@ -101,7 +101,7 @@ def iter_samples(
             stats.bytes_read += packet.size
             start, stop = _span(packet, tick=tick, origin=origin)
             if mono.has_started and packet.size and not need.near(start, stop):
-                mono.skipping = True
+                mono.skip(start)
                 continue
             if mono.skipping and start is None:
                 continue
@@ -171,6 +171,8 @@ class _Mono:
         self.gap_seconds = 0.0
         self.skipping = False
         """Whether the frames before the next one were left out on purpose."""
+        self.drift = 0.0
+        """By how much times run ahead of the count of samples, as long as it is no gap."""
         self.anchor = (0.0, 0, 0)
         """Seconds and place at which samples were last counted anew, and the samples of the frame
         there, which may be shorter than the others."""
@@ -205,6 +207,13 @@ class _Mono:
     def _resampler(self) -> AudioResampler:
         return AudioResampler(format="flt", layout=self.layout, rate=self.sample_rate)
 
+    def skip(self, seconds: float | None) -> None:
+        """Leave out what starts at ``seconds``; what follows keeps its distance to the count."""
+        if not self.skipping and seconds is not None:
+            drift = seconds - self.seconds
+            self.drift = drift if _TIME_PRECISION_SECONDS < abs(drift) <= GAP_SECONDS else 0.0
+        self.skipping = True
+
     def flush(self) -> Iterator[Chunk]:
         """Return what the resampler still holds."""
         if self.resampler is not None:
@@ -222,7 +231,7 @@ class _Mono:
         self.resampler = self._resampler()
         began, place, first = self.anchor
         period = frame.sample_rate // gcd(frame.sample_rate, self.sample_rate)
-        number = round((seconds - began) * frame.sample_rate)
+        number = round((seconds - self.drift - began) * frame.sample_rate)
         whole = first + round((number - first) / frame.samples) * frame.samples
         if abs(whole - number) <= _TIME_PRECISION_SECONDS * frame.sample_rate:
             number = whole
