@@ -243,3 +243,13 @@ def test_which_network_is_taken(tmp_path):
     write_network(tmp_path / "plain.safetensors", "motion", manifest=own)
     networks = find_networks(str(tmp_path))
     assert taken().name == "plain"
+
+
+def test_true_moments_are_chosen_evenly_whatever_the_classifier_says(tmp_path):
+    answers = [[0.5, 0.5]] * 8
+    case = case_of(answers, moments=[(1.0, 4.0), (6.0, 7.0)], tmp_path=tmp_path)  # 1, 2, 3, 6
+    assert choosing.moments(2)(case) == [[2, 6]]
+    assert choosing.moments(10)(case) == [[1, 2, 3, 6]]
+    assert judge([case], choosing.moments(3)).precision.tolist() == [1.0]
+    unknown = replace(case, moments=None)
+    assert choosing.moments(3)(unknown) == choosing.uniform(3)(unknown)

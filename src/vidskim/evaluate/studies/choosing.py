@@ -66,6 +66,23 @@ def oracle(k: int) -> Chooser:
     return lambda case: [oracle_places(case.answers, label=case.target, k=k)]
 
 
+def moments(k: int) -> Chooser:
+    """K clips that meet a true moment, spread evenly over them; all of them if there are fewer.
+
+    What a sampler that knows where the class shows would reach with this classifier: unlike the
+    oracle's, its choice does not depend on the classifier. Where no moment is known, or no clip
+    meets one, uniform's clips.
+    """
+
+    def choose(case: Case) -> Draws:
+        met = [] if case.meets is None else case.meets.any(1).nonzero().flatten().tolist()
+        if not met:
+            return uniform(k)(case)
+        return [[met[n] for n in selection.uniform(len(met), k=k)]]
+
+    return choose
+
+
 def by_scores(scores: Callable[[Case], Tensor], k: int) -> Chooser:
     """The k clips of highest score."""
     return lambda case: [selection.top_k(scores(case), k=k)]

@@ -10,6 +10,7 @@ from vidskim.evaluate.studies.setting import Setting
 from vidskim.evaluate.studies.text import percent, short
 
 BASELINES = ("random", "uniform", "empirical")
+REFERENCES = (*BASELINES, "packets", "dense", "true moments", "oracle")
 
 
 def study(setting: Setting) -> Result:
@@ -28,7 +29,7 @@ def study(setting: Setting) -> Result:
         entries.append(
             setting.entry(classifier, "scsampler", outcomes, timed=timed, look_gmacs=gmacs)
         )
-        entries += setting.references(classifier, (*BASELINES, "packets", "dense", "oracle"))
+        entries += setting.references(classifier, REFERENCES)
         notes.append(f"{classifier.name}: scsampler is {told_of(mix.networks)}, {mix.rule}")
     return Result(
         name="classifiers",

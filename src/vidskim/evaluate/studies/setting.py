@@ -69,10 +69,10 @@ class Setting:
         self.resamples = Resamples(len(self.classifiers[0].cases), seed=self.seed)
 
     def reference(self, classifier: Classifier, method: str, *, k: int | None = None) -> Outcomes:
-        """Return a method that needs no sampler: dense, uniform, random, empirical or oracle.
+        """Return a method that needs no sampler: dense, uniform, random, "true moments", oracle.
 
         Raises:
-            MissingError: "empirical" without a training split.
+            MissingError: "empirical" without a training split, "true moments" without moments.
         """
         k = self.k if k is None else k
         choose: Chooser
@@ -82,6 +82,10 @@ class Setting:
             choose = choosing.uniform(k)
         elif method == "oracle":
             choose = choosing.oracle(k)
+        elif method == "true moments":
+            if all(case.moments is None for case in classifier.cases):
+                raise MissingError("no true moments are known: give their manifest as --moments")
+            choose = choosing.moments(k)
         elif method == "random":
             choose = choosing.random(k, draws=self.draws, seed=self.seed)
         elif method == "packets":
