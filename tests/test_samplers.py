@@ -5,6 +5,7 @@ import torch
 
 from tinynets import tiny_classifier, tiny_sampler
 from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.registry import create_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.saliency.cascade import Strided
 from vidskim.saliency.sources import ALL_FRAMES, LogMels, MotionMaps, Residuals, to_json
@@ -111,14 +112,39 @@ def test_other_checkpoints_are_refused(files, tmp_path):
         {"source": {"kind": "motion", "size": "big"}},
         {"source": {"kind": "residual", "per_clip": 0}},
         {"source": {"kind": "audio", "windows": 3}},
+        {"source": {"kind": "motion", "size": [10**5, 10**5]}},
+        {"source": {"kind": "motion", "size": [3.5, 4]}},
+        {"source": {"kind": "motion", "b_frames": "no"}},
+        {"source": {"kind": "keyframe", "size": None}, "in_channels": 3},
+        {"source": {"kind": "motion", "channels": 3}, "in_channels": 3},
+        {"source": {"kind": "residual", "per_clip": 1.5}, "in_channels": 3},
+        {"source": {"kind": "audio", "num_mels": "8"}, "in_channels": 1},
+        {"source": {"kind": "audio", "num_mels": 10**6}, "in_channels": 1},
+        {"source": {"kind": "audio", "window_clips": float("nan")}, "in_channels": 1},
+        {"source": {"kind": "audio", "window_clips": 1e12}, "in_channels": 1},
         {"objective": "sal"},
-        *[{"map_size": size} for size in ([4], [0, 3], "big", [4, 5, 6], 7, [None, 2])],
+        *[{"map_size": s} for s in ([4], [0, 3], "big", [4, 5, 6], 7, [None, 2], [10**6, 4])],
     ],
 )
 def test_a_lying_file_is_refused_by_name(tmp_path, told):
     path = tmp_path / "sampler.safetensors"
-    save_backbone(tiny_sampler(), path, metadata=told)
+    network = tiny_sampler(in_channels=told.get("in_channels", 2))
+    save_backbone(network, path, metadata=told)
     with pytest.raises(CheckpointError, match=r"sampler\.safetensors: "):
+        open_sampler(str(path))
+
+
+def test_a_file_whose_network_cannot_answer_is_refused_by_name(tmp_path):
+    path = tmp_path / "sampler.safetensors"
+    network = create_backbone("vggish", num_classes=3, width=4)
+    told = {"source": to_json(LogMels(num_mels=1, num_steps=1))}
+    save_backbone(network, path, metadata=told)
+    with pytest.raises(CheckpointError, match=r"sampler\.safetensors: .* input of 1 x 1"):
+        open_sampler(str(path))
+    network = tiny_sampler()
+    network.fc.bias.data[0] = torch.nan
+    save_backbone(network, path, metadata={"source": to_json(SOURCES[0])})
+    with pytest.raises(CheckpointError, match=r"sampler\.safetensors: .* no numbers"):
         open_sampler(str(path))
 
 

@@ -11,10 +11,11 @@ from vidskim.errors import CheckpointError, UsageError, listed
 from vidskim.look import Look
 from vidskim.models import demo_checkpoint, untrained, untrained_like
 from vidskim.saliency.cascade import Strided
-from vidskim.saliency.network import OBJECTIVES, NetworkSaliency
+from vidskim.saliency.network import OBJECTIVES, NetworkSaliency, check_takes
 from vidskim.saliency.sampler import AUDIO, Sampler
 from vidskim.saliency.sources import (
     ALL_FRAMES,
+    MAX_SIDE,
     SOURCES,
     MotionMaps,
     Source,
@@ -186,6 +187,12 @@ def _open(name: str | Path, *, options: SamplerOptions, random_weights: bool) ->
             f"{path}: was trained as {objective}, which gives one score, but its network gives "
             f"{network.num_classes}; train it again"
         )
+    try:
+        check_takes(network, source)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; train one with other sizes") from None
+    if not all(bool(weights.isfinite().all()) for weights in network.parameters()):
+        raise CheckpointError(f"{path}: holds weights that are no numbers; train it again")
     return NetworkSaliency(
         network, _with_options(source, options), objective=objective, joint=joint
     )
@@ -206,7 +213,7 @@ def _told(path: Path) -> tuple[Source, str, bool]:
     try:
         if not isinstance(told, dict):
             raise CheckpointError(f"its source is no source: {told!r}")
-        return source_from_json(told), objective, bool(metadata.get("joint", False))
+        return source_from_json(told), objective, metadata.get("joint") is True
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
 
@@ -223,8 +230,8 @@ def _map_size(checkpoint: Path, size: object) -> tuple[int, int] | None:
         return None
     try:
         height, width = (int(n) for n in size)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         height = width = 0
-    if height < 1 or width < 1:
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise CheckpointError(f"{checkpoint}: its map_size is (height, width), got {size!r}")
     return height, width

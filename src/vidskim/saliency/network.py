@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.saliency.packets import PacketSaliency
-from vidskim.saliency.sources import Source, read_together
+from vidskim.saliency.sources import LogMels, Source, read_together
 from vidskim.types import Clip
 
 if TYPE_CHECKING:
@@ -92,6 +92,30 @@ class NetworkSaliency:
         told = {"motion": NO_VECTORS, "residual": NO_VECTORS, "audio": NO_SOUND}
         warn(video, told.get(self.kind, NOTHING_SEEN))
         return PacketSaliency()(video, clips)
+
+
+def check_takes(network: nn.Module, source: Source) -> None:
+    """Try, without any arithmetic, whether a network takes the inputs of a source.
+
+    Raises:
+        CheckpointError: they are too small for it, or of another shape than it was made for.
+    """
+    if isinstance(source, LogMels):
+        size: tuple[int, int] | None = (source.num_mels, source.num_steps)
+    else:
+        size = getattr(source, "size", None)
+    if size is None:
+        return  # as large as the video makes them
+    named = [*network.named_parameters(), *network.named_buffers()]
+    shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in named}
+    inputs = torch.empty(2, source.channels, *size, device="meta")
+    try:
+        torch.func.functional_call(network, shapes, (inputs,))
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split("\n")[0].split())
+        raise CheckpointError(
+            f"the network cannot take {source.kind} input of {size[0]} x {size[1]} ({reason})"
+        ) from None
 
 
 @torch.inference_mode()

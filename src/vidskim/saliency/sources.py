@@ -37,6 +37,15 @@ IMAGE_MEAN, IMAGE_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's RGB images in [0, 1]."""
 ALL_FRAMES = 10**6
 """Residual frames per clip that stand for every predicted frame of it."""
+MAX_SIDE = 1024
+"""Pixels of an input's side: more would take a machine's memory for a damaged number."""
+MOST: Mapping[str, int | float] = {
+    "per_clip": ALL_FRAMES,
+    "window_clips": 1000.0,
+    "num_mels": MAX_SIDE,
+    "num_steps": 4096,
+}
+"""Of the other numbers of a source."""
 BATCH_SIZES = (32, 512)
 """Inputs are handed out in about such numbers: few large ones, many small ones."""
 BATCH_VALUES = 400_000
@@ -207,18 +216,37 @@ def source_from_json(record: Mapping[str, Any]) -> Source:
     kind = str(values.pop("kind", ""))
     if kind not in SOURCES:
         raise CheckpointError(str(unknown_name("saliency source", kind, SOURCES)))
-    size = values.get("size")
     try:
-        if size is not None:
-            height, width = (int(n) for n in size)
-            values["size"] = (height, width)
-        source = SOURCES[kind](**values)
-        told = [n for n in asdict(source).values() if type(n) in (int, float)]
-        if min([*told, *(values.get("size") or ())], default=1) <= 0:
+        if isinstance(values.get("size"), list):
+            values["size"] = tuple(values["size"])
+        if "channels" in values:  # follow from the kind
             raise ValueError
+        source = SOURCES[kind](**values)
+        check_source(source)
     except (TypeError, ValueError, UsageError):
         raise CheckpointError(f"its source is no {kind} source: {dict(record)!r}") from None
     return source
+
+
+def check_source(source: Source) -> None:
+    """Refuse numbers that no input can have, or that would take a machine's memory.
+
+    Raises:
+        UsageError: with the value.
+    """
+    size = getattr(source, "size", None)
+    sides = () if size is None and isinstance(source, MotionMaps) else size
+    for name, value in asdict(source).items():  # type: ignore[call-overload]
+        most = MOST.get(name)
+        if most is not None and not (type(value) in (int, type(most)) and 0 < value <= most):
+            raise UsageError(f"{name} is above 0 and at most {most:g}, got {value!r}")
+        if name == "b_frames" and not isinstance(value, bool):
+            raise UsageError(f"b_frames is true or false, got {value!r}")
+    if isinstance(source, LogMels):
+        return
+    whole = isinstance(sides, tuple) and all(type(n) is int and 0 < n <= MAX_SIDE for n in sides)
+    if not whole or (size is not None and len(size) != 2):
+        raise UsageError(f"a size is (height, width), each 1 to {MAX_SIDE}, got {size!r}")
 
 
 def with_residuals(source: Source, per_clip: int) -> Source:
