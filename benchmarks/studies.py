@@ -77,6 +77,7 @@ def jhmdb(work: Path, *, classes: str | None, labels: str, seed: int, wide: Path
     second = plan.train("jhmdb/untrimmed_r2plus1d.yaml", work / "r2plus1d", *trimmed)
     data = ["--data", sets[0] / "videos.csv", "--moments", sets[0] / "moments.csv"]
     samplers = work / "samplers"
+    # The paper's networks are pretrained on ImageNet; here the ranking ones start from those of AC.
     for feature in ("motion", "residual", "keyframe"):
         recipe = f"scsampler/untrimmed_{feature}.yaml"
         alone = [*data, "--num_frames", 8, "--stride", 2]  # AC needs no classifier, only its grid
@@ -86,6 +87,7 @@ def jhmdb(work: Path, *, classes: str | None, labels: str, seed: int, wide: Path
             for objective in ("sal_cl", "sal_rank"):
                 out = samplers / f"{feature}_{objective}"
                 ranked = ["--classifier", first, "--objective", objective, "--steps", 800]
+                ranked += ["--init", samplers / f"{feature}_ac/model.safetensors"]
                 plan.train(recipe, out, *data, *ranked, "--batch_size", 64)
     other = [*data, "--classifier", second, "--objective", "sal_rank", "--steps", 800]
     other += ["--batch_size", 64]
