@@ -29,6 +29,7 @@ LAYERS = (
         "samplers",
         "models",
         "costs",
+        "look_costs",
         "paper_costs",
         "zoo",
         "inspection",

@@ -199,6 +199,7 @@ def cost(
     name: str | None = None,
     /,
     input: str | None = None,
+    sampler: str | None = None,
     papers: bool = False,
     json: bool = False,
 ) -> None:
@@ -208,29 +209,42 @@ def cost(
         name: a backbone, or hf:<id or folder>.
         input: another input than the one it was made for: channels, frames, height and width of a
             clip (3x32x256x256), channels, height and width of an image (2x14x14).
+        sampler: also count what these saliency networks cost to look at a minute of video, for each
+            number of residual frames per clip; checkpoints, or kinds of sources for the paper's
+            networks (motion,residual,audio).
         papers: print the papers' figures beside ours.
         json: print JSON.
     """
     from vidskim import printing
-    from vidskim.costs import cost_of, read_shape
+    from vidskim.costs import clip_of, cost_of, read_shape
+    from vidskim.look_costs import minute_cost, networks_of
     from vidskim.paper_costs import paper_rows
 
     if papers == (name is not None):
         raise UsageError("give the name of a backbone, or --papers")
     if papers and input is not None:
         raise UsageError("--input goes with the name of a backbone, not with --papers")
+    if sampler is not None and (papers or input is not None):
+        raise UsageError("--sampler goes with the name of a backbone alone")
     if papers:
         rows = paper_rows()
         console.show([row.to_json() for row in rows] if json else printing.paper_costs(rows))
     else:
         counted = cost_of(str(name), input_shape=None if input is None else read_shape(input))
-        record = {
+        record: dict[str, object] = {
             "name": name,
             "macs": counted.macs,
             "params": counted.params,
             "input": list(counted.input_shape),
         }
-        console.show(record if json else printing.cost(str(name), counted))
+        text = printing.cost(str(name), counted)
+        if sampler is not None:
+            minute = minute_cost(
+                networks_of(sampler), clip=clip_of(str(name)), clip_macs=counted.macs
+            )
+            record["minute"] = minute.to_json()
+            text = f"{text}\n\n{printing.minute_cost(minute)}"
+        console.show(record if json else text)
 
 
 def models(name: str | None = None, /, json: bool = False) -> None:

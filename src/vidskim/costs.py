@@ -2,6 +2,7 @@
 
 import torch
 
+from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import IMAGE_BACKBONES, list_networks, shapes_of
@@ -23,16 +24,8 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
         UsageError: an unknown name, or an input that the network does not take.
         CheckpointError: ``hf:<id or folder>`` whose configuration cannot be read.
     """
-    network: Network
-    if input_shape is not None and name in IMAGE_BACKBONES:
-        network = shapes_of(name, in_channels=input_shape[0])
-    elif is_hf(name):
-        with torch.device("meta"):
-            network = create_hf(name)
-    elif name in list_networks():
-        network = shapes_of(name)
-    else:
-        raise unknown_name("backbone", name, list_networks())
+    channels = input_shape[0] if input_shape is not None and name in IMAGE_BACKBONES else None
+    network = _without_numbers(name, in_channels=channels)
     if input_shape is not None:
         wanted = 3 if network.clip is None else 4
         if len(input_shape) != wanted:
@@ -43,6 +36,34 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     if network.clip is None:
         return count(network, (1, network.options["in_channels"], *network.image_size))
     return count(network, network.clip.input_shape)
+
+
+def clip_of(name: str) -> ClipSpec:
+    """Return the clip that a classifier was made for.
+
+    Args:
+        name: of the registry, or ``hf:<id or folder>``.
+
+    Raises:
+        UsageError: an unknown name, or a network on images or sound.
+        CheckpointError: ``hf:<id or folder>`` whose configuration cannot be read.
+    """
+    clip = _without_numbers(name).clip
+    if clip is None:
+        raise UsageError(f"{name} is no clip classifier: give one, for example r2plus1d_18")
+    return clip
+
+
+def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
+    """Build a network on the meta device; image networks for other channels if any are given."""
+    if in_channels is not None:
+        return shapes_of(name, in_channels=in_channels)
+    if is_hf(name):
+        with torch.device("meta"):
+            return create_hf(name)
+    if name in list_networks():
+        return shapes_of(name)
+    raise unknown_name("backbone", name, list_networks())
 
 
 def read_shape(text: str) -> tuple[int, ...]:

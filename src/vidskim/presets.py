@@ -126,6 +126,11 @@ def look(
         return cascade(second, k=k, candidates=candidates)
     if method == "oracle":
         raise UsageError("the oracle needs the true label: it runs in 'vidskim evaluate' only")
+    if method == "empirical":
+        raise UsageError(
+            "empirical draws from where a training set has its best clips: it runs in 'vidskim "
+            "evaluate --study' only"
+        )
     raise unknown_name("method", method, METHODS)
 
 

@@ -10,6 +10,7 @@ from vidskim.cost import Count
 from vidskim.errors import printable
 from vidskim.evaluate.edges import infer_edges
 from vidskim.inspection import Inspection
+from vidskim.look_costs import FRAME_RATE, GOP_FRAMES, MinuteCost
 from vidskim.paper_costs import PaperRow
 from vidskim.reel import Reel
 from vidskim.strip import Canvas, draw_strip
@@ -124,6 +125,34 @@ def cost(name: str, counted: Count) -> str:
     """Return one network's cost."""
     shape = " x ".join(str(n) for n in counted.input_shape)
     return f"{name}: {_giga(counted.macs)}, {counted.params / 1e6:.2f} M parameters, input {shape}"
+
+
+def minute_cost(minute: MinuteCost) -> str:
+    """Return what choosing costs beside classifying everything."""
+    kinds = list(minute.inputs)
+    with_residuals = "residual" in kinds
+    first = ["residuals/clip"] if with_residuals else []
+    head = [*first, *kinds, "look, GMACs", "of dense", "in clips"]
+    cells = [
+        [
+            *([str(look.residuals or "all")] if with_residuals else []),
+            *(f"{look.macs[kind] / 1e9:.2f}" for kind in kinds),
+            f"{look.total / 1e9:.2f}",
+            f"{look.total / minute.dense_macs:.1%}",
+            f"{look.total / minute.clip_macs:.1f}",
+        ]
+        for look in minute.looks
+    ]
+    inputs = [f"{k:<9} {' x '.join(map(str, shape))}" for k, shape in minute.inputs.items()]
+    return "\n".join(
+        [
+            f"a minute at {FRAME_RATE} frames per second, I-frames {GOP_FRAMES} apart, no B-frames",
+            f"dense     {minute.num_clips} clips, {minute.dense_macs / 1e9:.0f} GMACs",
+            *inputs,
+            "",
+            _table(head, cells),
+        ]
+    )
 
 
 def paper_costs(rows: Sequence[PaperRow]) -> str:
