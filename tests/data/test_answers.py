@@ -124,14 +124,35 @@ def test_precision_is_part_of_the_key(manifest, tmp_path, count_videos):
     assert len(count_videos) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"no array", None])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"no array",
+        lambda _: b"PK\x03\x04 no archive",
+        lambda whole: whole[:-3],
+        lambda whole: whole + b"more",
+        lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]),  # a bit of the last number's exponent
+        lambda whole: whole.replace(b"'shape': (", b"'shape': (9999999999", 1),
+        lambda whole: whole.replace(b"'<f4'", b"'|O' ", 1),
+        lambda whole: whole.replace(b"{'descr", b"{[(descr", 1),
+    ],
+)
 def test_a_damaged_file_is_made_anew(manifest, tmp_path, count_videos, damage):
     first = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
     expected = first[0]
-    if damage is None:
-        np.save(first.files[0], np.zeros((5, 3), np.float32))  # of other classes
-    else:
-        first.files[0].write_bytes(damage)
+    whole = first.files[0].read_bytes()
+    assert damage(whole) != whole
+    first.files[0].write_bytes(damage(whole))
+    again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
+    assert torch.equal(again[0], expected)
+    assert len(count_videos) == 2
+
+
+def test_answers_of_other_classes_are_made_anew(manifest, tmp_path, count_videos):
+    first = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
+    expected = first[0]
+    np.save(first.files[0], np.full((5, 4), 0.25, np.float32))
     again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
     assert torch.equal(again[0], expected)
     assert len(count_videos) == 2

@@ -112,7 +112,7 @@ def test_a_changed_file_is_read_again(tmp_path, count_reads):
     assert np.array_equal(stored[0], stored[1])
 
 
-@pytest.mark.parametrize("damage", ["cut", "removed", "index", "foreign index"])
+@pytest.mark.parametrize("damage", ["cut", "removed", "index", "foreign index", "negative"])
 def test_a_damaged_store_is_made_anew(manifest, tmp_path, count_reads, damage):
     whole = frame_store(manifest.rows, transform=TRANSFORM, folder=tmp_path)
     expected = np.array(whole.flat)
@@ -121,6 +121,8 @@ def test_a_damaged_store_is_made_anew(manifest, tmp_path, count_reads, damage):
         data.write_bytes(data.read_bytes()[:-1])
     elif damage == "removed":
         data.unlink()
+    elif damage == "negative":
+        index.write_text(index.read_text().replace('"kept": [0,', '"kept": [-4,'))
     else:
         index.write_text('{"shapes": [[1' if damage == "index" else '["x"]')
     again = frame_store(manifest.rows, transform=TRANSFORM, folder=tmp_path)

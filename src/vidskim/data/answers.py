@@ -297,12 +297,19 @@ def _answer(path: Path, classify: _Classifier, *, home: Path) -> Path:
 
 
 def _is_whole(path: Path, *, num_classes: int) -> bool:
+    """Say whether a file holds probabilities: damaged ones hardly ever sum to one."""
     try:
-        answers = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        with path.open("rb") as file:  # an array file only: np.load would open archives as well
+            answers = np.lib.format.read_array(file, allow_pickle=False)
+            is_rest = file.read(1) != b""
+    except Exception:  # numpy raises whatever the parsing of a damaged header raises
         return False
     shape_fits = answers.ndim == 2 and len(answers) > 0 and answers.shape[1] == num_classes
-    return bool(shape_fits) and answers.dtype == np.float32
+    if is_rest or not shape_fits or answers.dtype != np.float32:
+        return False
+    known = answers[~np.isnan(answers).all(axis=1)].astype(np.float64)
+    sums_fit = np.abs(known.sum(axis=1) - 1) < 1e-4  # False where it is no number
+    return bool(len(known) and known.min() >= 0 and sums_fit.all())
 
 
 def _save(answers: np.ndarray, path: Path) -> None:

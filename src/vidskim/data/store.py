@@ -197,6 +197,10 @@ def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
         sizes = [int(np.prod(shape)) for shape in shapes]
         if data.stat().st_size != sum(sizes) * dtype.itemsize or len(kept) != len(shapes):
             return None
+        if record["kept"] != sorted({*range(len(rows))} & {*record["kept"]}):
+            return None
+        if counts and [sum(c) for c in counts] != [shape[0] for shape in shapes]:
+            return None
         flat = np.memmap(data, dtype=dtype, mode="r") if sum(sizes) else np.empty(0, dtype)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None

@@ -34,6 +34,9 @@ from vidskim.video import Video
 
 FORMAT = 1
 
+DIGEST = "sha256"
+"""Key of a record: what its other values hash to."""
+
 SHORTEST = 1e-3
 """Seconds a clip lasts at least, where a file's times say that it does not last at all."""
 
@@ -224,7 +227,7 @@ def _keep(
                 value = _read(target, read)
                 if value is None:
                     record = make(path)
-                    _write(target, json.dumps(record))
+                    _write(target, json.dumps({**record, DIGEST: _digest(record)}))
                     value = read(record)
                 found[path] = value
             except VideoError as error:
@@ -235,9 +238,16 @@ def _keep(
 def _read(path: Path, read: Callable[[Mapping[str, Any]], Value]) -> Value | None:
     """Return what a file holds, None if there is none that is whole."""
     try:
-        return read(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        record = json.loads(path.read_bytes())
+        told = record.pop(DIGEST)
+        return read(record) if told == _digest(record) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError):
         return None
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """Return a hash of a record, which tells whether a single digit of it has changed."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _write(path: Path, text: str) -> None:
