@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from vidskim.errors import printable
 from vidskim.evaluate.figure import COLORS, GRAY, GRID, INK
 from vidskim.evaluate.studies.entry import Entry
 
@@ -66,7 +67,8 @@ def draw_points(entries: Sequence[Entry], path: Path, *, title: str) -> None:
     for part, group, axis in zip(parts, groups, axes):
         _style(axis, grid="x")
         axis.set_title(group, loc="left", fontsize=10.5, color=GRAY, pad=4, parse_math=False)
-        axis.set_yticks(range(len(part)), [e.method for e in part], fontsize=10.5, color=INK)
+        names_drawn = [printable(e.method) for e in part]
+        axis.set_yticks(range(len(part)), names_drawn, fontsize=10.5, color=INK, parse_math=False)
         axis.set_ylim(len(part) - 0.4, -0.6)
         for place, (entry, (color, marker)) in enumerate(zip(part, _looks(part))):
             a = entry.accuracy

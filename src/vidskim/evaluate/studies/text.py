@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from vidskim.errors import printable
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.studies.entry import Entry, Result
 from vidskim.evaluate.studies.resample import Share
@@ -28,7 +29,7 @@ def to_markdown(result: Result) -> str:
         heads = [h for h in _heads(cells) if any(cell.get(h) for cell in cells)]
         rows = [tuple(cell.get(h, "") for h in heads) for cell in cells]
         parts += [aligned(heads, rows, left=_LEFT), ""]
-    parts += [f"- {note}" for note in result.notes]
+    parts += [f"- {printable(note)}" for note in result.notes]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -42,6 +43,7 @@ def aligned(
         rows: cells.
         left: heads of further columns of text.
     """
+    rows = [[printable(cell).replace("|", "/") for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[n]) for row in rows)) for n, head in enumerate(heads)]
     text = [n == 0 or head in left for n, head in enumerate(heads)]
 
