@@ -157,6 +157,9 @@ def test_wrong_options_are_refused(files):
         look_of("scsampler", k=3, options=SamplerOptions(candidates=9))
     with pytest.raises(UsageError, match="at least as many"):
         look_of("cascade", k=10, sampler=files["motion"], options=SamplerOptions(candidates=9))
+    for visual_k in (-1, 4, 10**12):
+        with pytest.raises(UsageError, match="of the 3 clips"):
+            look_of("scsampler", k=3, options=SamplerOptions(visual_k=visual_k))
     for wrong in ({"residuals": -1}, {"every": 0}):
         with pytest.raises(UsageError):
             SamplerOptions(**wrong)

@@ -1,6 +1,7 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vidskim.backbones.contract import Backbone
@@ -8,6 +9,7 @@ from vidskim.backbones.resolution import set_test_size
 from vidskim.chosen import Budget, Selection, select_moments
 from vidskim.fast import accelerate, check_fast_options
 from vidskim.io.container import main_video_stream, open_container
+from vidskim.look import Look
 from vidskim.models import open_model
 from vidskim.recognizer import Recognizer
 from vidskim.samplers import SamplerOptions, look_of
@@ -164,9 +166,16 @@ def select(
             room for, or for a method that scores nothing.
         CheckpointError: the sampler's weights cannot be had.
     """
+
+    def look_for(number: int) -> Look:
+        told = options
+        if told is not None and told.visual_k is not None and k is None:  # a budget may hold fewer
+            told = replace(told, visual_k=min(told.visual_k, number))
+        return look_of(method, k=number, sampler=sampler, options=told)
+
     return select_moments(
         Video(path),
-        look_for=lambda number: look_of(method, k=number, sampler=sampler, options=options),
+        look_for=look_for,
         budget=Budget(
             k=k,
             seconds=budget_seconds,

@@ -151,6 +151,10 @@ def look_of(
     if untaught and options not in (None, SamplerOptions()):
         raise UsageError(f"method {method!r} takes no sampler and nothing that steers one")
     chosen = options or SamplerOptions()
+    if chosen.visual_k is not None and not 0 <= chosen.visual_k <= k:
+        raise UsageError(
+            f"visual_k is how many of the {k} clips are chosen by sight, {chosen.visual_k}?"
+        )
     if chosen.candidates is not None and method == "scsampler":
         raise UsageError("candidates are for method 'cascade'; scsampler looks at every clip")
     return presets.look(

@@ -88,3 +88,11 @@ def test_impossible_rules_are_refused(wrong, words):
     values = {"rule": "union_list", "k": 2} | wrong
     with pytest.raises(UsageError, match=words):
         fuse(torch.rand(4), torch.rand(4), **values)
+
+
+@pytest.mark.parametrize("k", [11, 10**30, 10**400])
+def test_more_clips_than_there_are_can_be_asked_for(k):
+    seen, heard = torch.rand(2, 6, generator=torch.Generator().manual_seed(0))
+    expected = fuse(seen, heard, rule="union_list", k=6, visual_k=6)
+    assert torch.equal(fuse(seen, heard, rule="union_list", k=k), expected)
+    assert torch.equal(fuse(seen, heard, rule="union_list", k=k, visual_k=k), expected)

@@ -56,7 +56,8 @@ def fuse(
     elif rule == "intersect_list":
         key = torch.maximum(seen, heard).double()
     else:
-        share = visual_k if visual_k is not None else round(VISUAL_SHARE * k)
+        k = min(k, 2 * len(visual))  # as good as any more
+        share = round(VISUAL_SHARE * k) if visual_k is None else min(visual_k, k)
         key = _union(seen, heard, k=k, visual_k=share).double()
     order = sorted(range(len(key)), key=lambda n: (float(key[n]), int(seen[n])))
     scores = torch.empty(len(key))
