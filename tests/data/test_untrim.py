@@ -16,7 +16,7 @@ import pytest
 from vidskim.cli import main
 from vidskim.data.compose import Form
 from vidskim.data.manifest import Row, read_manifest, write_manifest
-from vidskim.data.untrim import make_untrimmed
+from vidskim.data.untrim import _claim, make_untrimmed
 from vidskim.errors import ManifestError, UsageError
 from vidskim.io.packets import read_packets
 from vidskim.io.writer import write_video
@@ -411,3 +411,11 @@ def test_real_clips(data_folder, tmp_path, classes):
     tested = [row.label for row in _rows(tmp_path / "set", "videos") if row.split == "test"]
     assert tested == chosen
     _check_set(tmp_path / "half.csv", tmp_path / "set", form=Form(), rate=30.0)
+
+
+def test_a_folder_knows_its_set_again_whatever_classes_are_called(tmp_path):
+    for _ in range(2):
+        _claim(tmp_path, "seed=0 classes=a\rb,\x1b[2J\n")
+    with pytest.raises(UsageError, match="made with") as refused:
+        _claim(tmp_path, "seed=1\n")
+    assert "\x1b" not in str(refused.value)

@@ -271,6 +271,7 @@ def test_a_classifier_of_other_classes(saliency_recipe, classifier, tmp_path):
         ({"freeze": "pool4"}, "give its checkpoint as 'init'"),
         ({"freeze": "pool4", "init": "x"}, "or train feature 'audio'"),
         ({"margin": 0.0}, "margin is 0.0"),
+        ({"map_height": 2000}, "each 1 to 1024"),
         ({"num_frames": 16, "classifier": "CLASSIFIER"}, "takes 8 and 1; give these, or none"),
     ],
 )

@@ -318,10 +318,12 @@ def _claim(out: Path, recipe: str) -> None:
     """Keep sets of other seeds, settings or clips apart: their files bear the same names."""
     out.mkdir(parents=True, exist_ok=True)
     stamp = out / "seed.txt"
-    found = (stamp.read_text() if stamp.exists() else "") or recipe  # a full disk leaves it empty
-    if found != recipe:
-        raise UsageError(f"{out} holds a set made with {found.strip()}; choose another folder")
-    stamp.write_text(recipe)
+    told = recipe.encode()  # as bytes: names of classes may hold any character
+    found = (stamp.read_bytes() if stamp.exists() else b"") or told  # a full disk leaves it empty
+    if found != told:
+        text = printable(found.decode(errors="replace").strip())
+        raise UsageError(f"{out} holds a set made with {text}; choose another folder")
+    stamp.write_bytes(told)
 
 
 def _write_manifests(

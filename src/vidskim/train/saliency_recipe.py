@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vidskim.errors import UsageError
-from vidskim.saliency.sources import KeyFrames, LogMels, MotionMaps, Residuals, Source
+from vidskim.saliency.sources import (
+    KeyFrames,
+    LogMels,
+    MotionMaps,
+    Residuals,
+    Source,
+    check_source,
+)
 from vidskim.train.fit import Precision
 
 INPUT_SIZES = {
@@ -146,6 +153,7 @@ def check_saliency(recipe: SaliencyRecipe) -> None:
     Raises:
         UsageError: with what is missing.
     """
+    check_source(source_of(recipe))
     if recipe.objective in RANKED:
         check_groups(recipe)
         check_ranked(recipe)
