@@ -135,7 +135,7 @@ def test_a_terminal_without_blocks_gets_ascii(place):
     assert "^^" in text
 
 
-@pytest.mark.parametrize("seconds", [0.0, 2.0])
+@pytest.mark.parametrize("seconds", [0.0, 2.0, 1e9])
 def test_a_reel_tells_how_it_was_made(run, place, seconds):
     line = f"select video.mp4 --method uniform --k 2 --reel out/r.mp4 --widen {seconds}"
     found = json.loads(run(f"{line} --json")[1])["reel"]

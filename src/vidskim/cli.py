@@ -140,7 +140,7 @@ def select(
         candidates: clips that packet sizes keep in method cascade (default: 3 k).
         reel: write the chosen clips, one after another, to this video file.
         widen: seconds that a clip may begin earlier in the reel, at a key frame, so that it can be
-            copied without encoding; 0 for never, inf for always.
+            copied without encoding; 0 for never, 1e9 for always.
         report: write a page with all that is known of the choice to this HTML file.
         json: print one JSON object.
     """
