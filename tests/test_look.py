@@ -1,5 +1,6 @@
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,3 +67,15 @@ def noise(num_frames: int):
     generator = torch.Generator().manual_seed(0)
     for _ in range(num_frames):
         yield torch.randint(0, 256, (32, 32, 3), generator=generator, dtype=torch.uint8).numpy()
+
+
+def test_few_clips_and_short_videos_are_told(sample_video, tmp_path):
+    for k, count in ((18, 0), (25, 1)):
+        video = Video(sample_video)
+        presets.uniform(k=k)(video, num_frames=16, stride=1)
+        assert sum("19 clips are fewer than the 25" in text for text in video.warnings) == count
+    path = tmp_path / "short.mp4"
+    write_video(path, [np.full((48, 64, 3), 9 * n, np.uint8) for n in range(5)])
+    video = Video(path)
+    presets.uniform(k=3)(video, num_frames=8, stride=1)
+    assert [text for text in video.warnings if "shorter than one clip" in text]

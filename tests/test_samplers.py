@@ -165,3 +165,20 @@ def test_wrong_options_are_refused(files):
             SamplerOptions(**wrong)
     with pytest.raises(UsageError, match="none is empty"):
         open_sampler("a.safetensors,,b.safetensors")
+
+
+def test_options_that_mean_nothing_to_a_sampler_are_refused(files):
+    for options, words in (
+        (SamplerOptions(rule="convex_list"), "motion only"),
+        (SamplerOptions(alpha=0.7), "motion only"),
+        (SamplerOptions(visual_k=2), "motion only"),
+        (SamplerOptions(residuals=3), "looks at no residuals"),
+        (SamplerOptions(every=2, residuals=3), "looks at no residuals"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            look_of("scsampler", k=3, sampler=files["motion"], options=options)
+    with pytest.raises(UsageError, match="a cascade skips clips itself"):
+        look_of("cascade", k=3, sampler=files["motion"], options=SamplerOptions(every=2))
+    both = f"{files['motion']},{files['audio']}"
+    look = look_of("scsampler", k=3, sampler=both, options=SamplerOptions(alpha=0.7))
+    assert look.method == "scsampler"

@@ -232,6 +232,8 @@ def select_moments(
         )
     if look.method == "dense" and (budget.seconds is not None or budget.share is not None):
         raise UsageError("method 'dense' takes every clip: a budget goes with the other methods")
+    if unit == "frame":
+        look = replace(look, k=None)  # clips may give several frames each
     info, times = video.info, video.timestamps_seconds
     if unit == "frame" and look.saliency is None:
         num_frames = max(1, min(num_frames, info.num_frames // k))

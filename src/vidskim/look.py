@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError, VideoError
+from vidskim.saliency.network import warn
 from vidskim.selection import Select
 from vidskim.types import Clip, PartedSaliency, Saliency
 from vidskim.video import Video
@@ -40,6 +41,7 @@ class Look:
         method: the name that goes into the answer.
         select: scores to indices, see `vidskim.selection`.
         saliency: scores all clips; None where the selection needs no scores.
+        k: how many clips ``select`` chooses; None for all. A video with fewer is told of.
         seed: for selections by chance. The draw also depends on the file's packets, never on its
             path or on the order of files, so that a file is always answered alike.
     """
@@ -48,6 +50,7 @@ class Look:
     select: Select
     saliency: Saliency | None = None
     seed: int = 0
+    k: int | None = None
 
     @torch.inference_mode()
     def __call__(
@@ -68,6 +71,11 @@ class Look:
         grid = video.clips(num_frames=num_frames, stride=stride)
         if not grid:
             raise VideoError(video.path, "has no video frame that can be read")
+        if grid[0].num_valid < num_frames:
+            valid = grid[0].num_valid
+            warn(video, f"shorter than one clip: the last of {valid} frames is repeated")
+        elif self.k is not None and len(grid) < self.k:
+            warn(video, f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen")
         scores: Tensor | None = None
         parts: dict[str, Tensor] = {}
         if self.saliency is not None:

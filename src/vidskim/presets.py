@@ -26,34 +26,34 @@ def dense() -> Look:
 
 def uniform(*, k: int = 10) -> Look:
     """K clips spread evenly."""
-    return Look("uniform", selection.by_place(k))
+    return Look("uniform", selection.by_place(k), k=k)
 
 
 def random(*, k: int = 10, seed: int = 0) -> Look:
     """K clips drawn by chance."""
-    return Look("random", selection.by_chance(k), seed=seed)
+    return Look("random", selection.by_chance(k), seed=seed, k=k)
 
 
 def packets(*, k: int = 10) -> Look:
     """The k clips that cost the encoder most bytes of change; nothing is decoded to find them."""
-    return Look("packets", selection.by_score(k), PacketSaliency())
+    return Look("packets", selection.by_score(k), PacketSaliency(), k=k)
 
 
 def motion(*, k: int = 10) -> Look:
     """The k clips in which most moves against the camera, by the file's own motion vectors."""
-    return Look("motion", selection.by_score(k), MotionEnergy())
+    return Look("motion", selection.by_score(k), MotionEnergy(), k=k)
 
 
 def empirical(histogram: Tensor, *, k: int = 10, seed: int = 0) -> Look:
     """K clips drawn from where training has its best ones, see `selection.empirical`."""
-    return Look("empirical", selection.by_histogram(k, histogram), seed=seed)
+    return Look("empirical", selection.by_histogram(k, histogram), seed=seed, k=k)
 
 
 def scsampler(saliency: Saliency, *, k: int = 10) -> Look:
     """SCSampler: the k clips that trained saliency networks score highest."""
     if isinstance(saliency, PartedSaliency):
         saliency = saliency.with_k(k)
-    return Look("scsampler", selection.by_score(k), saliency)
+    return Look("scsampler", selection.by_score(k), saliency, k=k)
 
 
 def cascade(saliency: PartedSaliency, *, k: int = 10, candidates: int | None = None) -> Look:
@@ -68,7 +68,7 @@ def cascade(saliency: PartedSaliency, *, k: int = 10, candidates: int | None = N
         UsageError: fewer candidates than k.
     """
     stages = Cascade(saliency.with_k(k), candidates=candidates, k=k)
-    return Look("cascade", selection.by_score(k), stages)
+    return Look("cascade", selection.by_score(k), stages, k=k)
 
 
 def oracle(encoder: Backbone, *, label: str, k: int = 10) -> Look:
@@ -79,7 +79,7 @@ def oracle(encoder: Backbone, *, label: str, k: int = 10) -> Look:
     Raises:
         UsageError: the classifier does not know the label.
     """
-    return Look("oracle", selection.by_score(k), OracleSaliency(encoder, label=label))
+    return Look("oracle", selection.by_score(k), OracleSaliency(encoder, label=label), k=k)
 
 
 UNTRAINED: dict[str, Callable[..., Look]] = {

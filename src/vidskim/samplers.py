@@ -111,6 +111,30 @@ def open_sampler(
     return sampler if options.every == 1 else Strided(sampler, options.every)
 
 
+def check_used(saliency: PartedSaliency, options: SamplerOptions) -> None:
+    """Refuse options that mean nothing to a sampler, instead of answering as if they did.
+
+    Raises:
+        UsageError: a combination without both sight and sound, residuals without a network for
+            them, or a clip stride in a cascade.
+    """
+    sampler = saliency.saliency if isinstance(saliency, Strided) else saliency
+    if not isinstance(sampler, Sampler):
+        return
+    both = sampler.audio is not None and sampler.visual
+    told = (options.rule, options.visual_k, None if options.alpha == 0.5 else options.alpha)
+    if not both and told != (None, None, None):
+        kinds = listed([network.kind for network in sampler.networks])
+        raise UsageError(
+            f"sight and sound cannot be combined: the sampler has {kinds} only; give networks of "
+            "both, or no combination"
+        )
+    if options.residuals is not None and all(s.kind != "residual" for s in sampler.visual):
+        raise UsageError(
+            "the sampler looks at no residuals: give a network that does, or no residuals per clip"
+        )
+
+
 def settings_of(saliency: PartedSaliency) -> list[object]:
     """Return all that the scores of a sampler depend on besides the video, as plain JSON."""
     sampler = saliency.saliency if isinstance(saliency, Strided) else saliency
@@ -157,10 +181,18 @@ def look_of(
         )
     if chosen.candidates is not None and method == "scsampler":
         raise UsageError("candidates are for method 'cascade'; scsampler looks at every clip")
+    if method == "cascade" and chosen.every != 1:
+        raise UsageError("a clip stride is for method 'scsampler'; a cascade skips clips itself")
+
+    def opened() -> PartedSaliency:
+        found = open_sampler(sampler, options=chosen, random_weights=random_weights)
+        check_used(found, chosen)
+        return found
+
     return presets.look(
         method,
         k=k,
-        saliency=lambda: open_sampler(sampler, options=chosen, random_weights=random_weights),
+        saliency=opened,
         candidates=chosen.candidates,
     )
 

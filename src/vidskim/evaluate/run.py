@@ -20,7 +20,7 @@ from vidskim.fast import FastBackbone, accelerate, check_fast_options
 from vidskim.models import open_model
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
-from vidskim.samplers import SamplerOptions, open_sampler, settings_of
+from vidskim.samplers import SamplerOptions, check_used, open_sampler, settings_of
 from vidskim.types import PartedSaliency
 from vidskim.views import check_crops
 
@@ -124,6 +124,8 @@ def evaluate_manifest(
     options = options or SamplerOptions()
     trained = set(presets.TRAINED) & set(methods)
     saliency = open_sampler(sampler, options=options) if trained else None
+    if saliency is not None:
+        check_used(saliency, options)
     journal = None
     if out is not None:
         settings = {

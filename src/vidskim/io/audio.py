@@ -35,6 +35,8 @@ MAX_WINDOW_SECONDS = 120.0
 _BATCH_SAMPLES = 300_000
 """Spectra of about this many samples are computed at once: 16 windows of half-second clips."""
 _BATCH_WINDOWS = 64
+SHORT_SECONDS = 1.0
+"""Sound that ends so much before the pictures do is told of; tracks often differ by less."""
 SILENCE = 1e-5
 """Samples below this are silence, -100 dB: a third of the last bit of 16."""
 
@@ -79,6 +81,8 @@ class _Heard:
 
     has_audio: bool = False
     is_silent: bool = True
+    stop: int = 0
+    """Sample after the last one that was decoded."""
 
 
 def log_mel(
@@ -252,6 +256,11 @@ def _iter_spectra(
     elif heard.is_silent and clips:
         text = "the audio track is silent wherever it was listened to"
         warnings += [] if text in warnings else [text]
+    elif clips:
+        ends, wanted_until = heard.stop / shape.sample_rate, max(c.end_seconds for c in clips)
+        if ends < wanted_until - SHORT_SECONDS:
+            text = f"sound ends at {ends:.1f} s, before the pictures: the rest is taken as silence"
+            warnings += [] if text in warnings else [text]
 
 
 def _spectra(
@@ -262,7 +271,13 @@ def _spectra(
     if first is None:
         return
     heard.has_audio = True
-    for batch in _batches(fill_windows(windows, chain([first], chunks))):
+
+    def told() -> Iterator[Chunk]:
+        for chunk in chain([first], chunks):
+            heard.stop = max(heard.stop, chunk.stop)
+            yield chunk
+
+    for batch in _batches(fill_windows(windows, told())):
         like = batch[0][0]
         samples = np.stack([samples for _, samples in batch])
         samples[np.abs(samples).max(axis=1) < SILENCE] = 0
