@@ -132,7 +132,7 @@ def test_frames_come_from_the_best_clips_evenly(sizes, k, data):
         assert set(owner[frames]) <= set(close.tolist())
         # Clips that still have frames give as many as each other, or one less.
         for a, b in combinations(close.tolist(), 2):
-            assert abs(counts[a] - counts[b]) <= 1 or counts[[a, b][counts[a] > counts[b]]] in (
+            assert abs(counts[a] - counts[b]) <= 1 or counts[b if counts[a] > counts[b] else a] in (
                 sizes[a],
                 sizes[b],
             )
