@@ -7,6 +7,7 @@ of them showed the class; where a clip shows nothing it learns to be unsure. SAL
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError, unknown_name
 from vidskim.evaluate.benchmark import moments_of
 from vidskim.models import open_model
+from vidskim.saliency.losses import action_loss
 from vidskim.saliency.network import NetworkSaliency
 from vidskim.saliency.sources import Source, to_json
 from vidskim.train.agreement import agreement, score_row, video_accuracy
@@ -121,7 +123,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     body = [p for stage in network.stage_modules() for p in stage.parameters()]
     slow = body if recipe.init is not None and not recipe.freeze else []
     batches: Callable[[int], tuple[Any, Tensor]]
-    loss: Loss | None = None
+    loss: Loss
     if recipe.objective in RANKED:
         batches = _ranked_batches(recipe, features, labels, augment)
         model = ClipScore([model], [saliency], num_inputs=batches.num_inputs)
@@ -131,6 +133,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     else:
         targets = np.array([examples.class_index[row.label] for row in features.rows])
         batches = InputBatches(features, targets, recipe.batch_size, recipe.seed, augment)
+        loss = partial(action_loss, label_smoothing=recipe.label_smoothing)
     complete = optimize(
         model,
         recipe,
