@@ -18,7 +18,16 @@ LAYERS = (
     {"clips", "transforms", "views", "selection", "spread", "schedule"},
     {"io"},
     {"video"},
-    {"saliency", "backbones", "compress", "memory", "aggregate", "cost"},
+    {
+        "saliency",
+        "backbones",
+        "compress",
+        "memory",
+        "aggregate",
+        "faster",
+        "faster_file",
+        "cost",
+    },
     {
         "look",
         "chosen",

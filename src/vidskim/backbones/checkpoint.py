@@ -1,57 +1,33 @@
 """Backbones to files and back: safetensors with all that is needed to build the network again."""
 
-import json
 import logging
-import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.hf import check_header, is_hf, load_hf
+from vidskim.backbones.header import (
+    DAMAGE,
+    Header,
+    damaged,
+    describe,
+    header_of,
+    read_raw,
+    write_tensors,
+)
+from vidskim.backbones.hf import is_hf, load_hf
 from vidskim.backbones.hf_config import import_transformers
 from vidskim.backbones.identify import NORM_COUNTER, Identity, identify, list_faults
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import list_networks, shapes_of
-from vidskim.backbones.state_dict import read_state_dict, weight_format
+from vidskim.backbones.state_dict import read_state_dict
 from vidskim.backbones.weights import Weights, fetch, find_weights, forget, split_name
 from vidskim.errors import CheckpointError, UsageError, listed, unknown_name
-from vidskim.transforms import Transform
 
 logger = logging.getLogger(__name__)
-
-HEADER_KEY = "vidskim"
-"""Our entry among the safetensors metadata; its value is one JSON object."""
-
-HEADER_VERSION = 1
-
-MAX_CLIP_FRAMES = 4096
-MAX_FRAME_SIDE = 4096
-"""What a checkpoint may ask for: more would take a machine's memory for a damaged number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a vidskim checkpoint says of itself."""
-
-    name: str
-    options: dict[str, Any]
-    num_classes: int
-    classes: tuple[str, ...] | None
-    clip: ClipSpec | None
-    transform: Transform | None
-    vidskim_version: str
-    metadata: dict[str, Any]
-    """Whatever the writer added: recipe, metrics, source."""
-    head_window: tuple[int, int] | None = None
-    """`Network.head_window`; absent from files before there was one."""
 
 
 def save_backbone(
@@ -68,35 +44,11 @@ def save_backbone(
         CheckpointError: the file cannot be written.
         UsageError: ``metadata`` is not JSON.
     """
-    path = Path(path)
-    transform = backbone.transform
-    header = {
-        "version": HEADER_VERSION,
-        "name": backbone.name,
-        "options": dict(backbone.options),
-        "num_classes": backbone.num_classes,
-        "classes": backbone.classes,
-        "clip": None if backbone.clip is None else asdict(backbone.clip),
-        "transform": None if transform is None else transform.to_dict(),
-        "head_window": backbone.head_window,
-        "vidskim_version": _own_version(),
-        "metadata": dict(metadata or {}),
-    }
-    try:
-        text = json.dumps(header)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"a checkpoint's metadata are plain JSON values: {error}") from error
-    tensors = {k: v.detach().cpu().contiguous() for k, v in backbone.state_dict().items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, part, metadata={HEADER_KEY: text})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: cannot be written ({error})") from error
-    finally:
-        if part.is_file():
-            part.unlink()
+    write_tensors(
+        backbone.state_dict(),
+        Path(path),
+        header={**describe(backbone), "metadata": dict(metadata or {})},
+    )
 
 
 def read_header(path: str | Path) -> Header:
@@ -179,7 +131,7 @@ def load_backbone(
     if options:
         header = replace(header, options={**header.options, **options})
         shapes_of(header.name, num_classes=header.num_classes, **header.options)  # or a UsageError
-    return _with_head(_build(header, state, path=path), num_classes)
+    return _with_head(build_network(header, state, path=path), num_classes)
 
 
 def _with_head(backbone: Network, num_classes: int | None) -> Network:
@@ -188,7 +140,7 @@ def _with_head(backbone: Network, num_classes: int | None) -> Network:
     return backbone.eval()
 
 
-def _build(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
+def build_network(header: Header, state: dict[str, Tensor], *, path: Path) -> Network:
     """Build the network a header describes and give it the tensors, each checked first."""
     if is_hf(header.name):
         import_transformers()  # whose absence is no fault of the file
@@ -301,80 +253,22 @@ def _described(found: Identity, *, path: Path) -> tuple[Header, dict[str, Tensor
         classes=None,
         clip=None,
         transform=found.transform,
-        vidskim_version="",
         metadata={},
     )
     return header, found.tensors
 
 
 def _find_header(path: Path) -> Header | None:
-    """Return the header of a safetensors file of ours, None for any other weight file."""
-    if weight_format(path) != "safetensors":
+    """Return the header of a backbone's file of ours, None for any other weight file."""
+    raw = read_raw(path)
+    if raw is None:
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(HEADER_KEY)
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: damaged safetensors file ({error})") from error
-    if text is None:
-        return None
-    try:
-        raw = json.loads(text)
-        if raw["version"] > HEADER_VERSION:
-            raise CheckpointError(
-                f"{path}: written by vidskim {raw['vidskim_version']}, newer than this one: update "
-                "vidskim"
-            )
-        clip, transform, classes = raw["clip"], raw["transform"], raw["classes"]
-        window = raw.get("head_window")
-        header = Header(
-            name=str(raw["name"]),
-            options=dict(raw["options"]),
-            num_classes=raw["num_classes"],
-            classes=None if classes is None else tuple(str(c) for c in classes),
-            clip=None if clip is None else ClipSpec(**{**clip, "size": tuple(clip["size"])}),
-            transform=None if transform is None else Transform.from_dict(transform),
-            vidskim_version=str(raw["vidskim_version"]),
-            metadata=dict(raw["metadata"]),
-            head_window=None if window is None else _window(*window),
+    if "encoders" in raw:
+        raise CheckpointError(
+            f"{path}: holds a FASTER model of several networks, no single backbone: open it with "
+            "load_faster or as --model"
         )
-        _check_sizes(header)
-        if is_hf(header.name):
-            check_header(header.name, header.options)
-        return header
-    except (ValueError, TypeError, KeyError, RecursionError, UsageError) as error:
-        raise CheckpointError(f"{path}: its vidskim header is damaged ({error!r})") from error
-
-
-def _window(height: int, width: int) -> tuple[int, int]:
-    """Read a window as it stands in a header.
-
-    Raises:
-        UsageError: it is no pair of whole numbers above zero.
-    """
-    if any(type(n) is not int or n < 1 for n in (height, width)):
-        raise UsageError(f"a head's window is (height, width) in places, got {height}, {width}")
-    return height, width
-
-
-def _check_sizes(header: Header) -> None:
-    """Refuse clips and frames that no network takes.
-
-    Raises:
-        UsageError: more than `MAX_CLIP_FRAMES` frames, or a side above `MAX_FRAME_SIDE`.
-    """
-    clip, transform = header.clip, header.transform
-    if clip is not None and clip.num_frames > MAX_CLIP_FRAMES:
-        raise UsageError(f"clips of {clip.num_frames} frames, at most {MAX_CLIP_FRAMES} are read")
-    sides = (1,) if clip is None else clip.size
-    if transform is not None:
-        sides += (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
-    if max(sides) > MAX_FRAME_SIDE:
-        raise UsageError(f"frames of {max(sides)} pixels a side, at most {MAX_FRAME_SIDE} are read")
-
-
-def _own_version() -> str:
     try:
-        return version("vidskim")
-    except PackageNotFoundError:  # run from a source tree that is not installed
-        return "0.0.0"
+        return header_of(raw, metadata=raw["metadata"])
+    except DAMAGE as error:
+        raise damaged(path, error) from error

@@ -1,0 +1,23 @@
+"""The clips of a video to one answer: averages, concatenation and recurrent networks.
+
+Every aggregator maps ``[B, N, C, T', H', W']`` to logits ``[B, K]`` at once, and takes the same
+clips one after another (``start``, ``step``, ``read``) at constant memory; both give the same.
+"""
+
+from vidskim.aggregate.average import Average
+from vidskim.aggregate.base import Learned
+from vidskim.aggregate.concat import Concat
+from vidskim.aggregate.create import AGGREGATORS, create_aggregator
+from vidskim.aggregate.fast_gru import FastGru
+from vidskim.aggregate.pooled import Gru, Lstm
+
+__all__ = [
+    "AGGREGATORS",
+    "Average",
+    "Concat",
+    "FastGru",
+    "Gru",
+    "Learned",
+    "Lstm",
+    "create_aggregator",
+]

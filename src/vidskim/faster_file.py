@@ -1,0 +1,156 @@
+"""FASTER models to files and back: one safetensors file with all networks in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from vidskim.aggregate import create_aggregator
+from vidskim.backbones.checkpoint import build_network
+from vidskim.backbones.header import DAMAGE, damaged, describe, header_of, read_raw, write_tensors
+from vidskim.backbones.network import Network
+from vidskim.backbones.state_dict import read_state_dict
+from vidskim.errors import CheckpointError, UsageError, listed
+from vidskim.faster import Adapter, Faster, Places, map_shape
+from vidskim.schedule import parse_pattern
+
+MAX_CHANNELS = 65536
+"""What a file may ask of an aggregator: more would take a machine's memory for a damaged number."""
+
+
+def save_faster(
+    model: Faster, path: str | Path, *, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a safetensors file, which appears only when it is complete.
+
+    Args:
+        model: whose adapters are `vidskim.faster.Adapter`.
+        path: the file.
+        metadata: plain JSON values to keep beside: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+        UsageError: ``metadata`` is not JSON, or an adapter of the user's own.
+    """
+    adapters = [adapter for adapter in model.adapters if isinstance(adapter, Adapter)]
+    if len(adapters) != len(model.adapters):
+        raise UsageError("adapters of your own cannot be written to a file: use Adapter")
+    aggregator = model.aggregator
+    header = {
+        "encoders": [describe(encoder) for encoder in model.networks()],
+        "adapters": [{"places": adapter.places} for adapter in adapters],
+        "aggregator": {
+            "name": aggregator.name,
+            "channels": aggregator.channels,
+            "num_classes": aggregator.num_classes,
+            "options": aggregator.options,
+        },
+        "pattern": str(model.pattern),
+        "num_clips": model.num_clips,
+        "metadata": dict(metadata or {}),
+    }
+    write_tensors(model.state_dict(), Path(path), header=header)
+
+
+def is_faster(path: str | Path) -> bool:
+    """Say whether a file holds a FASTER model.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or one of a newer vidskim.
+    """
+    return "encoders" in (read_raw(Path(path)) or {})
+
+
+def read_faster_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what the writer of a FASTER file added: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: no such file, or not one that `save_faster` wrote.
+    """
+    return dict(_read(Path(path))["metadata"])
+
+
+def load_faster(path: str | Path) -> Faster:
+    """Build a FASTER model with the weights of a file.
+
+    Returns:
+        The model on the CPU in evaluation mode, float32.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds something else, or weights that are no
+            numbers.
+    """
+    path = Path(path)
+    raw = _read(path)
+    state = read_state_dict(path)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
+    try:
+        encoders = [
+            build_network(header_of(told), _part(state, f"encoders.{place}."), path=path).eval()
+            for place, told in enumerate(raw["encoders"])
+        ]
+        model = _assemble(raw, encoders)
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    for name in ("adapters.", "aggregator."):
+        _load(model.get_submodule(name[:-1]), _part(state, name), path=path)
+    known = ("encoders.", "adapters.", "aggregator.")
+    unknown = [name for name in state if not name.startswith(known)]
+    if unknown:
+        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    return model.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    raw = read_raw(path)
+    if raw is None or "encoders" not in raw:
+        raise CheckpointError(
+            f"{path}: holds no FASTER model; train one with a recipe of task 'faster'"
+        )
+    return raw
+
+
+def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
+    """Build the model of a header around encoders; what else it needs is not trained yet."""
+    told = raw["aggregator"]
+    channels, num_classes = int(told["channels"]), int(told["num_classes"])
+    if not 0 < channels <= MAX_CHANNELS or num_classes != encoders[0].num_classes:
+        raise ValueError(f"an aggregator of {channels} channels and {num_classes} classes")
+    aggregator = create_aggregator(
+        str(told["name"]), channels=channels, num_classes=num_classes, **dict(told["options"])
+    )
+    adapters = [
+        Adapter(map_shape(encoder)[0], channels, places=_places(adapter["places"]))
+        for encoder, adapter in zip(encoders, raw["adapters"], strict=True)
+    ]
+    return Faster(
+        encoders,
+        aggregator,
+        adapters=adapters,
+        pattern=parse_pattern(str(raw["pattern"])),
+        num_clips=int(raw["num_clips"]),
+    )
+
+
+def _places(told: Any) -> Places | None:
+    if told is None:
+        return None
+    T, h, w = (int(n) for n in told)
+    if min(T, h, w) < 1:
+        raise ValueError(f"a map of {told} places")
+    return T, h, w
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _load(module: Any, state: Mapping[str, Tensor], *, path: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: its tensors do not fit its header ({reason})") from None

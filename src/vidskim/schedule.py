@@ -1,0 +1,144 @@
+"""Which encoder sees which clip: FASTER's patterns, and patterns that follow a saliency.
+
+An encoder is told by its place: 0 is the expensive one, 1 the cheap one.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from vidskim.errors import UsageError, printable
+
+EXPENSIVE, CHEAP = 0, 1
+
+MAX_PERIOD = 4096
+"""Clips of a period; a longer one is a mistyped number."""
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """Says which encoder sees which of the chosen clips."""
+
+    def __call__(self, num_clips: int, scores: Tensor | None = None) -> list[int]:
+        """Return the encoder's place for each clip in time order.
+
+        Args:
+            num_clips: N.
+            scores: saliency of these clips ``[N]``, where the look has scored them.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A fixed pattern of encoders that repeats (FASTER, section 4: 1:x is E, then x times C).
+
+    Attributes:
+        period: places of encoders, repeated over the clips.
+        repeats: False keeps the last place for all further clips: "first" is E, then C for good
+            (FASTER, table 3).
+    """
+
+    period: tuple[int, ...]
+    repeats: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.period or any(place not in (EXPENSIVE, CHEAP) for place in self.period):
+            raise UsageError(f"a pattern is made of E and C, got {self.period!r}")
+
+    def at(self, position: int) -> int:
+        """Return the encoder that sees the clip at a position, counted from 0."""
+        if self.repeats:
+            return self.period[position % len(self.period)]
+        return self.period[min(position, len(self.period) - 1)]
+
+    def __call__(self, num_clips: int, scores: Tensor | None = None) -> list[int]:
+        """Return the encoder's place for each of ``num_clips`` clips."""
+        return [self.at(position) for position in range(num_clips)]
+
+    def __str__(self) -> str:
+        if not self.repeats:
+            return "first"
+        expensive, cheap = self.period.count(EXPENSIVE), self.period.count(CHEAP)
+        if not cheap:
+            return "all"
+        if not expensive:
+            return "none"
+        if self.period == (EXPENSIVE,) * expensive + (CHEAP,) * cheap:
+            return f"{expensive}:{cheap}"
+        return "".join("EC"[place] for place in self.period)
+
+
+FIRST = Pattern((EXPENSIVE, CHEAP), repeats=False)
+
+NAMED = {"all": Pattern((EXPENSIVE,)), "none": Pattern((CHEAP,)), "first": FIRST}
+
+
+@dataclass(frozen=True)
+class Routed:
+    """The expensive encoder goes to the most salient clips, as often as a pattern has it.
+
+    FASTER's cost with SCSampler's choice: which clips are worth it is scored, how many is not.
+    Ties go to the earlier clip, and a score that is no number never wins.
+    """
+
+    pattern: Pattern
+
+    def __call__(self, num_clips: int, scores: Tensor | None = None) -> list[int]:
+        """Return the encoder's place for each clip.
+
+        Raises:
+            UsageError: the clips were not scored.
+        """
+        if scores is None:
+            raise UsageError(
+                "the expensive encoder goes to the most salient clips, but nothing scored them: "
+                "choose what to route by"
+            )
+        assert scores.shape == (num_clips,)
+        places = self.pattern(num_clips)
+        safe = torch.nan_to_num(scores.detach().double().cpu(), nan=-torch.inf)
+        order = torch.sort(safe, descending=True, stable=True).indices.tolist()
+        routed = [CHEAP] * num_clips
+        for n in order[: places.count(EXPENSIVE)]:
+            routed[n] = EXPENSIVE
+        return routed
+
+    def __str__(self) -> str:
+        return f"{self.pattern} by saliency"
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Read a pattern as people type it.
+
+    Args:
+        text: ``1:7`` (one expensive clip, seven cheap ones, repeated; any a:b), ``all`` or ``none``
+            (of the clips by the expensive encoder), ``first`` (only the first clip by it), or a
+            period in letters (``ECCEC``).
+
+    Raises:
+        UsageError: anything else.
+
+    >>> parse_pattern("1:3")(6)
+    [0, 1, 1, 1, 0, 1]
+    """
+    told = text.strip()
+    if told.lower() in NAMED:
+        return NAMED[told.lower()]
+    period: Iterable[int] = ()
+    ratio = re.fullmatch(r"(\d{1,4}):(\d{1,4})", told, re.ASCII)
+    if ratio is not None:
+        period = (EXPENSIVE,) * int(ratio[1]) + (CHEAP,) * int(ratio[2])
+    elif re.fullmatch(r"[EeCc]+", told):
+        period = ("EC".index(letter) for letter in told.upper())
+    pattern = tuple(period)
+    if not 0 < len(pattern) <= MAX_PERIOD:
+        raise UsageError(
+            f"pattern {printable(told)!r}: give 1:7 (one expensive clip, seven cheap ones), all, "
+            "none, first (only the first is expensive) or a period in letters such as ECCEC"
+        )
+    return Pattern(pattern)
