@@ -29,6 +29,7 @@ LAYERS = (
         "cost",
     },
     {
+        "lane",
         "look",
         "chosen",
         "recognizer",

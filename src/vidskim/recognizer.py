@@ -5,24 +5,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from vidskim.aggregate import Average
-from vidskim.backbones.contract import Backbone, ClipSpec, Features
-from vidskim.cost import Account, MacCounter, count
+from vidskim.backbones.contract import Backbone, ClipSpec
+from vidskim.cost import Account, MacCounter
 from vidskim.errors import CheckpointError, UsageError, VideoError
-from vidskim.fast import FastBackbone
+from vidskim.lane import Head, check_same_clips, clip_of, labels_of, make_lane
 from vidskim.look import Choice, Look
-from vidskim.precision import PRECISIONS, check_precision, resolve
+from vidskim.precision import check_precision
+from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
-from vidskim.transforms import Transform
-from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score
+from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score, VideoInfo
 from vidskim.video import Video
 from vidskim.views import check_crops, fold, views_of
+
+BATCH_SIZE = 4
+"""Views per forward pass where nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +63,27 @@ class Recognizer:
         encoder: a clip classifier, unmodified; its clip length, stride and transform are used. A
             `vidskim.fast.FastBackbone` runs on the CPU in its own precision.
         look: which clips are looked at closely.
+        others: further encoders of the same clips, FASTER's cheap one; each has its own transform.
+        schedule: which encoder sees which clip; by default the first one sees all.
+        adapters: for each encoder, what brings its maps to the form that the aggregator takes; by
+            default they are taken as they are.
         context: relates the clips of the video to each other; None leaves them alone.
-        aggregator: clips to logits; by default the mean of the clips' class probabilities.
+        aggregator: clips to logits; by default the mean of the clips' class probabilities, each as
+            its own encoder's classifier tells them.
         num_crops: crops of each clip, 1 or 3 along its longer side. The clips of one crop are
             related and aggregated like those of one video; the answer is the mean probability of
             the crops (the papers' "10 clips x 3 crops" is k = 10 and num_crops = 3).
-        batch_size: views (clips x crops) per forward pass.
-        precision: "fp32", "bf16" (autocast of the encoder; what follows it is float32), or "auto",
+        batch_size: views (clips x crops) per forward pass, by default 4, and one clip where several
+            encoders take turns. The size of a batch changes the last digits of an answer: `stream`
+            goes clip by clip, and equals a recognizer of one clip per batch bit for bit.
+        precision: "fp32", "bf16" (autocast of the encoders; what follows is float32), or "auto",
             the faster of both as `vidskim.precision` measures it.
         device: where the networks run.
         origin: what the answers call the classifier; by default the encoder's name.
 
     Raises:
         UsageError: an unknown precision or device, an impossible batch size or number of crops, a
-            network that takes no clips.
+            network that takes no clips, encoders of different clips or classes.
     """
 
     def __init__(
@@ -81,45 +91,57 @@ class Recognizer:
         encoder: Backbone,
         *,
         look: Look,
+        others: Sequence[Backbone] = (),
+        schedule: Schedule | None = None,
+        adapters: Sequence[nn.Module] | None = None,
         context: Context | None = None,
         aggregator: Aggregator | None = None,
         num_crops: int = 1,
-        batch_size: int = 4,
+        batch_size: int | None = None,
         precision: str = "fp32",
         device: str | torch.device = "cpu",
         origin: Origin | None = None,
     ) -> None:
         check_precision(precision)
-        if batch_size < 1:
+        if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
-        if encoder.clip is None or encoder.transform is None:
-            raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-        check_crops(num_crops, encoder.transform)
-        elsewhere = precision != "fp32" or str(device) != "cpu"
-        own_precision = encoder.precision if isinstance(encoder, FastBackbone) else None
-        if own_precision is not None and elsewhere:
-            raise UsageError(
-                f"{encoder.name} was compiled for the CPU in a precision of its own: leave "
-                f"precision {precision!r} and device {str(device)!r} out"
-            )
-        assert isinstance(encoder, nn.Module)
+        encoders = (encoder, *others)
+        check_same_clips(encoders)
+        for one in encoders:
+            assert one.transform is not None
+            check_crops(num_crops, one.transform)
+        if others and schedule is None:
+            raise UsageError(f"{len(encoders)} encoders need a schedule that tells their clips")
+        if adapters is not None and len(adapters) != len(encoders):
+            raise UsageError(f"{len(encoders)} encoders need as many adapters, got {len(adapters)}")
+        if aggregator is None:
+            whole = not others and adapters is None
+            aggregator = Average(encoder.classify if whole else nn.Identity())
+            adapters = adapters if whole or adapters is not None else [Head(e) for e in encoders]
         self.device = usable_device(device)
-        encoder.eval()
-        for part in (encoder, context, aggregator):
+        self.lanes = tuple(
+            make_lane(
+                one,
+                label=label,
+                adapter=None if adapters is None else adapters[place],
+                device=self.device,
+                precision=precision,
+            )
+            for place, (one, label) in enumerate(zip(encoders, labels_of(encoders), strict=True))
+        )
+        for part in (context, aggregator):
             if isinstance(part, nn.Module):
-                part.to(self.device)
+                part.eval().to(self.device)
         self.encoder: Backbone = encoder
-        self.clip: ClipSpec = encoder.clip
-        self.transform: Transform = encoder.transform
+        self.clip: ClipSpec = clip_of(encoder)
         self.look = look
+        self.schedule = schedule
         self.context = context
-        self.aggregator = Average(encoder.classify) if aggregator is None else aggregator
+        self.aggregator = aggregator
         self.num_crops = num_crops
-        self.batch_size = batch_size
-        self.precision = own_precision or resolve(precision, encoder, device=self.device)
+        self.batch_size = batch_size or (num_crops if others else BATCH_SIZE)
+        self.precision = self.lanes[0].precision
         self.origin = Origin(encoder.name) if origin is None else origin
-        self._macs: dict[tuple[int, ...], _ClipMacs] = {}
-        self._count(self.clip.input_shape)  # the counter's own start-up belongs to no video
 
     def with_look(self, look: Look) -> "Recognizer":
         """Return the same recognizer with another look; networks and counts are shared."""
@@ -134,6 +156,7 @@ class Recognizer:
         Raises:
             VideoError: the file cannot be read, or no clip of it can.
             CheckpointError: the networks answer with something that is no number.
+            UsageError: encoders whose maps differ in size, and no adapters.
         """
         if not isinstance(video, Video):
             video = Video(video)
@@ -144,9 +167,9 @@ class Recognizer:
             choice = self.look(
                 video, num_frames=self.clip.num_frames, stride=self.clip.stride, account=account
             )
-        answer = self._encode(video, choice.clips, account)
+        answer = self._encode(video, choice, choice.chosen, account)
         if answer is None:
-            answer = self._encode(video, _others(choice), account)
+            answer = self._encode(video, choice, _others(choice), account)
             if answer is not None:
                 video.warnings.append(
                     "none of the chosen clips can be read: others were seen instead"
@@ -154,6 +177,90 @@ class Recognizer:
         if answer is None:
             reason = "; ".join(video.warnings) or "no frame decodes"
             raise VideoError(video.path, f"none of its clips can be read ({reason})")
+        account.frames_decoded += video.stats.frames_decoded - decoded
+        account.bytes_read += video.stats.bytes_read - read
+        scores = choice.scores
+        return self._prediction(
+            info,
+            answer,
+            account,
+            num_grid=len(choice.grid),
+            saliency=None if scores is None else tuple(scores.tolist()),
+            parts={name: _told(part) for name, part in choice.parts.items()} or None,
+            warnings=video.warnings,
+        )
+
+    @torch.inference_mode()
+    def stream(
+        self, source: str | Path | BinaryIO, *, idle_seconds: float = 10.0
+    ) -> Iterator[Prediction]:
+        """Answer after every clip of a video that is still being written or sent.
+
+        Memory does not grow with the stream. Each answer is about everything so far, and its
+        ``clips`` holds the newest clip alone. The last answer's probabilities are, bit for bit,
+        those that the recognizer gives for the finished file with the look ``dense`` and one clip
+        per batch (FASTER, section 3.2: the state can be read at any time).
+
+        Args:
+            source: a file, which may still grow, a named pipe, or an open binary file or pipe.
+            idle_seconds: a file that has not grown for so long is finished.
+
+        Yields:
+            An answer as soon as the frames of a further clip are there.
+
+        Raises:
+            UsageError: a recognizer that must see the whole video first: a look other than
+                ``dense``, a schedule that follows saliency, a context, an aggregator without steps.
+            VideoError: the source cannot be read, or ends before its first frame.
+            CheckpointError: the networks answer with something that is no number.
+        """
+        from vidskim.io.live import LiveClips
+
+        steps = self._online()
+        account = Account(self.device)
+        with LiveClips(
+            source,
+            num_frames=self.clip.num_frames,
+            stride=self.clip.stride,
+            idle_seconds=idle_seconds,
+        ) as live:
+            state = steps.start()
+            clips = iter(live)
+            while True:
+                with account.stage("read"):
+                    clip, frames = next(clips, (None, None))
+                    if clip is None or frames is None:
+                        return
+                    place = self._places(1, first=clip.index)[0]
+                    views = self._views(frames, place)
+                    del frames
+                    batch = _Batch((clip,), ((place, (0,), self._ready([views])),))
+                state = self._step(steps, state, self._features(batch, account), account)
+                with account.stage("aggregate"), MacCounter() as counter:
+                    logits = steps.read(state)
+                account.add_macs(counter.macs, stage="aggregate")
+                account.frames_decoded = live.stats.frames_decoded
+                account.bytes_read = live.stats.bytes_read
+                label = self.lanes[place].label
+                yield self._prediction(
+                    live.info,
+                    _Answer((ChosenClip(clip, None, label),), logits),
+                    account,
+                    num_grid=clip.index + 1,
+                    warnings=live.warnings,
+                )
+
+    def _prediction(
+        self,
+        info: VideoInfo,
+        answer: "_Answer",
+        account: Account,
+        *,
+        num_grid: int,
+        saliency: tuple[float, ...] | None = None,
+        parts: dict[str, tuple[float | None, ...]] | None = None,
+        warnings: Sequence[str],
+    ) -> Prediction:
         shares = torch.softmax(answer.logits.float(), dim=1)  # [V, K]
         probability = fold(shares, num_crops=self.num_crops)[0].cpu()  # [K]
         if not probability.isfinite().all():
@@ -161,52 +268,52 @@ class Recognizer:
                 f"{self.origin.model}: answers with something that is no number; its weights are "
                 "damaged, give others"
             )
-        account.frames_decoded += video.stats.frames_decoded - decoded
-        account.bytes_read += video.stats.bytes_read - read
-        scores = choice.scores
         return Prediction(
             video=info,
             method=self.look.method,
             model=self.origin.model,
             predictions=self._ranked(probability),
-            clips=tuple(
-                ChosenClip(c, None if scores is None else float(scores[c.index]), self.encoder.name)
-                for c in answer.seen
+            clips=answer.seen,
+            saliency=saliency,
+            cost=account.to_cost(
+                dense_macs=self.lanes[0].clip_macs * self.num_crops * num_grid,
             ),
-            saliency=None if scores is None else tuple(scores.tolist()),
-            cost=account.to_cost(dense_macs=answer.clip_macs * len(choice.grid)),
             num_crops=self.num_crops,
             precision=self.precision,
-            parts={name: _told(part) for name, part in choice.parts.items()} or None,
-            warnings=tuple(dict.fromkeys([*self.origin.warnings, *video.warnings])),
+            parts=parts,
+            warnings=tuple(dict.fromkeys([*self.origin.warnings, *warnings])),
         )
 
-    def _encode(self, video: Video, chosen: Sequence[Clip], account: Account) -> "_Answer | None":
-        """Encode clips batch by batch; None if not one of them can be read."""
+    def _encode(
+        self, video: Video, choice: Choice, chosen: Sequence[int], account: Account
+    ) -> "_Answer | None":
+        """Encode clips of the grid batch by batch; None if not one of them can be read."""
+        clips = [choice.grid[n] for n in chosen]
+        scores = choice.scores
+        of_these = None if scores is None else scores[torch.tensor(chosen, dtype=torch.long)]
+        places = self._places(len(clips), scores=of_these)
+        place_of = dict(zip(chosen, places, strict=True))
         aggregator = self.aggregator
         steps: StepwiseAggregator | None = None
         if self.context is None and isinstance(aggregator, StepwiseAggregator):
             steps = aggregator
         state = None if steps is None else steps.start()
         kept: list[Tensor] = []
-        seen: list[Clip] = []
-        clip_macs = 0
-        for clips, x in self._batches(video, chosen, account):
-            macs = self._count((1, *x.shape[1:]))
-            clip_macs = macs.whole * self.num_crops
-            with account.stage("encode"):
-                with self._autocast():
-                    features = self.encoder.features(x)  # [n * V, C, T', H', W']
-                features = features.float().reshape(-1, self.num_crops, *features.shape[1:])
-                features = features.transpose(0, 1)  # [V, n, C, T', H', W']: crops as videos
-            account.add_macs(macs.features * len(x), stage="encode")
-            seen += clips
+        seen: list[ChosenClip] = []
+        for batch in self._batches(video, clips, place_of, account):
+            features = self._features(batch, account)
+            seen += [
+                ChosenClip(
+                    clip,
+                    None if scores is None else float(scores[clip.index]),
+                    self.lanes[place_of[clip.index]].label,
+                )
+                for clip in batch.clips
+            ]
             if steps is None:
                 kept.append(features)
-                continue
-            with account.stage("aggregate"), MacCounter() as counter:
-                state = steps.step(state, features)
-            account.add_macs(counter.macs, stage="aggregate")
+            else:
+                state = self._step(steps, state, features, account)
         if not seen:
             return None
         with account.stage("aggregate"), MacCounter() as counter:
@@ -218,19 +325,45 @@ class Recognizer:
                     together = self.context(together)
                 logits = aggregator(together)
         account.add_macs(counter.macs, stage="aggregate")
-        return _Answer(tuple(seen), logits, clip_macs)
+        return _Answer(tuple(seen), logits)
+
+    def _features(self, batch: "_Batch", account: Account) -> Tensor:
+        """Encode a batch, each clip by its own encoder, to ``[V, n, C, T', H', W']``.
+
+        Raises:
+            UsageError: maps of different sizes.
+        """
+        found: dict[int, Tensor] = {}
+        for place, positions, x in batch.inputs:
+            maps = self.lanes[place].encode(x, account)
+            maps = maps.reshape(-1, self.num_crops, *maps.shape[1:])  # [n, V, C, T', H', W']
+            if len(batch.inputs) == 1:
+                return maps.transpose(0, 1)  # crops as videos
+            found.update(zip(positions, maps, strict=True))
+        sizes = {tuple(maps.shape[1:]) for maps in found.values()}
+        if len(sizes) > 1:
+            told = " and ".join(str(list(size)) for size in sorted(sizes))
+            raise UsageError(f"encoders give maps of different sizes {told}: give adapters")
+        return torch.stack([found[n] for n in range(len(found))], dim=1)
+
+    @staticmethod
+    def _step(steps: StepwiseAggregator, state: Any, features: Tensor, account: Account) -> Any:
+        with account.stage("aggregate"), MacCounter() as counter:
+            state = steps.step(state, features)
+        account.add_macs(counter.macs, stage="aggregate")
+        return state
 
     def _batches(
-        self, video: Video, chosen: Sequence[Clip], account: Account
-    ) -> Iterator[tuple[list[Clip], Tensor]]:
-        """Yield clips and network input ``[n * V, 3, T, h, w]``; reading is timed, waiting is not.
+        self, video: Video, chosen: Sequence[Clip], place_of: dict[int, int], account: Account
+    ) -> Iterator["_Batch"]:
+        """Yield clips and the input of each encoder; reading is timed, waiting is not.
 
         Batches are of nearly equal size: on a CPU torch takes several times longer for the clip of
         a batch of one than for one of two, where a network is narrow.
         """
         count = -(-len(chosen) // max(1, self.batch_size // self.num_crops))
         sizes = [len(chosen) * (i + 1) // count - len(chosen) * i // count for i in range(count)]
-        stream = self._inputs(video, chosen)
+        stream = self._inputs(video, chosen, place_of)
         with tqdm(
             desc="recognizing", total=len(chosen), unit="clip", leave=False, delay=2, disable=None
         ) as bar:
@@ -239,33 +372,72 @@ class Recognizer:
                     batch = list(islice(stream, size))
                     if not batch:
                         return
-                    x = torch.cat([views for _, views in batch]).to(self.device)
-                    x = x.contiguous(memory_format=torch.channels_last_3d)
-                yield [clip for clip, _ in batch], x
+                    places = [place_of[clip.index] for clip, _ in batch]
+                    inputs = []
+                    for place in dict.fromkeys(places):
+                        positions = tuple(n for n, p in enumerate(places) if p == place)
+                        inputs.append(
+                            (place, positions, self._ready([batch[n][1] for n in positions]))
+                        )
+                yield _Batch(tuple(clip for clip, _ in batch), tuple(inputs))
                 bar.update(len(batch))
             with account.stage("read"):
                 next(stream, None)  # to its end, where the reader tells what was damaged
 
-    def _inputs(self, video: Video, chosen: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
+    def _inputs(
+        self, video: Video, chosen: Sequence[Clip], place_of: dict[int, int]
+    ) -> Iterator[tuple[Clip, Tensor]]:
         """Yield clips and network input ``[V, 3, T, h, w]``, one clip of full size at a time."""
         for clip, frames in video.iter_frames(list(chosen)):
-            x = views_of(frames, transform=self.transform, num_crops=self.num_crops)
+            x = self._views(frames, place_of[clip.index])
             del frames  # before the next clip is read: 44 MB at 1280x720
             yield clip, x
 
-    def _count(self, shape: tuple[int, ...]) -> "_ClipMacs":
-        """Return the MACs of one clip of a shape ``(1, 3, T, h, w)``."""
-        if shape not in self._macs:
-            assert isinstance(self.encoder, nn.Module)
-            self._macs[shape] = _ClipMacs(
-                whole=count(self.encoder, shape).macs,
-                features=count(Features(self.encoder), shape).macs,
-            )
-        return self._macs[shape]
+    def _views(self, frames: Tensor, place: int) -> Tensor:
+        return views_of(frames, transform=self.lanes[place].transform, num_crops=self.num_crops)
 
-    def _autocast(self) -> torch.autocast:
-        kind = PRECISIONS.get(self.precision)
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=kind is not None)
+    def _ready(self, views: Sequence[Tensor]) -> Tensor:
+        """Put the views of clips on the device, ``[n * V, 3, T, h, w]``."""
+        x = torch.cat(list(views)).to(self.device)
+        return x.contiguous(memory_format=torch.channels_last_3d)
+
+    def _places(self, num_clips: int, *, first: int = 0, scores: Tensor | None = None) -> list[int]:
+        """Return which lane sees each clip.
+
+        Raises:
+            UsageError: the schedule needs scores, or names an encoder that is not there.
+        """
+        if self.schedule is None:
+            return [0] * num_clips
+        if first:
+            assert isinstance(self.schedule, Pattern)
+            places = [self.schedule.at(first + n) for n in range(num_clips)]
+        else:
+            places = self.schedule(num_clips, scores)
+        if max(places, default=0) >= len(self.lanes):
+            raise UsageError(
+                f"schedule {self.schedule} needs a cheap encoder beside {self.encoder.name}"
+            )
+        return places
+
+    def _online(self) -> StepwiseAggregator:
+        """Return the aggregator that takes clips as they come.
+
+        Raises:
+            UsageError: something must see the whole video first.
+        """
+        reason = ""
+        if self.look.saliency is not None or self.look.k is not None:
+            reason = f"method {self.look.method!r} chooses among all clips: give 'dense'"
+        elif not isinstance(self.schedule, Pattern | None):
+            reason = "the schedule follows the saliency of all clips: give a fixed pattern"
+        elif self.context is not None:
+            reason = "the context relates all clips: leave it out"
+        elif not isinstance(self.aggregator, StepwiseAggregator):
+            reason = f"{type(self.aggregator).__name__} takes all clips at once"
+        if reason or not isinstance(self.aggregator, StepwiseAggregator):
+            raise UsageError(f"no answer after every clip: {reason}")
+        return self.aggregator
 
     def _ranked(self, probability: Tensor) -> tuple[Score, ...]:
         names = self.encoder.classes
@@ -294,19 +466,22 @@ def usable_device(name: str | torch.device) -> torch.device:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Clips that were read, logits per crop ``[V, K]``, MACs of the whole classifier on a clip."""
+    """Clips that were read, and logits per crop ``[V, K]``."""
 
-    seen: tuple[Clip, ...]
+    seen: tuple[ChosenClip, ...]
     logits: Tensor
-    clip_macs: int
 
 
 @dataclass(frozen=True, slots=True)
-class _ClipMacs:
-    """MACs of the whole classifier on one clip, and of its convolutional part."""
+class _Batch:
+    """Clips in time order, and what each encoder is given of them.
 
-    whole: int
-    features: int
+    ``inputs`` holds the encoder's place, the positions of its clips in the batch, and their views
+    ``[n * V, 3, T, h, w]``.
+    """
+
+    clips: tuple[Clip, ...]
+    inputs: tuple[tuple[int, tuple[int, ...], Tensor], ...]
 
 
 def _told(part: Tensor) -> tuple[float | None, ...]:
@@ -314,8 +489,8 @@ def _told(part: Tensor) -> tuple[float | None, ...]:
     return tuple(None if x != x else x for x in part.tolist())
 
 
-def _others(choice: Choice) -> tuple[Clip, ...]:
+def _others(choice: Choice) -> tuple[int, ...]:
     """Return as many other clips as were chosen, spread evenly, for where those cannot be read."""
     chosen = set(choice.chosen)
-    rest = [clip for clip in choice.grid if clip.index not in chosen]
+    rest = [clip.index for clip in choice.grid if clip.index not in chosen]
     return tuple(rest[i] for i in uniform(len(rest), k=max(1, len(chosen))))
