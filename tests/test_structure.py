@@ -29,6 +29,8 @@ LAYERS = (
         "cost",
     },
     {
+        "assembled",
+        "faster_methods",
         "lane",
         "look",
         "chosen",

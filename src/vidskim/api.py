@@ -4,6 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vidskim import faster_methods
+from vidskim.assembled import (
+    Assembled,
+    is_faster_model,
+    make_faster,
+    refuse_faster_options,
+    refuse_route,
+    with_other_look,
+)
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.resolution import set_test_size
 from vidskim.chosen import Budget, Selection, select_moments
@@ -17,18 +26,22 @@ from vidskim.types import Prediction
 from vidskim.video import Video
 
 DEFAULT_MODEL = "r2plus1d_18"
+DEFAULT_METHOD = "motion"
 
 
 def make_recognizer(
     *,
-    method: str = "motion",
+    method: str | None = None,
     model: str = DEFAULT_MODEL,
-    k: int = 10,
+    k: int | None = None,
     sampler: str | None = None,
     options: SamplerOptions | None = None,
+    pattern: str | None = None,
+    route: str | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
+    batch_size: int | None = None,
     precision: str = "fp32",
     fast: str | None = None,
     videos: Sequence[str | Path] = (),
@@ -41,38 +54,74 @@ def make_recognizer(
 
     Raises:
         UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
-            method that takes none, an impossible number of crops or size.
+            method that takes none, an impossible number of crops or size, a pattern or route for
+            a model that is no FASTER model.
         CheckpointError: weights that cannot be had.
     """
-    look = look_of(method, k=k, sampler=sampler, options=options, random_weights=random_weights)
     check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
-    network, origin = open_model(model, random_weights=random_weights)
-    if size is not None:
-        set_test_size(network, size)
-    encoder: Backbone = network
+    if method in faster_methods.METHODS or (method is None and is_faster_model(model)):
+        made = make_faster(
+            model,
+            method=method or "faster",
+            k=k,
+            sampler=sampler,
+            options=options,
+            pattern=pattern,
+            route=route,
+            random_weights=random_weights,
+        )
+    elif is_faster_model(model):
+        refuse_route(route, method=str(method))
+        look = look_of(str(method), k=10 if k is None else k, sampler=sampler, options=options)
+        made = with_other_look(model, look, pattern=pattern, random_weights=random_weights)
+    else:
+        refuse_faster_options(model, pattern=pattern, route=route)
+        look = look_of(
+            method or DEFAULT_METHOD,
+            k=10 if k is None else k,
+            sampler=sampler,
+            options=options,
+            random_weights=random_weights,
+        )
+        network, origin = open_model(model, random_weights=random_weights)
+        made = Assembled(look, origin, (network,))
+    for network in made.encoders:
+        if size is not None:
+            set_test_size(network, size)
+    encoders: tuple[Backbone, ...] = made.encoders
     if fast is not None:
-        encoder = accelerate(network, kind=fast, videos=videos, calibrate=calibrate)
+        made.refuse_fast()
+        (network,) = made.encoders
+        encoders = (accelerate(network, kind=fast, videos=videos, calibrate=calibrate),)
     return Recognizer(
-        encoder,
-        look=look,
+        encoders[0],
+        others=encoders[1:],
+        look=made.look,
+        schedule=made.schedule,
+        adapters=made.adapters,
+        aggregator=made.aggregator,
         num_crops=num_crops,
+        batch_size=batch_size,
         precision=precision,
         device=device,
-        origin=origin,
+        origin=made.origin,
     )
 
 
 def recognize(
     path: str | Path,
     *,
-    method: str = "motion",
+    method: str | None = None,
     model: str = DEFAULT_MODEL,
-    k: int = 10,
+    k: int | None = None,
     sampler: str | None = None,
     options: SamplerOptions | None = None,
+    pattern: str | None = None,
+    route: str | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
+    batch_size: int | None = None,
     precision: str = "fp32",
     fast: str | None = None,
     calibrate: Sequence[str | Path] | None = None,
@@ -83,15 +132,21 @@ def recognize(
     Args:
         path: the file.
         method: which clips are looked at closely: dense, uniform, random, packets, motion,
-            scsampler or cascade.
+            scsampler or cascade, and of a FASTER model faster, faster16 or faster32. By default
+            motion, and faster for a FASTER model.
         model: backbone with published weights, path of a checkpoint, or ``demo``.
-        k: clips to look at closely.
+        k: clips to look at; by default 10, and those of a FASTER model or preset.
         sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
             source, with commas between; by default the demo's.
         options: how they are used together, see `vidskim.samplers.SamplerOptions`.
+        pattern: which encoder of a FASTER model sees which clip, instead of the model's own:
+            1:7, all, none, first, or letters, see `vidskim.schedule.parse_pattern`.
+        route: packets, motion or scsampler: send the expensive encoder to the clips that these
+            find most salient, as often as the pattern has it.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
         num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
+        batch_size: views per forward pass, see `Recognizer`.
         precision: "fp32", "bf16", or "auto" for the faster one as measured here.
         fast: "bf16" or "int8": run the classifier by OpenVINO (extra ``fast``); what that costs in
             accuracy is measured on clips of the file and logged.
@@ -102,7 +157,7 @@ def recognize(
         VideoError: the file cannot be read.
         UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
             method that takes none, an impossible number of crops or size, a ``fast`` that is not
-            installed or with another precision or device.
+            installed or with another precision or device, a FASTER method without its model.
         CheckpointError: weights that cannot be had.
     """
     with open_container(path) as container:  # before weights are fetched for nothing
@@ -113,9 +168,12 @@ def recognize(
         k=k,
         sampler=sampler,
         options=options,
+        pattern=pattern,
+        route=route,
         random_weights=random_weights,
         num_crops=num_crops,
         size=size,
+        batch_size=batch_size,
         precision=precision,
         fast=fast,
         videos=[path],

@@ -14,9 +14,9 @@ from vidskim.options import paths_of, sampler_options, words_of
 def recognize(
     video: str,
     /,
-    method: str = "motion",
+    method: str | None = None,
     model: str = "r2plus1d_18",
-    k: int = 10,
+    k: int | None = None,
     sampler: str | None = None,
     combine: str | None = None,
     visual_k: int | None = None,
@@ -24,6 +24,8 @@ def recognize(
     residuals: int | None = None,
     clip_stride: int = 1,
     candidates: int | None = None,
+    pattern: str | None = None,
+    route: str | None = None,
     random_weights: bool = False,
     crops: int = 1,
     size: int | None = None,
@@ -39,10 +41,11 @@ def recognize(
 
     Args:
         video: path of a video file.
-        method: dense, uniform, random, packets, motion, scsampler or cascade.
+        method: dense, uniform, random, packets, motion (default), scsampler or cascade; of a FASTER
+            model faster (its default), faster16 or faster32.
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
-        k: clips to look at closely.
+        k: clips to look at closely (default: 10, or as the FASTER model says).
         sampler: checkpoints of saliency networks, one per source, with commas between (default:
             the demo's).
         combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
@@ -51,6 +54,10 @@ def recognize(
         residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
         clip_stride: look at every so-manieth clip only.
         candidates: clips that packet sizes keep in method cascade (default: 3 k).
+        pattern: which encoder of a FASTER model sees which clip: 1:7, all, none, first or letters
+            such as ECCEC (default: as trained).
+        route: send the expensive encoder to the clips that packets, motion or scsampler find most
+            salient, as often as the pattern has it.
         random_weights: run the backbone untrained, to measure cost and speed only.
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
@@ -75,6 +82,8 @@ def recognize(
         k=k,
         sampler=sampler,
         options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        pattern=pattern,
+        route=route,
         random_weights=random_weights,
         num_crops=crops,
         size=size,

@@ -1,0 +1,145 @@
+"""From a model's name to the parts of its recognizer: one classifier, or FASTER's two."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from vidskim.backbones.network import Network
+from vidskim.errors import UsageError
+from vidskim.faster import Faster
+from vidskim.faster_file import is_faster
+from vidskim.faster_methods import (
+    METHODS,
+    UNTRAINED_ROUTES,
+    faster_look,
+    faster_schedule,
+    open_faster,
+)
+from vidskim.look import Look
+from vidskim.models import VALID
+from vidskim.recognizer import Origin
+from vidskim.samplers import SamplerOptions, check_used, open_sampler
+from vidskim.schedule import Schedule
+from vidskim.types import Aggregator, PartedSaliency
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """What a recognizer is made of."""
+
+    look: Look
+    origin: Origin
+    encoders: tuple[Network, ...]
+    schedule: Schedule | None = None
+    adapters: Sequence[nn.Module] | None = None
+    aggregator: Aggregator | None = None
+
+    def refuse_fast(self) -> None:
+        """Refuse several encoders where one is to be compiled.
+
+        Raises:
+            UsageError: there are several.
+        """
+        if self.aggregator is not None:
+            raise UsageError("fast runs a single classifier by OpenVINO, no FASTER model: omit it")
+
+
+def is_faster_model(model: str) -> bool:
+    """Say whether a model's name is the path of a FASTER checkpoint.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = Path(model)
+    return (
+        model not in VALID and path.suffix == ".safetensors" and path.is_file() and is_faster(path)
+    )
+
+
+def make_faster(
+    model: str,
+    *,
+    method: str,
+    k: int | None,
+    sampler: str | None,
+    options: SamplerOptions | None,
+    pattern: str | None,
+    route: str | None,
+    random_weights: bool,
+) -> Assembled:
+    """Assemble a FASTER model with one of its own methods; see `vidskim.api.recognize`.
+
+    Raises:
+        UsageError: a model that is no FASTER model, an unknown route or pattern, a sampler that
+            nothing is routed by.
+        CheckpointError: weights that cannot be had.
+    """
+    if route != "scsampler" and (sampler is not None or options not in (None, SamplerOptions())):
+        raise UsageError(
+            f"method {method!r} uses a sampler with route 'scsampler' only: add it, or leave the "
+            "sampler out"
+        )
+    faster, origin = open_faster(model, method=method, random_weights=random_weights)
+
+    def opened() -> PartedSaliency:
+        chosen = options or SamplerOptions()
+        found = open_sampler(sampler, options=chosen, random_weights=random_weights)
+        check_used(found, chosen)
+        return found
+
+    look = faster_look(method, faster, k=k, route=route, saliency=opened)
+    schedule = faster_schedule(method, faster, pattern=pattern, route=route)
+    return _of(faster, look, origin, schedule)
+
+
+def with_other_look(
+    model: str, look: Look, *, pattern: str | None, random_weights: bool
+) -> Assembled:
+    """Assemble a FASTER model whose clips another method chooses.
+
+    Raises:
+        UsageError: an unreadable pattern.
+        CheckpointError: weights that cannot be had.
+    """
+    faster, origin = open_faster(model, random_weights=random_weights)
+    schedule = faster_schedule("faster", faster, pattern=pattern, route=None)
+    return _of(faster, look, origin, schedule)
+
+
+def refuse_faster_options(model: str, *, pattern: str | None, route: str | None) -> None:
+    """Refuse what only means something to a FASTER model.
+
+    Raises:
+        UsageError: a pattern or route.
+    """
+    if pattern is not None or route is not None:
+        raise UsageError(
+            f"a pattern or route needs a FASTER model, {model} is a single classifier: leave them "
+            f"out, or give a method of {', '.join(METHODS)} and its model"
+        )
+
+
+def refuse_route(route: str | None, *, method: str) -> None:
+    """Refuse to route where the method chooses the clips itself.
+
+    Raises:
+        UsageError: a route.
+    """
+    if route is not None:
+        raise UsageError(
+            f"method {method!r} chooses clips itself: give method 'faster' with a route of "
+            f"{', '.join((*UNTRAINED_ROUTES, 'scsampler'))}, or no route"
+        )
+
+
+def _of(faster: Faster, look: Look, origin: Origin, schedule: Schedule) -> Assembled:
+    return Assembled(
+        look,
+        origin,
+        faster.networks(),
+        schedule,
+        tuple(faster.adapters),
+        faster.aggregator,
+    )
