@@ -31,6 +31,7 @@ LAYERS = (
     {
         "assembled",
         "faster_methods",
+        "encoding",
         "lane",
         "look",
         "chosen",

@@ -3,26 +3,25 @@
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.cost import Account, MacCounter
+from vidskim.encoding import Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.lane import Head, check_same_clips, clip_of, labels_of, make_lane
 from vidskim.look import Choice, Look
 from vidskim.precision import check_precision
 from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
-from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score, VideoInfo
+from vidskim.types import Aggregator, ChosenClip, Context, Prediction, Score, VideoInfo
 from vidskim.video import Video
-from vidskim.views import check_crops, fold, views_of
+from vidskim.views import check_crops, fold
 
 BATCH_SIZE = 4
 """Views per forward pass where nothing else is asked for."""
@@ -139,7 +138,12 @@ class Recognizer:
         self.context = context
         self.aggregator = aggregator
         self.num_crops = num_crops
-        self.batch_size = batch_size or (num_crops if others else BATCH_SIZE)
+        self.encoding = Encoding(
+            self.lanes,
+            num_crops=num_crops,
+            batch_size=batch_size or (num_crops if others else BATCH_SIZE),
+            device=self.device,
+        )
         self.precision = self.lanes[0].precision
         self.origin = Origin(encoder.name) if origin is None else origin
 
@@ -232,10 +236,9 @@ class Recognizer:
                     if clip is None or frames is None:
                         return
                     place = self._places(1, first=clip.index)[0]
-                    views = self._views(frames, place)
+                    batch = self.encoding.one(clip, frames, place=place)
                     del frames
-                    batch = _Batch((clip,), ((place, (0,), self._ready([views])),))
-                state = self._step(steps, state, self._features(batch, account), account)
+                state = self._step(steps, state, self.encoding.features(batch, account), account)
                 with account.stage("aggregate"), MacCounter() as counter:
                     logits = steps.read(state)
                 account.add_macs(counter.macs, stage="aggregate")
@@ -300,8 +303,8 @@ class Recognizer:
         state = None if steps is None else steps.start()
         kept: list[Tensor] = []
         seen: list[ChosenClip] = []
-        for batch in self._batches(video, clips, place_of, account):
-            features = self._features(batch, account)
+        for batch in self.encoding.batches(video, clips, place_of, account):
+            features = self.encoding.features(batch, account)
             seen += [
                 ChosenClip(
                     clip,
@@ -327,79 +330,12 @@ class Recognizer:
         account.add_macs(counter.macs, stage="aggregate")
         return _Answer(tuple(seen), logits)
 
-    def _features(self, batch: "_Batch", account: Account) -> Tensor:
-        """Encode a batch, each clip by its own encoder, to ``[V, n, C, T', H', W']``.
-
-        Raises:
-            UsageError: maps of different sizes.
-        """
-        found: dict[int, Tensor] = {}
-        for place, positions, x in batch.inputs:
-            maps = self.lanes[place].encode(x, account)
-            maps = maps.reshape(-1, self.num_crops, *maps.shape[1:])  # [n, V, C, T', H', W']
-            if len(batch.inputs) == 1:
-                return maps.transpose(0, 1)  # crops as videos
-            found.update(zip(positions, maps, strict=True))
-        sizes = {tuple(maps.shape[1:]) for maps in found.values()}
-        if len(sizes) > 1:
-            told = " and ".join(str(list(size)) for size in sorted(sizes))
-            raise UsageError(f"encoders give maps of different sizes {told}: give adapters")
-        return torch.stack([found[n] for n in range(len(found))], dim=1)
-
     @staticmethod
     def _step(steps: StepwiseAggregator, state: Any, features: Tensor, account: Account) -> Any:
         with account.stage("aggregate"), MacCounter() as counter:
             state = steps.step(state, features)
         account.add_macs(counter.macs, stage="aggregate")
         return state
-
-    def _batches(
-        self, video: Video, chosen: Sequence[Clip], place_of: dict[int, int], account: Account
-    ) -> Iterator["_Batch"]:
-        """Yield clips and the input of each encoder; reading is timed, waiting is not.
-
-        Batches are of nearly equal size: on a CPU torch takes several times longer for the clip of
-        a batch of one than for one of two, where a network is narrow.
-        """
-        count = -(-len(chosen) // max(1, self.batch_size // self.num_crops))
-        sizes = [len(chosen) * (i + 1) // count - len(chosen) * i // count for i in range(count)]
-        stream = self._inputs(video, chosen, place_of)
-        with tqdm(
-            desc="recognizing", total=len(chosen), unit="clip", leave=False, delay=2, disable=None
-        ) as bar:
-            for size in sizes:
-                with account.stage("read"):
-                    batch = list(islice(stream, size))
-                    if not batch:
-                        return
-                    places = [place_of[clip.index] for clip, _ in batch]
-                    inputs = []
-                    for place in dict.fromkeys(places):
-                        positions = tuple(n for n, p in enumerate(places) if p == place)
-                        inputs.append(
-                            (place, positions, self._ready([batch[n][1] for n in positions]))
-                        )
-                yield _Batch(tuple(clip for clip, _ in batch), tuple(inputs))
-                bar.update(len(batch))
-            with account.stage("read"):
-                next(stream, None)  # to its end, where the reader tells what was damaged
-
-    def _inputs(
-        self, video: Video, chosen: Sequence[Clip], place_of: dict[int, int]
-    ) -> Iterator[tuple[Clip, Tensor]]:
-        """Yield clips and network input ``[V, 3, T, h, w]``, one clip of full size at a time."""
-        for clip, frames in video.iter_frames(list(chosen)):
-            x = self._views(frames, place_of[clip.index])
-            del frames  # before the next clip is read: 44 MB at 1280x720
-            yield clip, x
-
-    def _views(self, frames: Tensor, place: int) -> Tensor:
-        return views_of(frames, transform=self.lanes[place].transform, num_crops=self.num_crops)
-
-    def _ready(self, views: Sequence[Tensor]) -> Tensor:
-        """Put the views of clips on the device, ``[n * V, 3, T, h, w]``."""
-        x = torch.cat(list(views)).to(self.device)
-        return x.contiguous(memory_format=torch.channels_last_3d)
 
     def _places(self, num_clips: int, *, first: int = 0, scores: Tensor | None = None) -> list[int]:
         """Return which lane sees each clip.
@@ -470,18 +406,6 @@ class _Answer:
 
     seen: tuple[ChosenClip, ...]
     logits: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Clips in time order, and what each encoder is given of them.
-
-    ``inputs`` holds the encoder's place, the positions of its clips in the batch, and their views
-    ``[n * V, 3, T, h, w]``.
-    """
-
-    clips: tuple[Clip, ...]
-    inputs: tuple[tuple[int, tuple[int, ...], Tensor], ...]
 
 
 def _told(part: Tensor) -> tuple[float | None, ...]:
