@@ -25,6 +25,7 @@ LAYERS = (
         "memory",
         "aggregate",
         "faster",
+        "faster_cost",
         "faster_file",
         "cost",
     },
