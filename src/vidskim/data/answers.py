@@ -2,42 +2,36 @@
 
 The pseudo-labels of SCSampler's objectives (section 3.2), its oracle, the empirical baseline and
 all studies of which clips to choose need the same numbers: the class probabilities f(v) of the
-whole grid. One small file per video holds them, in a folder whose name is a hash of every setting
-that changes a number; its own name is the hash of the video's content. A copied or renamed video is
-therefore known again, a changed one is not, and a kill loses at most the video at hand.
+whole grid. One small file per video holds them (`vidskim.data.per_video`).
 """
 
-import hashlib
-import json
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor
 
 from vidskim import presets
 from vidskim.aggregate import Average
 from vidskim.backbones.contract import Backbone
-from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.data.manifest import Row
-from vidskim.errors import ManifestError, UsageError, VideoError, listed
+from vidskim.data.per_video import (
+    collect,
+    content_name,
+    encoder_settings,
+    open_home,
+    write_whole,
+)
+from vidskim.errors import ManifestError, UsageError, listed
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import Recognizer, usable_device
 from vidskim.selection import top_k
 from vidskim.video import Video
 
 FORMAT = 1
-
-GRID_VERSION = 1
-"""Of the rules of `vidskim.clips.split`: another rule for the last clip is another grid."""
-
-MAX_FAILED_SHARE = 0.1
-"""More unreadable videos than this are no accident: the data set is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,30 +100,26 @@ def clip_answers(
             f"{encoder.name} does not name its classes, so no label can be found among its "
             "outputs; give a classifier that was trained on the manifest's classes"
         )
-    assert isinstance(encoder, nn.Module)
     device = usable_device(device)
     precision = resolve(precision, encoder, device=device)
     settings = {
         "format": FORMAT,
-        "grid": GRID_VERSION,
-        "model": encoder.name,
-        "weights": weights_sha256(encoder),
-        "clip": asdict(encoder.clip),
-        "transform": encoder.transform.to_dict(),
-        "head_window": getattr(encoder, "head_window", None),
-        "precision": precision,
-        "device": device.type,
+        **encoder_settings(encoder, precision=precision, device=device),
     }
-    text = json.dumps(settings, sort_keys=True, indent=1)
-    home = Path(folder) / f"answers-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        _write(home / "settings.json", lambda part: part.write_text(text))
-        return _collect(rows, _Classifier(encoder, precision=precision, device=device), home=home)
+        home = open_home(folder, "answers", settings)
+        classify = _Classifier(encoder, precision=precision, device=device)
+        found = collect(
+            rows,
+            partial(_answer, classify=classify, home=home),
+            key=lambda row: row.path,
+            title="answers of the classifier",
+        )
     except OSError as error:
         raise UsageError(
             f"{folder}: cannot keep answers there ({error.strerror or error}); give another folder"
         ) from None
+    return Answers(found.rows, encoder.classes, found.files, found.failures)
 
 
 def check_labels(rows: Sequence[Row], encoder: Backbone, *, name: str) -> None:
@@ -252,47 +242,12 @@ class _Classifier:
         return logits
 
 
-def _collect(rows: Sequence[Row], classify: _Classifier, *, home: Path) -> Answers:
-    """Find or make the file of every row."""
-    known: dict[Path, Path | str] = {}
-    paths = list(dict.fromkeys(row.path for row in rows))
-    for path in tqdm(paths, desc="answers of the classifier", delay=2, disable=None):
-        try:
-            known[path] = _answer(path, classify, home=home)
-        except VideoError as error:
-            known[path] = str(error)
-    kept = [(row, found) for row in rows if isinstance(found := known[row.path], Path)]
-    failures = tuple(found for found in known.values() if isinstance(found, str))
-    if len(rows) - len(kept) > MAX_FAILED_SHARE * len(rows):
-        raise ManifestError(
-            f"{len(rows) - len(kept)} of {len(rows)} videos cannot be read, the first: "
-            f"{failures[0]}"
-        )
-    if failures:
-        warnings.warn(
-            f"{len(rows) - len(kept)} of {len(rows)} videos were left out, the first: "
-            f"{failures[0]}",
-            stacklevel=3,
-        )
-    return Answers(
-        rows=tuple(row for row, _ in kept),
-        classes=tuple(classify.encoder.classes or ()),
-        files=tuple(file for _, file in kept),
-        failures=failures,
-    )
-
-
-def _answer(path: Path, classify: _Classifier, *, home: Path) -> Path:
+def _answer(row: Row, classify: _Classifier, *, home: Path) -> Path:
     """Return the file with a video's answers, computing them if there is none that is whole."""
-    try:
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise VideoError(path, f"cannot be read ({error.strerror or error})") from None
-    target = home / f"{content[:32]}.npy"
+    target = home / f"{content_name(row.path)}.npy"
     if not _is_whole(target, num_classes=classify.num_classes):
-        answers = classify(path)
-        _write(target, lambda part: _save(answers, part))
+        answers = classify(row.path)
+        write_whole(target, lambda part: _save(answers, part))
     return target
 
 
@@ -315,13 +270,3 @@ def _is_whole(path: Path, *, num_classes: int) -> bool:
 def _save(answers: np.ndarray, path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, answers, allow_pickle=False)
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file that appears under its name only when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

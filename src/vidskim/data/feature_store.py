@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidskim.data.grid import clips_within
 from vidskim.data.manifest import Row
 from vidskim.data.store import Item, Store, open_store
 from vidskim.errors import AudioError, ManifestError, VideoError
@@ -25,7 +26,6 @@ from vidskim.saliency.sources import (
     Source,
     to_json,
 )
-from vidskim.types import Clip
 from vidskim.video import Video
 
 FORMAT = 1
@@ -178,7 +178,7 @@ def _read(row: Row, *, source: Source, num_frames: int, stride: int) -> Item:
     grid = video.clips(num_frames=num_frames, stride=stride)
     if not grid:
         raise VideoError(row.path, "has no video frame that can be read")
-    within = _within(grid, row)
+    within = clips_within(grid, row)
     parts: list[np.ndarray] = []
     owners: list[Tensor] = []
     try:
@@ -194,19 +194,3 @@ def _read(row: Row, *, source: Source, num_frames: int, stride: int) -> Item:
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place, minlength=len(grid))
     return Item(np.concatenate(parts)[order], tuple(counts.tolist()))
-
-
-def _within(grid: Sequence[Clip], row: Row) -> list[int]:
-    """Return the clips within a row's seconds; the one nearest their middle if there is none."""
-    start = 0.0 if row.start_seconds is None else row.start_seconds - 1e-6
-    end = grid[-1].end_seconds if row.end_seconds is None else row.end_seconds
-    if start >= grid[-1].end_seconds:
-        raise VideoError(
-            row.path,
-            f"the row starts at {row.start_seconds:g} s, the last clip ends at "
-            f"{grid[-1].end_seconds:.2f} s",
-        )
-    found = [n for n, c in enumerate(grid) if c.start_seconds >= start and c.end_seconds <= end]
-    middle = (max(start, 0.0) + end) / 2
-    distance = [abs((clip.start_seconds + clip.end_seconds) / 2 - middle) for clip in grid]
-    return found or [int(np.argmin(distance))]

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.cost import MacCounter
-from vidskim.data.answers import GRID_VERSION
+from vidskim.data.per_video import GRID_VERSION
 from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import NetworkSaliency, score_together
 from vidskim.saliency.packets import PacketSaliency

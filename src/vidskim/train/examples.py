@@ -12,12 +12,14 @@ from vidskim.errors import ManifestError, UsageError, unknown_name
 RANGES: Mapping[str, tuple[float, float]] = {
     "batch_size": (1, 2**20),
     "body_rate": (0, 1e3),
+    "channels": (1, 2**16),
     "clips_per_video": (2, 2**12),
     "color": (0, 1),
     "crop_height": (1, 2**12),
     "crop_width": (1, 2**12),
     "drop_every": (1, 2**62),
     "drop_factor": (0, 1),
+    "dropout": (0, 0.99),
     "frequency_mask": (0, 1),
     "inputs_per_clip": (1, 2**12),
     "label_smoothing": (0, 1),
@@ -25,10 +27,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "map_height": (1, 2**12),
     "map_width": (1, 2**12),
     "margin": (1e-6, 1),
+    "max_clips": (1, 2**20),
     "min_scale": (0.01, 1),
     "mixup": (0, 1e3),
+    "num_clips": (1, 2**12),
     "num_frames": (1, 2**12),
     "oracle_k": (1, 2**20),
+    "reduction": (1, 2**16),
     "residuals_per_clip": (1, 10**6),
     "save_every": (1, 2**62),
     "seed": (0, 2**62),
@@ -123,12 +128,25 @@ def check_numbers(recipe: Any) -> None:
         )
 
 
+FILES = (
+    "data",
+    "init",
+    "classifier",
+    "moments",
+    "visual",
+    "audio",
+    "expensive",
+    "cheap",
+)
+"""Keys of recipes whose values are names of files."""
+
+
 def portable(recipe: Any) -> dict[str, Any]:
     """Return a recipe's values for a checkpoint that travels: file names without their folders."""
     values = asdict(recipe)
     for name in ("out", "cache"):
         values.pop(name)
-    for name in ("data", "init", "classifier", "moments", "visual", "audio"):
+    for name in FILES:
         if values.get(name):
             files = str(values[name]).split(",") if name == "visual" else [values[name]]
             values[name] = ",".join(Path(file).name for file in files)

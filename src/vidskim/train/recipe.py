@@ -11,12 +11,15 @@ from jsonargparse import ArgumentParser
 
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.clips import ClipRecipe, train_clips
+from vidskim.train.faster import train_faster
+from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.joint import JointRecipe, train_joint
 from vidskim.train.saliency import train_saliency
 from vidskim.train.saliency_recipe import SaliencyRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),
+    "faster": (FasterRecipe, train_faster),
     "saliency": (SaliencyRecipe, train_saliency),
     "saliency_joint": (JointRecipe, train_joint),
 }

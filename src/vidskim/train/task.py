@@ -8,7 +8,6 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import save_backbone
-from vidskim.backbones.network import Network
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import Examples, portable
 from vidskim.train.fit import Plan, fit
@@ -69,13 +68,14 @@ def optimize(
 
 
 def publish(
-    model: Network,
+    model: nn.Module,
     recipe: Any,
     *,
     examples: Examples,
     measured: Mapping[str, Any],
     run: Run,
     extra: Mapping[str, Any] | None = None,
+    save: Callable[..., None] = save_backbone,
 ) -> dict[str, Any]:
     """Write the trained network with its recipe and metrics, and close the run.
 
@@ -86,6 +86,7 @@ def publish(
         measured: its metrics and their protocol.
         run: the folder.
         extra: what else the checkpoint should say of itself.
+        save: writes the network to a file, with ``metadata``.
 
     Returns:
         All metrics.
@@ -97,6 +98,6 @@ def publish(
         "steps": asdict(recipe)["steps"],
     }
     metadata = {"recipe": portable(recipe), "metrics": metrics, **(extra or {})}
-    save_backbone(model, run.model_path, metadata=metadata)
+    save(model, run.model_path, metadata=metadata)
     run.finish(metrics)
     return metrics

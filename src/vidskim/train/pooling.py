@@ -1,0 +1,173 @@
+"""A trained aggregator beside average pooling of the same clips: accuracy, cost, each answer."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vidskim.backbones.contract import Features
+from vidskim.backbones.network import Network
+from vidskim.cost import MacCounter, count
+from vidskim.data.map_store import Maps
+from vidskim.data.per_video import write_whole
+from vidskim.faster import Faster
+from vidskim.schedule import NAMED, Pattern
+from vidskim.train.map_batches import gather, placed
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one method answered to every row."""
+
+    name: str
+    guesses: np.ndarray
+    """Class index per row."""
+    is_right: np.ndarray
+    """bool per row."""
+    macs: float
+    """Mean multiply-adds per video: encoders on the clips, adapters, aggregator."""
+
+    @property
+    def accuracy(self) -> float:
+        """Share of rows that are right."""
+        return float(self.is_right.mean())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return accuracy and cost."""
+        return {"accuracy": self.accuracy, "macs_per_video": round(self.macs)}
+
+
+def compare(
+    model: Faster, maps: Sequence[Maps], truth: np.ndarray, *, batch_size: int
+) -> list[Measured]:
+    """Measure the aggregator, then average pooling of the same clips by each choice of encoders.
+
+    Average pooling is the mean of the class probabilities that each clip's own encoder gives
+    (FASTER, section 4.1): with the model's pattern, all expensive, and all cheap.
+
+    Args:
+        model: with its encoders.
+        maps: one per encoder, of the same rows and clips.
+        truth: class index of each row.
+        batch_size: videos at once.
+
+    Returns:
+        The aggregator first, named as it is; then "average", "average_expensive",
+        "average_cheap".
+    """
+    places = [placed(len(maps[0][n]), model.num_clips) for n in range(len(truth))]
+    patterns = {"average": model.pattern, "average_expensive": NAMED["all"]}
+    if len(maps) > 1:
+        patterns["average_cheap"] = NAMED["none"]
+    found = {
+        model.aggregator.name: (
+            _aggregate(model, maps, places, batch_size=batch_size),
+            _macs_aggregated(model, places, maps),
+        )
+    }
+    for name, pattern in patterns.items():
+        guesses = np.array(
+            [_average(maps, row, clips, pattern) for row, clips in enumerate(places)]
+        )
+        found[name] = (guesses, _macs_averaged(model, places, pattern))
+    return [
+        Measured(name, guesses, guesses == truth, macs) for name, (guesses, macs) in found.items()
+    ]
+
+
+def write_answers(
+    methods: Sequence[Measured],
+    maps: Maps,
+    *,
+    classes: Sequence[str],
+    truth: np.ndarray,
+    folder: Path,
+) -> None:
+    """Write ``answers.csv``: of every row its file and label, of every method its guess and 0 or 1.
+
+    Args:
+        methods: what `compare` gives.
+        maps: of any encoder, for the rows.
+        classes: names of the class indices.
+        truth: class index of each row.
+        folder: where to write.
+    """
+    columns = ["path", "start_seconds", "end_seconds", "label"]
+    for method in methods:
+        columns += [method.name, f"{method.name}_guess"]
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            for n, row in enumerate(maps.rows):
+                told = [row.path, row.start_seconds, row.end_seconds, classes[truth[n]]]
+                for method in methods:
+                    told += [int(method.is_right[n]), classes[method.guesses[n]]]
+                table.writerow(told)
+
+    write_whole(folder / "answers.csv", write)
+
+
+@torch.inference_mode()
+def _aggregate(
+    model: Faster, maps: Sequence[Maps], places: Sequence[Sequence[int]], *, batch_size: int
+) -> np.ndarray:
+    """Return the guess of the aggregator for each row; rows of as many clips go together."""
+    model.eval()
+    device = next(model.aggregator.parameters()).device
+    guesses = np.empty(len(places), np.int64)
+    for number in sorted({len(clips) for clips in places}):
+        rows = [n for n, clips in enumerate(places) if len(clips) == number]
+        for first in range(0, len(rows), batch_size):
+            batch = rows[first : first + batch_size]
+            lanes = gather(maps, batch, [places[n] for n in batch], pattern=model.pattern)
+            moved = {e: (x.to(device), positions) for e, (x, positions) in lanes.items()}
+            guesses[batch] = model(moved).argmax(1).cpu().numpy()
+    return guesses
+
+
+def _average(maps: Sequence[Maps], row: int, places: Sequence[int], pattern: Pattern) -> int:
+    """Return the guess of average pooling for one row."""
+    probability = torch.zeros(())
+    for encoder, place in zip(pattern(len(places)), places, strict=True):
+        logits = maps[encoder][row].logits([place])[0]
+        probability = probability + torch.softmax(logits.double(), 0)
+    return int(probability.argmax())
+
+
+def _macs_averaged(model: Faster, places: Sequence[Sequence[int]], pattern: Pattern) -> float:
+    whole = [count(network, _shape(network)).macs for network in model.networks()]
+    return _mean([sum(whole[encoder] for encoder in pattern(len(clips))) for clips in places])
+
+
+def _macs_aggregated(model: Faster, places: Sequence[Sequence[int]], maps: Sequence[Maps]) -> float:
+    features = [count(Features(network), _shape(network)).macs for network in model.networks()]
+    joined: dict[int, int] = {}
+    device = next(model.aggregator.parameters()).device
+    for row, clips in enumerate(places):
+        if len(clips) not in joined:
+            lanes = gather(maps, [row], [clips], pattern=model.pattern)
+            moved = {e: (x.to(device), positions) for e, (x, positions) in lanes.items()}
+            with torch.no_grad(), MacCounter() as counter:
+                model.eval()(moved)
+            joined[len(clips)] = counter.macs
+    return _mean(
+        [
+            joined[len(clips)] + sum(features[encoder] for encoder in model.pattern(len(clips)))
+            for clips in places
+        ]
+    )
+
+
+def _shape(network: Network) -> tuple[int, ...]:
+    assert network.clip is not None
+    return network.clip.input_shape
+
+
+def _mean(macs: Sequence[int]) -> float:
+    return sum(macs) / len(macs)
