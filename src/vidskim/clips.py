@@ -40,11 +40,7 @@ def split(
     Raises:
         UsageError: a length, stride or step below one.
     """
-    if num_frames < 1 or stride < 1 or (step is not None and step < 1):
-        raise UsageError(
-            f"clips need num_frames, stride and step of at least 1, got {num_frames}, {stride}, "
-            f"{step}"
-        )
+    check_grid(num_frames=num_frames, stride=stride, step=step)
     total = len(timestamps_seconds)
     if total == 0:
         return []
@@ -55,8 +51,8 @@ def split(
         end_seconds = timestamps_seconds[-1] + gap
     grid: list[Clip] = []
     for start in range(0, total, step):
-        num_valid = min(num_frames, -(-(total - start) // stride))
-        if grid and 2 * num_valid < num_frames:
+        num_valid = valid_frames(total - start, num_frames=num_frames, stride=stride)
+        if not is_kept(num_valid, num_frames=num_frames, index=len(grid)):
             break
         stop = start + span
         grid.append(
@@ -73,3 +69,26 @@ def split(
         if stop >= total:
             break
     return grid
+
+
+def check_grid(*, num_frames: int, stride: int, step: int | None = None) -> None:
+    """Refuse an impossible grid.
+
+    Raises:
+        UsageError: a length, stride or step below one.
+    """
+    if num_frames < 1 or stride < 1 or (step is not None and step < 1):
+        raise UsageError(
+            f"clips need num_frames, stride and step of at least 1, got {num_frames}, {stride}, "
+            f"{step}"
+        )
+
+
+def valid_frames(num_left: int, *, num_frames: int, stride: int) -> int:
+    """Return how many frames of a clip exist where ``num_left`` frames of the video are left."""
+    return min(num_frames, -(-num_left // stride))
+
+
+def is_kept(num_valid: int, *, num_frames: int, index: int) -> bool:
+    """Whether a clip with so many valid frames is in the grid: the first one always is."""
+    return index == 0 or 2 * num_valid >= num_frames

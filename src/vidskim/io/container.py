@@ -11,7 +11,9 @@ or a warning. ``av.logging.set_level(av.logging.WARNING)`` shows them.
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import av
 from av.container import InputContainer
@@ -31,6 +33,10 @@ MAX_SIDE = 16384
 MAX_PIXELS = 100_000_000
 STALL_SECONDS = 60.0
 """One read of a local file that takes longer than this is given up."""
+
+_PROBE_OPTIONS = {"max_pixels": str(MAX_PIXELS)}
+"""Bounds what FFmpeg decodes on its own while it probes the streams."""
+_DEMUXER_OPTIONS = {"format_whitelist": ",".join(FORMATS), "enable_drefs": "0"}
 
 _REASONS: dict[type[BaseException], str] = {
     av.error.InvalidDataError: "is not readable as video: it is damaged, cut off or no video file",
@@ -57,17 +63,52 @@ def open_container(path: str | Path) -> InputContainer:
     try:
         return av.open(
             "file:" + os.path.abspath(path),
-            # max_pixels bounds what FFmpeg decodes on its own while it probes the streams
-            options={"max_pixels": str(MAX_PIXELS)},
-            container_options={
-                "protocol_whitelist": "file",
-                "format_whitelist": ",".join(FORMATS),
-                "enable_drefs": "0",
-            },
+            options=_PROBE_OPTIONS,
+            container_options={"protocol_whitelist": "file", **_DEMUXER_OPTIONS},
             timeout=STALL_SECONDS,
         )
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise VideoError(path, describe(error)) from error
+
+
+def open_forward(reader: "Reader", *, name: str, analyze_seconds: float) -> InputContainer:
+    """Open what can only be read front to back; no protocol is allowed at all.
+
+    Args:
+        reader: where the bytes come from. Its ``name`` helps FFmpeg to guess a raw format.
+        name: of the source, for messages.
+        analyze_seconds: how much of the stream may be looked at before the first packet is given.
+
+    Raises:
+        VideoError: no format of `FORMATS`, or one that cannot be read without seeking.
+    """
+    try:
+        return av.open(
+            reader,
+            mode="r",
+            options=_PROBE_OPTIONS,
+            container_options={
+                "protocol_whitelist": "",
+                "analyzeduration": str(round(analyze_seconds * av.time_base)),
+                **_DEMUXER_OPTIONS,
+            },
+        )
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise VideoError(name, describe(error)) from error
+
+
+class Reader(Protocol):
+    """Bytes in order, without a way back."""
+
+    @property
+    def name(self) -> str:
+        """A file name whose suffix tells the format, as far as it is known."""
+        ...
+
+    @property
+    def read(self) -> Callable[[int], bytes]:
+        """A function that returns 1 to n bytes, none at the end; it raises nothing."""
+        ...
 
 
 def main_video_stream(container: InputContainer, path: str | Path) -> VideoStream:
@@ -137,8 +178,12 @@ def describe(error: BaseException) -> str:
     return f"cannot be read ({' '.join(text.split())})"
 
 
-def _check_regular_file(path: str | Path) -> None:
-    """Raise for anything but a readable file with bytes in it, without opening it."""
+def check_reachable(path: str | Path) -> os.stat_result:
+    """Return the state of what a path names, without opening it.
+
+    Raises:
+        VideoError: nothing is there, it cannot be reached, or it is a folder.
+    """
     try:
         status = os.stat(path)
     except FileNotFoundError as error:
@@ -148,6 +193,12 @@ def _check_regular_file(path: str | Path) -> None:
         raise VideoError(path, f"cannot be reached ({text}): check the path") from error
     if stat.S_ISDIR(status.st_mode):
         raise VideoError(path, "is a folder: give a video file")
+    return status
+
+
+def _check_regular_file(path: str | Path) -> None:
+    """Raise for anything but a readable file with bytes in it, without opening it."""
+    status = check_reachable(path)
     if not stat.S_ISREG(status.st_mode):
         raise VideoError(path, "is a pipe or device, not a regular file: save it to a file first")
     if status.st_size == 0:

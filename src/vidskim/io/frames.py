@@ -75,14 +75,14 @@ def read_clips(
         VideoError: the file cannot be opened.
     """
     waiting = deque(sorted(clips, key=lambda clip: (clip.start_frame, clip.index)))
-    filling: deque[_Filling] = deque()
+    filling: deque[Filling] = deque()
     damage = Damage()
     unread = 0
     convert = RgbConverter()
     wanted = wanted_ranges(clips)
     for number, frame in walk(path, index, wanted, stats=stats, damage=damage):
         while waiting and waiting[0].start_frame <= number:
-            filling.append(_Filling(waiting.popleft()))
+            filling.append(Filling(waiting.popleft()))
         image = convert(frame)
         for item in filling:
             item.put(number, image)
@@ -98,7 +98,13 @@ def read_clips(
         unread += frames is None
     if warnings is not None:
         num_wanted = sum(stop - start for start, stop in wanted)
-        _report(damage, warnings, num_wanted=num_wanted, num_unread=unread + len(waiting))
+        report_damage(
+            warnings,
+            num_wanted=num_wanted,
+            num_missing=len(damage.numbers_missing),
+            num_corrupt=damage.frames_corrupt,
+            num_unread=unread + len(waiting),
+        )
 
 
 def wanted_ranges(clips: Sequence[Clip]) -> list[tuple[int, int]]:
@@ -111,7 +117,7 @@ def wanted_ranges(clips: Sequence[Clip]) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), stops.tolist()))
 
 
-class _Filling:
+class Filling:
     """A clip whose frames are arriving."""
 
     def __init__(self, clip: Clip) -> None:
@@ -120,11 +126,16 @@ class _Filling:
         self._images: NDArray[np.uint8] | None = None
         self._arrived = np.zeros(clip.num_frames, np.bool_)
 
+    def holds(self, number: int) -> bool:
+        """Whether a frame is one of the clip's."""
+        step, rest = divmod(number - self.clip.start_frame, self.clip.stride)
+        return rest == 0 and 0 <= step < self.clip.num_valid
+
     def put(self, number: int, image: NDArray[np.uint8]) -> None:
         """Copy a frame ``[H, W, 3]`` to its place, if the clip holds it."""
-        step, rest = divmod(number - self.clip.start_frame, self.clip.stride)
-        if rest or not 0 <= step < self.clip.num_valid:
+        if not self.holds(number):
             return
+        step = (number - self.clip.start_frame) // self.clip.stride
         if self._images is None:
             self._images = np.empty((self.clip.num_frames, *image.shape), np.uint8)
         self._images[step] = image
@@ -141,14 +152,15 @@ class _Filling:
         return self.clip, torch.from_numpy(self._images).permute(0, 3, 1, 2)
 
 
-def _report(damage: Damage, warnings: list[str], *, num_wanted: int, num_unread: int) -> None:
-    """Say what could not be read, each thing once."""
+def report_damage(
+    warnings: list[str], *, num_wanted: int, num_missing: int, num_corrupt: int, num_unread: int
+) -> None:
+    """Say what could not be read, each thing once: frames of ``num_wanted``, and whole clips."""
     texts = []
-    if damage.numbers_missing:
-        missing = len(damage.numbers_missing)
-        texts.append(f"{missing} of {num_wanted} frames could not be decoded")
-    if damage.frames_corrupt:
-        texts.append(f"{damage.frames_corrupt} of {num_wanted} frames are damaged")
+    if num_missing:
+        texts.append(f"{num_missing} of {num_wanted} frames could not be decoded")
+    if num_corrupt:
+        texts.append(f"{num_corrupt} of {num_wanted} frames are damaged")
     if num_unread:
         texts.append(f"{num_unread} clips are left out: not one of their frames could be decoded")
     warnings.extend(text for text in texts if text not in warnings)

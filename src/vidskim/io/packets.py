@@ -150,6 +150,16 @@ def demux(
                 return
 
 
+def is_hidden_vp8(view: memoryview) -> bool:
+    """Whether a VP8 frame is never displayed: bit 4 is its show_frame flag (RFC 6386, 9.1)."""
+    return not view[0] & 16
+
+
+def is_timeless(container: InputContainer) -> bool:
+    """Whether the format stores no presentation times."""
+    return any(name in _NO_TIMES for name in container.format.name.split(","))
+
+
 class _Table:
     """Columns that grow by one per packet, eight bytes a value."""
 
@@ -180,8 +190,7 @@ class _Table:
             self.positions.append(-1 if position is None else position)
             self.durations.append(packet.duration or 0)
             self.is_key.append(key)
-            # bit 4 of a VP8 frame is its show_frame flag (RFC 6386, 9.1)
-            self.shown.append(not packet.is_discard and not (hides and not view[0] & 16))
+            self.shown.append(not packet.is_discard and not (hides and is_hidden_vp8(view)))
             self.types.append(ord("I") if key else ord(self.type_of(view)))
             self.num_incomplete += packet.is_corrupt
         return bool(errors)
@@ -194,7 +203,7 @@ def _index(
     pts, dts = np.array(table.pts, np.int64), np.array(table.dts, np.int64)
     sizes, is_key = np.array(table.sizes, np.int64), np.array(table.is_key, np.bool_)
     shown = np.flatnonzero(np.array(table.shown, np.bool_))
-    timeless = any(name in _NO_TIMES for name in container.format.name.split(","))
+    timeless = is_timeless(container)
     timed = _times_tell_order(pts[shown], timeless=timeless, stream=stream)
     order = shown[np.argsort(pts[shown], kind="stable")] if timed else shown
     numbers = np.full(len(pts), -1, np.int64)
@@ -219,7 +228,14 @@ def _index(
         demuxed=Demuxed(
             pts, dts, is_key, is_disposable, numbers, positions, _identity(positions, pts)
         ),
-        warnings=_warnings(table, container, stream, end=float(end), stopped=stopped),
+        warnings=tell_damage(
+            container,
+            stream,
+            end_seconds=float(end),
+            num_packets=len(table.sizes),
+            num_incomplete=table.num_incomplete,
+            stopped=stopped,
+        ),
     )
 
 
@@ -262,24 +278,35 @@ def _identity(positions: NDArray[np.int64], pts: NDArray[np.int64]) -> str | Non
     return None
 
 
-def _warnings(
-    table: _Table,
+def tell_damage(
     container: InputContainer,
     stream: VideoStream,
     *,
-    end: float,
+    end_seconds: float,
+    num_packets: int,
+    num_incomplete: int,
     stopped: bool,
 ) -> tuple[str, ...]:
-    """Say that the file is cut off, if it is."""
+    """Say that a file is cut off or damaged, if it is.
+
+    Args:
+        container: the file, read to its end.
+        stream: the stream that was read.
+        end_seconds: end of its last frame.
+        num_packets: packets that were read.
+        num_incomplete: those of them that lack bytes.
+        stopped: whether reading failed somewhere.
+    """
     declared = _declared_seconds(container, stream)
     own = stream.duration is not None or not container.streams.audio
-    short = declared - end > (SLACK_SECONDS if own else max(1.0, 0.2 * declared))
+    short = declared - end_seconds > (SLACK_SECONDS if own else max(1.0, 0.2 * declared))
     if short:
-        return (f"cut off: {max(end, 0.0):.1f} of the declared {declared:.1f} s can be read",)
-    if table.num_incomplete:
-        return (f"damaged: {table.num_incomplete} of {len(table.sizes)} packets are incomplete",)
+        read = max(end_seconds, 0.0)
+        return (f"cut off: {read:.1f} of the declared {declared:.1f} s can be read",)
+    if num_incomplete:
+        return (f"damaged: {num_incomplete} of {num_packets} packets are incomplete",)
     if stopped:
-        return (f"damaged: reading failed after {len(table.sizes)} packets",)
+        return (f"damaged: reading failed after {num_packets} packets",)
     return ()
 
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 from av.container import InputContainer
@@ -34,13 +35,9 @@ def probe(path: str | Path, index: PacketIndex, *, stats: ReadStats | None = Non
         stream = main_video_stream(container, path)
         codec = stream.codec_context.codec.canonical_name
         has_audio = bool(container.streams.audio)
-        rate = _frame_rate(stream, index)
+        rate = frame_rate(stream, num_frames=len(index), duration_seconds=index.duration_seconds)
         frame = _first_frame(container, stream, path, ReadStats() if stats is None else stats)
-    check_size(path, width=frame.width, height=frame.height)
-    rotation = rotation_degrees(frame)
-    width, height = frame.width, frame.height
-    if rotation % 180:
-        width, height = height, width
+    width, height, rotation = displayed(frame, path)
     return VideoInfo(
         path=str(path),
         duration_seconds=index.duration_seconds,
@@ -52,6 +49,42 @@ def probe(path: str | Path, index: PacketIndex, *, stats: ReadStats | None = Non
         has_audio=has_audio,
         rotation=rotation,
     )
+
+
+class Displayed(NamedTuple):
+    """How a frame is shown: pixels after rotation, and clockwise degrees."""
+
+    width: int
+    height: int
+    rotation: int
+
+
+def displayed(frame: VideoFrame, path: str | Path) -> Displayed:
+    """Return how a frame is shown.
+
+    Raises:
+        VideoError: it has an absurd size.
+    """
+    check_size(path, width=frame.width, height=frame.height)
+    rotation = rotation_degrees(frame)
+    if rotation % 180:
+        return Displayed(frame.height, frame.width, rotation)
+    return Displayed(frame.width, frame.height, rotation)
+
+
+def undecodable(path: str | Path, *, codec: str, encrypted: bool) -> VideoError:
+    """Return the error for a track of which no frame decodes."""
+    if encrypted:
+        return VideoError(path, f"its {codec} track is encrypted (DRM): give a decrypted copy")
+    return VideoError(path, f"not one frame of its {codec} track can be decoded: it is damaged")
+
+
+def frame_rate(stream: VideoStream, *, num_frames: int, duration_seconds: float) -> Fraction:
+    """Return the average rate the container tells, else the one its times tell."""
+    declared = stream.average_rate or stream.guessed_rate
+    if declared:
+        return Fraction(declared)
+    return Fraction(num_frames / max(duration_seconds, 1e-3)).limit_denominator(1001)
 
 
 def _first_frame(
@@ -75,15 +108,4 @@ def _first_frame(
             return frames[0]
         if count >= MAX_PACKETS:
             break
-    if encrypted:
-        raise VideoError(path, f"its {codec} track is encrypted (DRM): give a decrypted copy")
-    raise VideoError(path, f"not one frame of its {codec} track can be decoded: it is damaged")
-
-
-def _frame_rate(stream: VideoStream, index: PacketIndex) -> Fraction:
-    """Return the average rate the container tells, else the one its times tell."""
-    declared = stream.average_rate or stream.guessed_rate
-    if declared:
-        return Fraction(declared)
-    seconds = max(index.duration_seconds, 1e-3)
-    return Fraction(len(index) / seconds).limit_denominator(1001)
+    raise undecodable(path, codec=codec, encrypted=encrypted)
