@@ -63,8 +63,8 @@ class Faster(nn.Module):
         num_clips: N that the aggregator was trained with.
 
     Raises:
-        UsageError: encoders that do not see the same clips, adapters that do not fit, a pattern of
-            more encoders than there are, or less than one clip.
+        UsageError: encoders that do not see the same clips, adapters that do not fit, an aggregator
+            of other classes, a pattern of more encoders than there are, or less than one clip.
     """
 
     def __init__(
@@ -86,6 +86,7 @@ class Faster(nn.Module):
             adapters = make_adapters(encoders, channels=aggregator.channels)
         if len(adapters) != len(encoders):
             raise UsageError(f"{len(encoders)} encoders need as many adapters, got {len(adapters)}")
+        _check_joined(encoders, adapters, aggregator)
         self.encoders = nn.ModuleList(encoders)
         self.adapters = nn.ModuleList(adapters)
         self.aggregator = aggregator
@@ -169,11 +170,43 @@ def make_adapters(encoders: Sequence[Network], *, channels: int | None = None) -
     return [Adapter(shape[0], channels, places=smallest) for shape in shapes]
 
 
-def map_shape(encoder: Network) -> tuple[int, int, int, int]:
-    """Return (C, T', h, w) of the map that an encoder makes of one clip."""
+def map_shape(encoder: Network, adapter: nn.Module | None = None) -> tuple[int, int, int, int]:
+    """Return (C, T', h, w) of the map that an encoder makes of one clip, or its adapter of that.
+
+    Raises:
+        UsageError: the encoder does not take its clip, or the adapter not its map.
+    """
     assert encoder.clip is not None
     ghost: Any = on_meta(encoder)
-    with torch.device("meta"), torch.no_grad():
-        _, channels, *places = ghost.features(torch.empty(encoder.clip.input_shape)).shape
-    T, h, w = places
+    joined = on_meta(nn.Identity() if adapter is None else adapter)
+    try:
+        with torch.device("meta"), torch.no_grad():
+            maps = joined(ghost.features(torch.empty(encoder.clip.input_shape)))
+        _, channels, T, h, w = maps.shape
+    except (RuntimeError, ValueError, IndexError) as error:
+        what = "its clips" if adapter is None else "the adapter given it"
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{encoder.name} does not fit {what} ({encoder.clip}): {reason}") from None
     return channels, T, h, w
+
+
+def _check_joined(
+    encoders: Sequence[Network], adapters: Sequence[nn.Module], aggregator: Learned
+) -> None:
+    """Refuse maps or classes that do not come together in an aggregator.
+
+    Raises:
+        UsageError: they do not.
+    """
+    if aggregator.num_classes != encoders[0].num_classes:
+        raise UsageError(
+            f"{aggregator.name} tells {aggregator.num_classes} classes apart, "
+            f"{encoders[0].name} {encoders[0].num_classes}: give both the same"
+        )
+    shapes = [map_shape(e, adapter) for e, adapter in zip(encoders, adapters, strict=True)]
+    if any(shape != (aggregator.channels, *shapes[0][1:]) for shape in shapes):
+        told = " and ".join(str(list(shape)) for shape in shapes)
+        raise UsageError(
+            f"{aggregator.name} takes maps of {aggregator.channels} channels and one size, the "
+            f"adapters give {told}: give others, or none for new ones"
+        )

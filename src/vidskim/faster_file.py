@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vidskim.aggregate import create_aggregator
-from vidskim.backbones.checkpoint import build_network
+from vidskim.backbones.checkpoint import assign_state, build_network, check_state
 from vidskim.backbones.header import DAMAGE, damaged, describe, header_of, read_raw, write_tensors
 from vidskim.backbones.network import Network
 from vidskim.backbones.state_dict import read_state_dict
@@ -16,7 +17,8 @@ from vidskim.faster import Adapter, Faster, Places, map_shape
 from vidskim.schedule import parse_pattern
 
 MAX_CHANNELS = 65536
-"""What a file may ask of an aggregator: more would take a machine's memory for a damaged number."""
+MAX_CLIPS = 65536
+"""What a file may ask for: more would take a machine's memory for a damaged number."""
 
 
 def save_faster(
@@ -92,12 +94,16 @@ def load_faster(path: str | Path) -> Faster:
             build_network(header_of(told), _part(state, f"encoders.{place}."), path=path).eval()
             for place, told in enumerate(raw["encoders"])
         ]
-        model = _assemble(raw, encoders)
+        with torch.device("meta"):  # or a damaged number would be allocated before it is compared
+            model = _assemble(raw, encoders)
     except DAMAGE as error:
         raise damaged(path, error) from error
-    for name in ("adapters.", "aggregator."):
-        _load(model.get_submodule(name[:-1]), _part(state, name), path=path)
-    known = ("encoders.", "adapters.", "aggregator.")
+    parts = {"adapters": "the adapters", "aggregator": model.aggregator.name}
+    for part, told in parts.items():
+        module, tensors = model.get_submodule(part), _part(state, f"{part}.")
+        check_state(module, tensors, name=told, path=path)
+        assign_state(module, tensors)
+    known = (*(f"encoders.{place}." for place in range(len(encoders))), "adapters.", "aggregator.")
     unknown = [name for name in state if not name.startswith(known)]
     if unknown:
         raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
@@ -116,11 +122,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
     """Build the model of a header around encoders; what else it needs is not trained yet."""
     told = raw["aggregator"]
-    channels, num_classes = int(told["channels"]), int(told["num_classes"])
-    if not 0 < channels <= MAX_CHANNELS or num_classes != encoders[0].num_classes:
-        raise ValueError(f"an aggregator of {channels} channels and {num_classes} classes")
+    channels = _number(told["channels"], "channels", most=MAX_CHANNELS)
     aggregator = create_aggregator(
-        str(told["name"]), channels=channels, num_classes=num_classes, **dict(told["options"])
+        str(told["name"]),
+        channels=channels,
+        num_classes=_number(told["num_classes"], "classes", most=MAX_CHANNELS),
+        **dict(told["options"]),
     )
     adapters = [
         Adapter(map_shape(encoder)[0], channels, places=_places(adapter["places"]))
@@ -131,26 +138,22 @@ def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
         aggregator,
         adapters=adapters,
         pattern=parse_pattern(str(raw["pattern"])),
-        num_clips=int(raw["num_clips"]),
+        num_clips=_number(raw["num_clips"], "clips", most=MAX_CLIPS),
     )
+
+
+def _number(told: Any, what: str, *, most: int) -> int:
+    if type(told) is not int or not 0 < told <= most:
+        raise ValueError(f"{told!r} {what}")
+    return told
 
 
 def _places(told: Any) -> Places | None:
     if told is None:
         return None
-    T, h, w = (int(n) for n in told)
-    if min(T, h, w) < 1:
-        raise ValueError(f"a map of {told} places")
+    T, h, w = (_number(n, "places of a map", most=MAX_CHANNELS) for n in told)
     return T, h, w
 
 
 def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
-def _load(module: Any, state: Mapping[str, Tensor], *, path: Path) -> None:
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{path}: its tensors do not fit its header ({reason})") from None

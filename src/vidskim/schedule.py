@@ -39,16 +39,26 @@ class Pattern:
 
     Attributes:
         period: places of encoders, repeated over the clips.
-        repeats: False keeps the last place for all further clips: "first" is E, then C for good
-            (FASTER, table 3).
+        repeats: False keeps the last place for all further clips. That is "first" only: E, then C
+            for good (FASTER, table 3).
+
+    Raises:
+        UsageError: a period that is empty, too long or of anything but places, or another one that
+            does not repeat.
     """
 
     period: tuple[int, ...]
     repeats: bool = True
 
     def __post_init__(self) -> None:
-        if not self.period or any(place not in (EXPENSIVE, CHEAP) for place in self.period):
-            raise UsageError(f"a pattern is made of E and C, got {self.period!r}")
+        if not 0 < len(self.period) <= MAX_PERIOD:
+            raise UsageError(
+                f"a pattern has 1 to {MAX_PERIOD} clips in a period, got {len(self.period)}"
+            )
+        if any(place not in (EXPENSIVE, CHEAP) for place in self.period):
+            raise UsageError("a pattern is made of places 0 (expensive) and 1 (cheap) only")
+        if not self.repeats and self.period != (EXPENSIVE, CHEAP):
+            raise UsageError("the only pattern that does not repeat is 'first'")
 
     def at(self, position: int) -> int:
         """Return the encoder that sees the clip at a position, counted from 0."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vidskim.errors import UsageError
+
 
 @dataclass(slots=True)
 class Mean:
@@ -49,6 +51,10 @@ class Average(nn.Module):
         """Return the logits ``[B, K]`` after the clips so far.
 
         Probabilities below the smallest normal float count as that, so that no logit is infinite.
+
+        Raises:
+            UsageError: there was none.
         """
-        assert state.total is not None, "read before the first clip"
+        if state.total is None or not state.count:
+            raise UsageError("an average needs at least one clip")
         return torch.log((state.total / state.count).clamp_min(torch.finfo(torch.float32).tiny))

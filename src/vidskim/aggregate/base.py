@@ -61,8 +61,13 @@ class Learned(nn.Module):
         return state
 
     def read(self, state: Tensor | None) -> Tensor:
-        """Return the logits ``[B, K]`` after the clips so far."""
-        assert state is not None, "read before the first clip"
+        """Return the logits ``[B, K]`` after the clips so far.
+
+        Raises:
+            UsageError: there was none.
+        """
+        if state is None:
+            raise UsageError(f"{self.name} cannot answer before the first clip")
         output = self._output(state)
         pooled = output.flatten(2).mean(2) if output.ndim > 2 else output  # [B, C]
         logits: Tensor = self.head(self.dropout(pooled))

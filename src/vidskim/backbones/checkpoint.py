@@ -148,8 +148,8 @@ def build_network(header: Header, state: dict[str, Tensor], *, path: Path) -> Ne
         backbone = shapes_of(header.name, num_classes=header.num_classes, **header.options)
     except (UsageError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path}: its header names no network we know: {error}") from error
-    _check_state(backbone, state, path=path)
-    _assign(backbone, state)
+    check_state(backbone, state, name=backbone.name, path=path)
+    assign_state(backbone, state)
     if header.classes is not None and len(header.classes) != header.num_classes:
         raise CheckpointError(
             f"{path}: its header names {len(header.classes)} classes for a head of "
@@ -164,16 +164,22 @@ def build_network(header: Header, state: dict[str, Tensor], *, path: Path) -> Ne
     return backbone
 
 
-def _check_state(backbone: Network, state: Mapping[str, Tensor], *, path: Path) -> None:
+def check_state(module: nn.Module, state: Mapping[str, Tensor], *, name: str, path: Path) -> None:
     """Refuse tensors that do not fit a network one to one.
+
+    Args:
+        module: the network, which may have shapes alone.
+        state: its tensors by name.
+        name: what the error calls the network.
+        path: of the file they are from.
 
     Raises:
         CheckpointError: missing, left-over or differently shaped tensors, or integers for floating
             numbers; the first few are named.
     """
-    expected = backbone.state_dict()
+    expected = module.state_dict()
     shapes = {k: tuple(v.shape) for k, v in expected.items()}
-    faults = list_faults(state, shapes, num_classes=backbone.num_classes)
+    faults = list_faults(state, shapes)
     types = [
         f"{k} {v.dtype}"
         for k, v in state.items()
@@ -182,18 +188,18 @@ def _check_state(backbone: Network, state: Mapping[str, Tensor], *, path: Path) 
     if types:
         faults += f"{', ' if faults else ''}{len(types)} of another type ({listed(types)})"
     if faults:
-        raise CheckpointError(f"{path}: does not fit {backbone.name}: tensors {faults}")
+        raise CheckpointError(f"{path}: does not fit {name}: tensors {faults}")
 
 
-def _assign(backbone: nn.Module, state: dict[str, Tensor]) -> None:
+def assign_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Put tensors in place of the shapes; half-precision files become float32."""
     floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     counters = {  # of batch norm: absent from older files, of no use in evaluation
         k: torch.zeros((), dtype=torch.int64)
-        for k in backbone.state_dict()
+        for k in module.state_dict()
         if k.endswith(NORM_COUNTER) and k not in floats
     }
-    backbone.load_state_dict({**floats, **counters}, assign=True)
+    module.load_state_dict({**floats, **counters}, assign=True)
 
 
 def _published(weights: Weights, path: Path) -> tuple[Header, dict[str, Tensor]]:

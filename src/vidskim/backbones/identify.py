@@ -81,7 +81,7 @@ def identify(state: Mapping[str, Tensor], *, name: str | None, path: Path) -> Id
             f"{path}: fits no backbone{hint if nearest.share > 0 else ''}: give the backbone's name"
         )
     faults = list_faults(
-        nearest.tensors, _template(nearest.name, nearest.options), num_classes=None
+        nearest.tensors, _template(nearest.name, nearest.options), any_classes=True
     )
     raise CheckpointError(f"{path}: fits no backbone, nearest is {nearest.name}: tensors {faults}")
 
@@ -131,7 +131,7 @@ def _cached_template(name: str, options: tuple[tuple[str, Any], ...]) -> Shapes:
 
 def _misfit(found: Identity, state: Mapping[str, Tensor], path: Path) -> str:
     """Say what is wrong with a state dict for the backbone it was meant for."""
-    faults = list_faults(found.tensors, _template(found.name, found.options), num_classes=None)
+    faults = list_faults(found.tensors, _template(found.name, found.options), any_classes=True)
     readings = [reading for n in list_networks() for reading in _readings(state, n)]
     most = max(reading.share for reading in readings)
     likely = list(dict.fromkeys(reading.name for reading in readings if reading.share == most))
@@ -141,22 +141,22 @@ def _misfit(found: Identity, state: Mapping[str, Tensor], path: Path) -> str:
     )
 
 
-def list_faults(tensors: Mapping[str, Tensor], wanted: Shapes, *, num_classes: int | None) -> str:
+def list_faults(tensors: Mapping[str, Tensor], wanted: Shapes, *, any_classes: bool = False) -> str:
     """List the first tensors that are missing, left over or of another shape; "" if none is.
 
     Args:
         tensors: in our names.
         wanted: name to shape.
-        num_classes: of the head; None takes any number.
+        any_classes: whether the head may have any number of them.
     """
 
     def fits(key: str) -> bool:
         given, shape = tuple(tensors[key].shape), wanted[key]
-        free = num_classes is None and key in HEAD
+        free = any_classes and key in HEAD
         return len(given) == len(shape) and given[free:] == shape[free:]
 
     def shown(key: str) -> str:
-        if num_classes is None and key in HEAD:
+        if any_classes and key in HEAD:
             return f"[{', '.join(map(str, ['classes', *wanted[key][1:]]))}]"
         return str(list(wanted[key]))
 
