@@ -14,6 +14,7 @@ from vidskim.cli import main
 from vidskim.errors import UsageError
 from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES, check_numbers
+from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.joint import JointRecipe
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.saliency_recipe import SaliencyRecipe
@@ -133,11 +134,11 @@ def test_help_names_every_key():
     out = io.StringIO()
     with redirect_stdout(out):
         assert main(["train", "--help"]) == 0
-    for kind in (ClipRecipe, SaliencyRecipe, JointRecipe):
+    for kind in (ClipRecipe, SaliencyRecipe, JointRecipe, FasterRecipe):
         assert all(field.name in out.getvalue() for field in fields(kind))
 
 
-@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, JointRecipe])
+@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, JointRecipe, FasterRecipe])
 def test_every_number_of_a_recipe_has_a_range(kind):
     defaults = asdict(kind(data="a", out="b"))
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
@@ -147,7 +148,7 @@ def test_every_number_of_a_recipe_has_a_range(kind):
         assert low <= defaults[name] <= high, name
 
 
-@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe])
+@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, FasterRecipe])
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -1,20 +1,22 @@
 """A trained aggregator beside average pooling of the same clips: accuracy, cost, each answer."""
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from vidskim.backbones.contract import Features
 from vidskim.backbones.network import Network
-from vidskim.cost import MacCounter, count
+from vidskim.cost import count
 from vidskim.data.map_store import Maps
 from vidskim.data.per_video import write_whole
 from vidskim.faster import Faster
+from vidskim.faster_cost import video_count
 from vidskim.schedule import NAMED, Pattern
 from vidskim.train.map_batches import gather, placed
 
@@ -60,20 +62,24 @@ def compare(
         "average_cheap".
     """
     places = [placed(len(maps[0][n]), model.num_clips) for n in range(len(truth))]
+    whole = [count(network, _shape(network)).macs for network in model.networks()]
     patterns = {"average": model.pattern, "average_expensive": NAMED["all"]}
     if len(maps) > 1:
         patterns["average_cheap"] = NAMED["none"]
     found = {
         model.aggregator.name: (
             _aggregate(model, maps, places, batch_size=batch_size),
-            _macs_aggregated(model, places, maps),
+            _mean_macs(places, partial(_aggregated_macs, model)),
         )
     }
     for name, pattern in patterns.items():
         guesses = np.array(
             [_average(maps, row, clips, pattern) for row, clips in enumerate(places)]
         )
-        found[name] = (guesses, _macs_averaged(model, places, pattern))
+        found[name] = (
+            guesses,
+            _mean_macs(places, partial(_averaged_macs, whole, pattern)),
+        )
     return [
         Measured(name, guesses, guesses == truth, macs) for name, (guesses, macs) in found.items()
     ]
@@ -131,6 +137,11 @@ def _aggregate(
     return guesses
 
 
+def _shape(network: Network) -> tuple[int, ...]:
+    assert network.clip is not None
+    return network.clip.input_shape
+
+
 def _average(maps: Sequence[Maps], row: int, places: Sequence[int], pattern: Pattern) -> int:
     """Return the guess of average pooling for one row."""
     probability = torch.zeros(())
@@ -140,34 +151,15 @@ def _average(maps: Sequence[Maps], row: int, places: Sequence[int], pattern: Pat
     return int(probability.argmax())
 
 
-def _macs_averaged(model: Faster, places: Sequence[Sequence[int]], pattern: Pattern) -> float:
-    whole = [count(network, _shape(network)).macs for network in model.networks()]
-    return _mean([sum(whole[encoder] for encoder in pattern(len(clips))) for clips in places])
+def _aggregated_macs(model: Faster, num_clips: int) -> int:
+    return video_count(model, num_clips=num_clips).macs
 
 
-def _macs_aggregated(model: Faster, places: Sequence[Sequence[int]], maps: Sequence[Maps]) -> float:
-    features = [count(Features(network), _shape(network)).macs for network in model.networks()]
-    joined: dict[int, int] = {}
-    device = next(model.aggregator.parameters()).device
-    for row, clips in enumerate(places):
-        if len(clips) not in joined:
-            lanes = gather(maps, [row], [clips], pattern=model.pattern)
-            moved = {e: (x.to(device), positions) for e, (x, positions) in lanes.items()}
-            with torch.no_grad(), MacCounter() as counter:
-                model.eval()(moved)
-            joined[len(clips)] = counter.macs
-    return _mean(
-        [
-            joined[len(clips)] + sum(features[encoder] for encoder in model.pattern(len(clips)))
-            for clips in places
-        ]
-    )
+def _averaged_macs(whole: Sequence[int], pattern: Pattern, num_clips: int) -> int:
+    return sum(whole[encoder] for encoder in pattern(num_clips))
 
 
-def _shape(network: Network) -> tuple[int, ...]:
-    assert network.clip is not None
-    return network.clip.input_shape
-
-
-def _mean(macs: Sequence[int]) -> float:
-    return sum(macs) / len(macs)
+def _mean_macs(places: Sequence[Sequence[int]], macs_of: Callable[[int], int]) -> float:
+    """Return the mean over videos of what their number of clips costs."""
+    numbers = Counter(len(clips) for clips in places)
+    return sum(times * macs_of(number) for number, times in numbers.items()) / len(places)

@@ -19,9 +19,9 @@ from vidskim.train.saliency_recipe import SaliencyRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),
-    "faster": (FasterRecipe, train_faster),
     "saliency": (SaliencyRecipe, train_saliency),
     "saliency_joint": (JointRecipe, train_joint),
+    "faster": (FasterRecipe, train_faster),
 }
 
 
