@@ -148,7 +148,7 @@ def test_every_number_of_a_recipe_has_a_range(kind):
         assert low <= defaults[name] <= high, name
 
 
-@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, FasterRecipe])
+@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
