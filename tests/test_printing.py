@@ -9,7 +9,9 @@ from vidskim.cost import Count
 from vidskim.inspection import inspect_video
 from vidskim.paper_costs import PaperRow
 from vidskim.reel import Reel
+from vidskim.schedule import Routed, parse_pattern
 from vidskim.strip import Canvas
+from vidskim.turns import is_cheap, is_routed, shares_text
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.zoo import ModelRecord
 
@@ -64,6 +66,59 @@ def test_every_source_has_its_line():
     text = printing.prediction(alone)
     assert "\nmotion    " in text
     assert "\nsaliency  " not in text
+
+
+def turns(labels, *, saliency=None, schedule="1:3"):
+    """An answer of two encoders that saw clips at 0, 10, 20, ... seconds."""
+    clips = tuple(
+        ChosenClip(
+            Clip(10 * n, 300 * n, 16, 1, 10.0 * n, 10.0 * n + 0.5, 16),
+            None if saliency is None else saliency[10 * n],
+            label,
+        )
+        for n, label in enumerate(labels)
+    )
+    return Prediction(
+        INFO,
+        "faster",
+        "x",
+        (Score("a", 1.0),),
+        clips,
+        saliency,
+        COST,
+        encoders=("big", "small\x1b"),
+        schedule=schedule,
+    )
+
+
+def test_who_saw_which_clip_is_told_without_any_saliency():
+    labels = ["big", *["small\x1b"] * 3, "big", *["small\x1b"] * 2]
+    text = printing.prediction(turns(labels))
+    assert "   0:00.00 -    0:00.50  big\n" in text
+    assert "   0:10.00 -    0:10.50  small\\x1b\n" in text
+    assert "\nencoders  ▲ 2 clips by big, △ 5 by small\\x1b (pattern 1:3)\n" in text
+    chosen = next(line for line in text.splitlines() if line.startswith("chosen"))
+    assert "".join(word[0] for word in chosen.split()[1:]) == "▲△△△▲△△"
+    assert "saliency" not in text
+    plain = printing.prediction(turns(labels), canvas=Canvas(60, plain=True))
+    assert "\nencoders  ^ 2 clips by big, . 5 by small" in plain
+
+
+def test_one_encoder_that_saw_nothing_is_told_too():
+    answer = turns(["small\x1b"], schedule="none")
+    assert shares_text(answer) == "0 clips by big, 1 by small\\x1b (pattern none)"
+    assert not is_routed(answer)
+    assert shares_text(turns(["big"])) == "1 clip by big, 0 by small\\x1b (pattern 1:3)"
+
+
+def test_a_schedule_that_follows_saliency_is_known_by_its_name():
+    routed = turns(["big"], schedule=str(Routed(parse_pattern("1:7"))))
+    assert is_routed(routed)
+    assert not is_routed(turns(["big"], schedule=str(parse_pattern("1:7"))))
+    single = Prediction(INFO, "dense", "x", (Score("a", 1.0),), CLIPS, None, COST)
+    assert not is_routed(single)
+    assert not is_cheap(single, CLIPS[0])
+    assert "encoders" not in printing.prediction(single)
 
 
 def test_how_a_reel_was_made():

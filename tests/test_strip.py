@@ -8,12 +8,17 @@ from hypothesis import strategies as st
 from vidskim.strip import BLOCKS, LABEL_WIDTH, PLAIN_BLOCKS, Canvas, draw_strip
 
 
-def strip(scores, *, seconds=1.0, marks=(), width=80, plain=False):
+def strip(scores, *, seconds=1.0, marks=(), lesser=(), width=80, plain=False):
     count = len(next(iter(scores.values())))
     edges = np.arange(count + 1) * seconds
     canvas = Canvas(width, plain)
     return draw_strip(
-        scores, edges=edges, marks=marks, duration_seconds=count * seconds, canvas=canvas
+        scores,
+        edges=edges,
+        marks=marks,
+        lesser=lesser,
+        duration_seconds=count * seconds,
+        canvas=canvas,
     )
 
 
@@ -47,6 +52,16 @@ def test_columns_are_the_clips_they_belong_to():
     assert chosen == "chosen    " + " " * 20 + "▲" + " " * 36 + "▲▲"
     assert clock[LABEL_WIDTH:].startswith("0:00      0:10      0:20 ")
     assert clock.endswith("0:59.0")
+
+
+@pytest.mark.parametrize(("plain", "letters"), [(False, "▲△"), (True, "^.")])
+def test_what_was_chosen_for_less_never_hides_the_rest(plain, letters):
+    much, less = letters
+    assert Canvas(plain=plain).marks == (much, less)
+    row = {"a": [0.0] * 59}
+    lesser = [(0.0, 3.0), (10.0, 11.0)]
+    _, chosen, _ = strip(row, marks=[(1.0, 2.0)], lesser=lesser, plain=plain)
+    assert chosen == f"chosen    {less}{much}{less}{' ' * 7}{less}"
 
 
 def test_the_highest_of_many_is_shown_and_few_are_stretched():

@@ -37,6 +37,7 @@ LAYERS = (
         "look",
         "chosen",
         "recognizer",
+        "turns",
         "precision",
         "fast",
         "presets",

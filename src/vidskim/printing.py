@@ -4,6 +4,8 @@ import textwrap
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+
 from vidskim.backbones.catalog.record import Weights
 from vidskim.chosen import Selection
 from vidskim.cost import Count
@@ -14,6 +16,7 @@ from vidskim.look_costs import FRAME_RATE, GOP_FRAMES, MinuteCost
 from vidskim.paper_costs import PaperRow
 from vidskim.reel import Reel
 from vidskim.strip import Canvas, draw_strip
+from vidskim.turns import is_cheap, shares_text, take_turns
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 from vidskim.zoo import ModelRecord
 
@@ -37,8 +40,11 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
     lines += [f"  {p.score:6.1%}  {printable(p.label)}" for p in answer.predictions[:5]]
     views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
     lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
-    lines += clip_lines(answer.clips)
+    lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
     lines += _time_line(answer, canvas=canvas)
+    if take_turns(answer):
+        strong, weak = (canvas or Canvas()).marks
+        lines.append(f"encoders  {shares_text(answer, marks=(f'{strong} ', f'{weak} '))}")
     lines += [
         "",
         f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
@@ -80,22 +86,32 @@ def reel(made: Reel) -> str:
 
 
 def _time_line(answer: Prediction | Selection, *, canvas: Canvas | None) -> list[str]:
-    """Return saliency over time with the chosen moments marked, nothing where none was scored."""
-    if answer.saliency is None:
+    """Return saliency over time with the chosen moments marked.
+
+    Nothing where none was scored, unless several encoders took turns: then where each did.
+    """
+    if answer.saliency is None and not take_turns(answer):
         return []
-    scores: dict[str, Sequence[float | None]] = dict(answer.parts or {})
-    if len(scores) != 1:
-        scores["saliency"] = answer.saliency
+    duration = answer.video.duration_seconds
     clips = [chosen.clip for chosen in answer.clips]
-    marks = [(clip.start_seconds, clip.end_seconds) for clip in clips]
+    scores: dict[str, Sequence[float | None]] = dict(answer.parts or {})
+    edges = np.array([0.0, duration])
+    if answer.saliency is not None:
+        if len(scores) != 1:
+            scores["saliency"] = answer.saliency
+        edges = infer_edges(clips, count=len(answer.saliency), duration_seconds=duration)
+    spans: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    for chosen in answer.clips:
+        span = (chosen.clip.start_seconds, chosen.clip.end_seconds)
+        spans[is_cheap(answer, chosen)].append(span)
+    marks, lesser = spans
     if isinstance(answer, Selection) and answer.frames is not None:
         marks = [(seconds, seconds) for seconds in answer.frames.timestamps_seconds]
-    duration = answer.video.duration_seconds
-    edges = infer_edges(clips, count=len(answer.saliency), duration_seconds=duration)
     drawn = draw_strip(
         scores,
         edges=edges,
         marks=marks,
+        lesser=lesser,
         duration_seconds=duration,
         canvas=canvas or Canvas(),
     )
@@ -264,11 +280,12 @@ def video_line(video: VideoInfo) -> str:
     )
 
 
-def clip_lines(clips: Sequence[ChosenClip]) -> list[str]:
+def clip_lines(clips: Sequence[ChosenClip], *, with_encoder: bool = False) -> list[str]:
     """Return one line per clip."""
     return [
         f"  {clock(c.clip.start_seconds)} - {clock(c.clip.end_seconds)}"
         + ("" if c.saliency is None else f"  {c.saliency:.3f}")
+        + (f"  {printable(c.encoder)}" if with_encoder else "")
         for c in clips
     ]
 

@@ -82,7 +82,8 @@ class Recognizer:
 
     Raises:
         UsageError: an unknown precision or device, an impossible batch size or number of crops, a
-            network that takes no clips, encoders of different clips or classes.
+            network that takes no clips, encoders of different clips or classes, adapters without an
+            aggregator.
     """
 
     def __init__(
@@ -114,9 +115,10 @@ class Recognizer:
         if adapters is not None and len(adapters) != len(encoders):
             raise UsageError(f"{len(encoders)} encoders need as many adapters, got {len(adapters)}")
         if aggregator is None:
-            whole = not others and adapters is None
-            aggregator = Average(encoder.classify if whole else nn.Identity())
-            adapters = adapters if whole or adapters is not None else [Head(e) for e in encoders]
+            if adapters is not None:
+                raise UsageError("adapters bring maps to an aggregator: give one, or no adapters")
+            aggregator = Average(nn.Identity() if others else encoder.classify)
+            adapters = [Head(e) for e in encoders] if others else None
         self.device = usable_device(device)
         self.lanes = tuple(
             make_lane(
@@ -144,7 +146,7 @@ class Recognizer:
             batch_size=batch_size or (num_crops if others else BATCH_SIZE),
             device=self.device,
         )
-        self.precision = self.lanes[0].precision
+        self.precision = " and ".join(dict.fromkeys(lane.precision for lane in self.lanes))
         self.origin = Origin(encoder.name) if origin is None else origin
 
     def with_look(self, look: Look) -> "Recognizer":
@@ -285,6 +287,8 @@ class Recognizer:
             precision=self.precision,
             parts=parts,
             warnings=tuple(dict.fromkeys([*self.origin.warnings, *warnings])),
+            encoders=tuple(lane.label for lane in self.lanes),
+            schedule=str(self.schedule) if len(self.lanes) > 1 else None,
         )
 
     def _encode(

@@ -26,12 +26,18 @@ class Canvas:
     plain: bool = False
     """Whether it knows ASCII only."""
 
+    @property
+    def marks(self) -> tuple[str, str]:
+        """What stands below a moment: where it was chosen, and where it was chosen for less."""
+        return ("^", ".") if self.plain else ("▲", "△")
+
 
 def draw_strip(
     scores: Mapping[str, Sequence[float | None]],
     *,
     edges: NDArray[np.float64],
     marks: Sequence[tuple[float, float]],
+    lesser: Sequence[tuple[float, float]] = (),
     duration_seconds: float,
     canvas: Canvas,
 ) -> list[str]:
@@ -45,6 +51,7 @@ def draw_strip(
         scores: name of a line to its N scores, None for a clip that was not seen.
         edges: ``[N + 1]`` seconds, where the clips begin and the last one ends.
         marks: start and end in seconds of what was chosen.
+        lesser: the same of what was chosen for less; in one column a mark of the others wins.
         duration_seconds: of the video.
         canvas: where it is shown.
     """
@@ -57,10 +64,11 @@ def draw_strip(
         for name, row in scores.items()
     ]
     below = [" "] * width
-    for start, end in marks:
-        first, last = (int(time / duration * width) for time in (start, max(start, end - 1e-6)))
-        for column in range(min(first, width - 1), min(last, width - 1) + 1):
-            below[column] = "^" if canvas.plain else "▲"
+    for letter, spans in zip(reversed(canvas.marks), (lesser, marks)):
+        for start, end in spans:
+            first, last = (int(time / duration * width) for time in (start, max(start, end - 1e-6)))
+            for column in range(min(first, width - 1), min(last, width - 1) + 1):
+                below[column] = letter
     clock = _clock(duration, width=width)
     return [
         *lines,

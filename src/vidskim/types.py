@@ -136,6 +136,10 @@ class Prediction:
     """What the classifier ran in."""
     parts: Mapping[str, tuple[float | None, ...]] | None = None
     """What each source of the saliency says of every clip, None for clips it did not see."""
+    encoders: tuple[str, ...] = ()
+    """What ``clips`` call the encoders, the expensive one first."""
+    schedule: str | None = None
+    """Which of several encoders sees which clip, see `vidskim.schedule`; None for a single one."""
 
     @property
     def label(self) -> str:
@@ -156,6 +160,8 @@ class Prediction:
             "num_crops": self.num_crops,
             "precision": self.precision,
             "saliency_parts": None if self.parts is None else dict(self.parts),
+            "encoders": list(self.encoders),
+            "schedule": self.schedule,
         }
 
 

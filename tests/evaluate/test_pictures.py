@@ -17,7 +17,7 @@ from vidskim.evaluate.figure import draw_accuracy_cost
 from vidskim.evaluate.filmstrip import GAP, lay_out, spread
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.table import table
-from vidskim.evaluate.timeline import CHOSEN, MOMENT, clock, draw_timeline, grid_edges
+from vidskim.evaluate.timeline import CHEAP, CHOSEN, MOMENT, clock, draw_timeline, grid_edges
 
 
 def png_size(path):
@@ -198,6 +198,30 @@ def test_frames_tell_found_moments_from_missed_ones(tmp_path, drawn):
     assert edges == [matplotlib.colors.to_rgba(color) for color in (MOMENT, CHOSEN)]
     texts = [text.get_text() for text in drawn[0].axes[0].texts]
     assert texts == ["uniform chooses without looking"]
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_clips_of_the_cheap_encoder_are_told_from_those_of_the_expensive_one(
+    tmp_path, drawn, looks
+):
+    prediction, _, _ = make_prediction(3, looks=looks)
+    clips = [replace(c, encoder=e) for c, e in zip(prediction.clips, ("$big", "small", "small"))]
+    schedule = "1:2 by saliency" if looks else "1:2"
+    prediction = replace(
+        prediction, clips=tuple(clips), encoders=("$big", "small"), schedule=schedule
+    )
+    draw_timeline(prediction, torch.zeros(3, 3, 8, 8, dtype=torch.uint8), tmp_path / "t.png")
+    frames = [axes.patches[0].get_edgecolor() for axes in drawn[0].axes[1:]]
+    assert frames == [matplotlib.colors.to_rgba(color) for color in (CHOSEN, CHEAP, CHEAP)]
+    (legend,) = drawn[0].legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named[-2:] == [r"1 clip by \$big", "2 clips by small"]
+    renderer = drawn[0].canvas.get_renderer()
+    box = legend.get_window_extent(renderer)
+    assert not any(box.overlaps(text.get_window_extent(renderer)) for text in drawn[0].texts)
+    if not looks:
+        texts = [text.get_text() for text in drawn[0].axes[0].texts]
+        assert texts == ["uniform chooses without looking, pattern 1:2"]
 
 
 def test_a_long_video_shows_its_highest_peaks(tmp_path, drawn):

@@ -86,6 +86,28 @@ def test_a_page_tells_everything(answer, tmp_path):
     assert marks.count("chosen") == marks.count("mark") == 3
 
 
+def test_who_saw_which_clip_is_marked_and_told(answer, tmp_path):
+    encoders = ("big<b>", "small")
+    clips = tuple(replace(c, encoder=encoders[n > 0]) for n, c in enumerate(answer.clips))
+    routed = replace(answer, clips=clips, encoders=encoders, schedule="1:2 by saliency")
+    page = written(routed, tmp_path / "out.html")
+    assert "1 clip by big<b>, 2 by small (pattern 1:2 by saliency)" in page.text
+    assert "what the expensive encoder was sent by" in page.text
+    assert "b" not in page.tags[page.tags.index("svg") : page.tags.index("img")]
+    marks = [value for tag, key, value in page.attributes if (tag, key) == ("rect", "class")]
+    assert (marks.count("chosen cheap"), marks.count("mark cheap")) == (2, 2)
+    assert (marks.count("chosen"), marks.count("mark")) == (1, 1)
+    shots = [value for tag, key, value in page.attributes if (tag, key) == ("figure", "class")]
+    assert shots == ["cheap", "cheap"]
+    assert [title.rpartition("seen by ")[2] for title in page.values("title")[:3]] == [
+        "big<b>",
+        "small",
+        "small",
+    ]
+    fixed = written(replace(routed, schedule="1:2"), tmp_path / "fixed.html")
+    assert "what the clips were chosen by" in fixed.text
+
+
 def test_nothing_is_fetched_and_nothing_runs(answer, tmp_path):
     page = written(answer, tmp_path / "out.html")
     text = (tmp_path / "out.html").read_text(encoding="utf-8")

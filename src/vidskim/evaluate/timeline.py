@@ -18,14 +18,16 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from torch import Tensor
 
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, printable
 from vidskim.evaluate.edges import infer_edges
 from vidskim.evaluate.filmstrip import draw_thumbnail, draw_tie, lay_out
 from vidskim.evaluate.metrics import hits
+from vidskim.turns import is_cheap, is_routed, shares, take_turns
 from vidskim.types import ChosenClip, Clip, Prediction
 
 INK, GRAY, GRID = "#222222", "#6b6b6b", "#e4e4e4"
-CURVE, CHOSEN, MOMENT = "#0072B2", "#D55E00", "#009E73"
+CURVE, CHOSEN, MOMENT, CHEAP = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+"""Of Okabe and Ito's palette; ``CHEAP`` marks clips that the cheap of two encoders saw."""
 WIDTH, LEFT, RIGHT, PANEL = 12.8, 0.62, 12.45, 1.7
 """Inches: of the picture, where the time line begins and ends, and how high it is."""
 MOST = 16
@@ -80,16 +82,17 @@ def draw_timeline(
     box = (LEFT / WIDTH, panel / height, (RIGHT - LEFT) / WIDTH, PANEL / height)
     axes = figure.add_axes(box)
     _write_head(figure, prediction, title=title)
-    _add_legend(figure, looks=prediction.saliency is not None, moments=bool(moments))
+    _add_legend(figure, prediction, moments=bool(moments))
     for start, end in moments or ():
         axes.axvspan(start, end, color=MOMENT, alpha=0.25, linewidth=0, zorder=1)
     _draw_saliency(axes, prediction, grid=grid)
-    for chosen in clips:
-        _mark_clip(axes, chosen, duration=duration)
+    colors = [CHEAP if is_cheap(prediction, chosen) else CHOSEN for chosen in clips]
+    for chosen, color in zip(clips, colors):
+        _mark_clip(axes, chosen, duration=duration, color=color)
     _style(axes, duration=duration, looks=prediction.saliency is not None)
     found = _found(clips, moments)
     for index, slot, x in zip(shown, slots, wanted):
-        color = MOMENT if found[index] else CHOSEN
+        color = MOMENT if found[index] else colors[index]
         draw_tie(figure, slot, start=(x, panel - 0.05), row_top=row_top, color=color)
         caption = clock(clips[index].clip.start_seconds, fine=True)
         if clips[index].saliency is not None:
@@ -159,10 +162,11 @@ def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) ->
     name = title or Path(prediction.video.path).name
     name = os.fsencode(name).decode(errors="replace")  # a file name need not be UTF-8
     of = f" of {len(prediction.saliency)}" if prediction.saliency is not None else ""
-    parts = [
-        f"{best.label} ({best.score:.0%})",
-        f"{prediction.method} looked closely at {count}{of} clip{'s' if of or count > 1 else ''}",
-    ]
+    clips = f"{count}{of} clip{'s' if of or count > 1 else ''}"
+    looked = f"{prediction.method} looked closely at {clips}"
+    if is_routed(prediction):
+        looked = f"{clips} seen closely: {prediction.method}"
+    parts = [f"{best.label} ({best.score:.0%})", looked]
     if cost.macs and cost.dense_macs > cost.macs:
         ratio = cost.dense_macs / cost.macs
         parts.append(f"{ratio:.{0 if ratio >= 10 else 1}f}x fewer multiply-adds than for all")
@@ -173,18 +177,25 @@ def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) ->
     figure.text(x, y - 0.27 / height, line, fontsize=10.5, color=GRAY, parse_math=False)
 
 
-def _add_legend(figure: Figure, *, looks: bool, moments: bool) -> None:
+def _add_legend(figure: Figure, prediction: Prediction, *, moments: bool) -> None:
     entries: list[Line2D | Patch] = []
-    if looks:
+    if prediction.saliency is not None:
         entries.append(Line2D([], [], color=CURVE, linewidth=1.6, label="saliency"))
-    entries.append(Patch(facecolor=CHOSEN, label="chosen clip"))
+    if take_turns(prediction):
+        for share, color in zip(shares(prediction), (CHOSEN, CHEAP)):
+            many = f"{share.num_clips} clip{'' if share.num_clips == 1 else 's'}"
+            label = f"{many} by {printable(share.encoder)}".replace("$", r"\$")
+            entries.append(Patch(facecolor=color, label=label))
+    else:
+        entries.append(Patch(facecolor=CHOSEN, label="chosen clip"))
     if moments:
         entries.append(Patch(facecolor=MOMENT, alpha=0.45, label="true moment"))
     height = figure.get_size_inches()[1]
+    top = 0.22 if take_turns(prediction) else 0.47  # beside the title where the names are long
     figure.legend(
         handles=entries,
         loc="upper right",
-        bbox_to_anchor=(RIGHT / WIDTH, 1 - 0.47 / height),
+        bbox_to_anchor=(RIGHT / WIDTH, 1 - top / height),
         borderaxespad=0,
         borderpad=0,
         ncols=len(entries),
@@ -199,6 +210,8 @@ def _add_legend(figure: Figure, *, looks: bool, moments: bool) -> None:
 def _draw_saliency(axes: Axes, prediction: Prediction, *, grid: Sequence[Clip] | None) -> None:
     if prediction.saliency is None:
         text = f"{prediction.method} chooses without looking"
+        if prediction.schedule is not None:
+            text += f", pattern {prediction.schedule}"
         note = axes.text(0.5, 0.5, text, transform=axes.transAxes, color=INK, zorder=6)
         note.set(ha="center", va="center", backgroundcolor="white", parse_math=False)
         return
@@ -210,14 +223,14 @@ def _draw_saliency(axes: Axes, prediction: Prediction, *, grid: Sequence[Clip] |
     axes.stairs(scores, edges, baseline=None, color=CURVE, linewidth=1.4, zorder=3)
 
 
-def _mark_clip(axes: Axes, chosen: ChosenClip, *, duration: float) -> None:
+def _mark_clip(axes: Axes, chosen: ChosenClip, *, duration: float, color: str) -> None:
     """Fill a clip's step and put a bar on the time line, wide enough to be seen in any video."""
     start, end = chosen.clip.start_seconds, chosen.clip.end_seconds
     wider = max(0.0, 0.003 * duration - (end - start)) / 2
     start, end = start - wider, end + wider
     height = 1.0 if chosen.saliency is None else chosen.saliency / TOP
     for low, high, alpha in ((0.0, height, 0.45), (-0.025, 0.025, 1.0)):
-        bar = Rectangle((start, low), end - start, high - low, facecolor=CHOSEN, alpha=alpha)
+        bar = Rectangle((start, low), end - start, high - low, facecolor=color, alpha=alpha)
         bar.set(transform=axes.get_xaxis_transform(), clip_on=False, zorder=2 if alpha < 1 else 5)
         axes.add_patch(bar)
 

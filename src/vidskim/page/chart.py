@@ -1,6 +1,7 @@
 """Scores over time as inline SVG: one panel per source, chosen moments across all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import numpy as np
@@ -16,6 +17,21 @@ STEPS = 800
 """Steps a curve can show; of more, neighbors are drawn as one step at their maximum."""
 NARROWEST = 3.0
 """A chosen moment is drawn at least so wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A chosen moment."""
+
+    start: float
+    end: float
+    """Seconds."""
+    text: str
+    """What is told of it on hovering."""
+    is_cheap: bool = False
+    """Whether the cheap of several encoders saw it."""
+
+
 Across = Callable[[float], float]
 """Seconds to a place on the drawing."""
 _LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -27,7 +43,7 @@ def draw_chart(
     *,
     main: str,
     edges: NDArray[np.float64],
-    marks: Sequence[tuple[float, float, str]],
+    marks: Sequence[Mark],
     duration_seconds: float,
 ) -> str:
     """Return the drawing.
@@ -37,7 +53,7 @@ def draw_chart(
             panel reaches from 0 to its highest score, rounded up.
         main: which of them decided; it is drawn last and largest.
         edges: ``[N + 1]`` seconds, where the clips begin and the last one ends.
-        marks: start and end in seconds of what was chosen, and what is told of it on hovering.
+        marks: what was chosen.
         duration_seconds: of the video.
     """
     duration = max(duration_seconds, float(edges[-1]), 1e-6)
@@ -56,11 +72,12 @@ def draw_chart(
         'aria-label="saliency over time with the chosen moments marked">'
     ]
     parts += _ticks(duration, across=across, bottom=bottom)
-    for start, end, text in marks:
-        x, wide = across(start), max(across(end) - across(start), NARROWEST)
+    for mark in marks:
+        x, wide = across(mark.start), max(across(mark.end) - across(mark.start), NARROWEST)
+        kind = "chosen cheap" if mark.is_cheap else "chosen"
         parts.append(
-            f'<rect class="chosen" x="{x:.2f}" y="{TOP}" width="{wide:.2f}" '
-            f'height="{bottom - TOP:.0f}"><title>{escape(text)}</title></rect>'
+            f'<rect class="{kind}" x="{x:.2f}" y="{TOP}" width="{wide:.2f}" '
+            f'height="{bottom - TOP:.0f}"><title>{escape(mark.text)}</title></rect>'
         )
     for name in names:
         height = MAIN if name == main else PANEL
@@ -76,10 +93,11 @@ def draw_chart(
             floor = f"V{top + height:.0f}H{across(run[0][0]):.2f}Z"
             parts.append(f'<path class="{kind} fill" d="{outline}{floor}"/>')
             parts.append(f'<path class="{kind} line" d="{outline}"/>')
-    for start, end, _ in marks:
-        x, wide = across(start), max(across(end) - across(start), NARROWEST)
+    for mark in sorted(marks, key=lambda mark: not mark.is_cheap):  # the expensive ones on top
+        x, wide = across(mark.start), max(across(mark.end) - across(mark.start), NARROWEST)
+        kind = "mark cheap" if mark.is_cheap else "mark"
         parts.append(
-            f'<rect class="mark" x="{x:.2f}" y="{bottom:.0f}" width="{wide:.2f}" height="5"/>'
+            f'<rect class="{kind}" x="{x:.2f}" y="{bottom:.0f}" width="{wide:.2f}" height="5"/>'
         )
     return "\n".join([*parts, "</svg>"])
 

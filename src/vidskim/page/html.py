@@ -14,8 +14,9 @@ from vidskim.errors import printable
 from vidskim.evaluate.edges import infer_edges
 from vidskim.evaluate.storyboard import middle_frames
 from vidskim.io.jpeg import to_jpeg
-from vidskim.page.chart import draw_chart
+from vidskim.page.chart import Mark, draw_chart
 from vidskim.page.style import STYLE
+from vidskim.turns import is_cheap, is_routed, shares, shares_text, take_turns
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, VideoInfo
 from vidskim.video import Video
 
@@ -128,22 +129,35 @@ def _time_line(answer: Prediction | Selection) -> str:
         edges = infer_edges(clips, count=len(answer.saliency), duration_seconds=duration)
     if isinstance(answer, Selection) and answer.frames is not None:
         found = zip(answer.frames.timestamps_seconds, answer.frames.scores)
-        marks = [(at, at, _moment(at, None, score)) for at, score in found]
+        marks = [Mark(at, at, _moment(at, None, score)) for at, score in found]
     else:
-        marks = [
-            (c.start_seconds, c.end_seconds, _moment(c.start_seconds, c.end_seconds, x.saliency))
-            for c, x in zip(clips, answer.clips)
-        ]
+        marks = [_mark(answer, chosen) for chosen in answer.clips]
     drawn = draw_chart(scores, main=main, edges=edges, marks=marks, duration_seconds=duration)
     legend = '<span><i style="background:var(--chosen)"></i>chosen</span>'
+    if isinstance(answer, Prediction) and take_turns(answer):
+        legend = "".join(
+            f'<span><i style="background:var(--{color})"></i>{share.num_clips} chosen, seen by '
+            f"{_text(share.encoder)}</span>"
+            for share, color in zip(shares(answer), ("chosen", "cheap"))
+        )
     if answer.saliency is None:
         legend += f"<span>{_text(answer.method)} chooses without looking</span>"
     else:
+        what = "the expensive encoder was sent" if is_routed(answer) else "the clips were chosen"
         legend = (
-            f'<span><i style="background:var(--curve)"></i>{_text(main)}, what the clips '
-            f"were chosen by</span>{legend}"
+            f'<span><i style="background:var(--curve)"></i>{_text(main)}, what {what} by</span>'
+            f"{legend}"
         )
     return _section("Over time", f'<div class="wide">{drawn}</div><p class="legend">{legend}</p>')
+
+
+def _mark(answer: Prediction | Selection, chosen: ChosenClip) -> Mark:
+    """Return a chosen clip for the chart."""
+    start, end = chosen.clip.start_seconds, chosen.clip.end_seconds
+    told = _moment(start, end, chosen.saliency)
+    if take_turns(answer):
+        told += f", seen by {printable(chosen.encoder)}"
+    return Mark(start, end, told, is_cheap(answer, chosen))
 
 
 def _moment(start: float, end: float | None, score: float | None) -> str:
@@ -169,7 +183,16 @@ def _shots(answer: Prediction | Selection) -> str:
     pictures = middle_frames(answer.video.path, [*shown, *dull])
     images = [_image(picture.permute(1, 2, 0).numpy()) for picture in pictures]
     is_frames = isinstance(answer, Selection) and answer.frames is not None
-    figures = [_figure(c, image, is_frame=is_frames) for c, image in zip(shown, images)]
+    figures = [
+        _figure(
+            c,
+            image,
+            is_frame=is_frames,
+            encoder=c.encoder if take_turns(answer) else None,
+            is_cheap=is_cheap(answer, c),
+        )
+        for c, image in zip(shown, images)
+    ]
     what = "frames" if is_frames else "clips"
     note = f'<p class="note">{len(shown)} of {many} are shown.</p>' if len(shown) < many else ""
     parts = [_section(f"Chosen {what}", f'<div class="shots">{"".join(figures)}</div>{note}')]
@@ -213,14 +236,24 @@ def _image(picture: np.ndarray) -> str:
     return "data:image/jpeg;base64," + b64encode(to_jpeg(picture)).decode("ascii")
 
 
-def _figure(chosen: ChosenClip, image: str, *, is_frame: bool) -> str:
+def _figure(
+    chosen: ChosenClip,
+    image: str,
+    *,
+    is_frame: bool,
+    encoder: str | None = None,
+    is_cheap: bool = False,
+) -> str:
     clip = chosen.clip
     middle = (clip.start_seconds + clip.end_seconds) / 2
     when = _clock(clip.start_seconds) if is_frame else f"{_clock(middle)}"
     score = "" if chosen.saliency is None else f"<b>{chosen.saliency:.3f}</b>"
     spoken = _text(_moment(clip.start_seconds, None if is_frame else clip.end_seconds, None))
+    if encoder is not None:
+        spoken += f", seen by {_text(encoder)}"
+    kind = ' class="cheap"' if is_cheap else ""
     return (
-        f'<figure><img src="{image}" alt="frame at {when}" title="{spoken}">'
+        f'<figure{kind}><img src="{image}" alt="frame at {when}" title="{spoken}">'
         f"<figcaption><span>{when}</span>{score}</figcaption></figure>"
     )
 
@@ -289,6 +322,8 @@ def _settings(answer: Prediction | Selection, *, command: str | None) -> str:
         facts.append(("clips", f"{clips[0].num_frames} frames, stride {clips[0].stride}"))
     if isinstance(answer, Prediction):
         facts += [("model", answer.model), ("crops", answer.num_crops)]
+        if take_turns(answer):
+            facts.append(("encoders", shares_text(answer)))
         facts.append(("precision", answer.precision))
     elif answer.reel is not None:
         reel = answer.reel

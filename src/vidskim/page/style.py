@@ -3,10 +3,10 @@
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2230; --soft: #626a7c; --line: #e3e6ec;
   --ground: #f6f7f9; --card: #ffffff; --curve: #2563c9; --part: #7b8aa6; --chosen: #d9591c;
-  --warn: #fff4dc; --warn-ink: #6f4a00; }
+  --cheap: #a2508f; --warn: #fff4dc; --warn-ink: #6f4a00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e7eaf1; --soft: #98a1b4; --line: #2d3340;
   --ground: #14171d; --card: #1c2028; --curve: #6ea8ff; --part: #8491aa; --chosen: #ff8a4c;
-  --warn: #3a2f14; --warn-ink: #ffd98a; } }
+  --cheap: #d68cc4; --warn: #3a2f14; --warn-ink: #ffd98a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -35,6 +35,7 @@ svg .fill { stroke: none; opacity: .16; }
 svg .main.line { stroke: var(--curve); } svg .main.fill { fill: var(--curve); }
 svg .part.line { stroke: var(--part); } svg .part.fill { fill: var(--part); }
 svg .chosen { fill: var(--chosen); opacity: .2; } svg .mark { fill: var(--chosen); }
+svg .cheap { fill: var(--cheap); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 12px 0 0; font-size: 13px;
   color: var(--soft); }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px;
@@ -46,6 +47,7 @@ figure img { display: block; width: 100%; height: auto; border-radius: 8px;
 .dull img { border-color: var(--line); filter: saturate(.7); }
 figcaption { display: flex; justify-content: space-between; gap: 8px; font-size: 13px;
   margin-top: 4px; font-variant-numeric: tabular-nums; white-space: nowrap; }
+figure.cheap img { border-color: var(--cheap); } figure.cheap b { color: var(--cheap); }
 figcaption b { color: var(--chosen); } .dull figcaption b { color: var(--soft); }
 .bars { display: grid; grid-template-columns: minmax(80px, max-content) 1fr max-content;
   gap: 8px 12px; align-items: center; font-variant-numeric: tabular-nums; }
