@@ -74,6 +74,35 @@ def test_crops_lie_inside_and_keep_their_shape(H, W, min_scale, seed):
     assert abs(dy - dx) < 0.4
 
 
+@given(
+    H=st.integers(10, 40),
+    W=st.integers(10, 40),
+    low=st.integers(9, 12),
+    span=st.integers(0, 6),
+    seed=st.integers(0, 10**6),
+)
+def test_the_crop_is_cut_from_frames_of_a_short_side_between_two(H, W, low, span, seed):
+    augmentation = Augmentation(crop=(9, 7), min_scale=0.01, short_sides=(low, low + span))
+    clip = clip_of(numbered(1, H, W), augmentation=augmentation, num_frames=1, seed=seed)
+    rows, columns = clip[1, 0, :, 0], clip[2, 0, 0, :]
+    # as wide as the crop is in a frame that was resized, but for the rounding of the window
+    side = min(H, W)
+    for shown, size in ((float(rows[-1] - rows[0]), 9), (float(columns[-1] - columns[0]), 7)):
+        step = shown / (size - 1)
+        assert step >= (side / (low + span) * size - 1) / size - 1e-4
+        assert step <= (side / low * size + 1) / size + 1e-4
+
+
+def test_every_short_side_is_drawn():
+    augmentation = Augmentation(crop=(4, 4), short_sides=(4, 8))
+    shown = []
+    for seed in range(200):
+        clip = clip_of(numbered(1, 80, 90), augmentation=augmentation, num_frames=1, seed=seed)
+        shown.append(float(clip[1, 0, -1, 0] - clip[1, 0, 0, 0]) / 3)
+    assert 10 <= min(shown) < 10.6  # 80 pixels at a short side of 8: every tenth
+    assert 19.4 < max(shown) <= 20
+
+
 def test_a_window_of_the_crop_s_size_is_copied():
     clip = clip_of(numbered(4, 6, 20), seed=3)
     left = int(clip[2, 0, 0, 0])

@@ -22,10 +22,10 @@ from vidskim.data.manifest import Row, read_manifest
 from vidskim.data.map_store import Maps, VideoMaps
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
 from vidskim.faster_file import load_faster, read_faster_metadata
-from vidskim.schedule import parse_pattern
+from vidskim.schedule import Routed, parse_pattern
 from vidskim.train.faster import train_faster
 from vidskim.train.faster_recipe import FasterRecipe
-from vidskim.train.map_batches import MapBatches, draw_in_order, gather, same_clips
+from vidskim.train.map_batches import MapBatches, Turns, draw_in_order, gather, same_clips
 from vidskim.transforms import Transform
 from vidskim.video import Video
 
@@ -93,7 +93,7 @@ def batches(**changes):
     values = {
         "maps": (numbered(), numbered(channels=2)),
         "labels": np.array([7, 8, 9]),
-        "pattern": parse_pattern("1:2"),
+        "turns": Turns(parse_pattern("1:2")),
         "num_clips": 4,
         "batch_size": 2,
         "seed": 0,
@@ -108,7 +108,7 @@ def test_a_batch_holds_clips_of_its_rows_in_order_of_time():
         expensive, at = lanes[0]
         cheap, rest = lanes[1]
         assert (expensive.shape, cheap.shape) == ((2, 2, 1, 1, 1, 1), (2, 2, 2, 1, 1, 1))
-        assert (at.tolist(), rest.tolist()) == ([0, 3], [1, 2])
+        assert (at.tolist(), rest.tolist()) == ([[0, 3]] * 2, [[1, 2]] * 2)
         for n in range(2):
             told = torch.empty(4)
             told[at], told[rest] = expensive[n].flatten(), -cheap[n, :, 0].flatten()
@@ -144,7 +144,7 @@ def test_clips_are_drawn_without_replacement_while_there_are_enough():
 
 
 def test_maps_of_one_encoder_only():
-    lanes = gather((numbered(),), [2, 0], [[1, 3], [0, 4]], pattern=parse_pattern("all"))
+    lanes = gather((numbered(),), [2, 0], [[1, 3], [0, 4]], turns=Turns(parse_pattern("all")))
     assert list(lanes) == [0]
     assert lanes[0][0].flatten().tolist() == [201, 203, 0, 4]
 
@@ -421,3 +421,34 @@ def test_the_recipe_is_the_record_of_the_run(finished):
     with pytest.raises(UsageError, match=r"differs in pattern\); choose another out folder"):
         train_faster(replace(recipe, pattern="1:1"))
     assert asdict(recipe)["task"] == "faster"
+
+
+def test_the_expensive_encoder_goes_where_saliency_sends_it():
+    scores = (torch.tensor([0.1, 0.9, 0.2, 0.8, 0.0, 0.3]),) * 3
+    turns = Turns(Routed(parse_pattern("1:1")), scores)
+    maps = (numbered(), numbered(channels=2))
+    lanes = gather(maps, [0, 1], [[0, 1, 2, 3], [1, 2, 3, 4]], turns=turns)
+    assert lanes[0][1].tolist() == [[1, 3], [0, 2]]
+    assert lanes[1][1].tolist() == [[0, 2], [1, 3]]
+    assert lanes[0][0].flatten().tolist() == [
+        *maps[0][0].maps([1, 3]).flatten().tolist(),
+        *maps[0][1].maps([1, 3]).flatten().tolist(),
+    ]
+
+
+def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(tmp_path):
+    fixed = train_faster(recipe_of(tmp_path / "fixed", pattern="1:3"))
+    routed = train_faster(recipe_of(tmp_path / "routed", pattern="1:3", route="packets"))
+    assert routed["protocol"].endswith("encoders 1:3 by saliency, split test")
+    cost = [run["methods"]["fast_gru"]["macs_per_video"] for run in (fixed, routed)]
+    assert cost[0] == cost[1]
+    heads = [
+        load_faster(tmp_path / name / "model.safetensors").aggregator.head.weight
+        for name in ("fixed", "routed")
+    ]
+    assert not torch.equal(*heads)
+
+
+def test_a_sampler_without_its_route_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="sampler is for route 'scsampler'"):
+        train_faster(recipe_of(tmp_path / "run", sampler="x.safetensors"))

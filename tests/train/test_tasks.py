@@ -135,6 +135,32 @@ def test_variants_run(clip_recipe, tmp_path, change):
     assert state["fc.weight"].dtype == torch.float32
 
 
+def test_short_sides_are_drawn_in_training_alone(clip_recipe, tmp_path, monkeypatch):
+    stored = []
+
+    def counted(rows, *, transform, folder):
+        stored.append(transform.short_side)
+        return frame_store(rows, transform=transform, folder=folder)
+
+    monkeypatch.setattr("vidskim.train.clips.frame_store", counted)
+    train_clips(clip_recipe(tmp_path / "run", steps=3, max_short_side=32))
+    assert stored == [32, 24]
+    model = load_backbone(checkpoint=tmp_path / "run" / "model.safetensors")
+    assert model.transform.short_side == 24
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"max_short_side": 20}, "max_short_side is 20, short_side 24; give the smaller one as"),
+        ({"max_short_side": 32, "crop_width": 28}, "a crop of 24x28 does not fit in frames whose"),
+    ],
+)
+def test_short_sides_that_cannot_be_drawn(clip_recipe, tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        train_clips(clip_recipe(tmp_path / "run", **changes))
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="mixed precision works beside a CUDA device")
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 def test_mixed_precision_without_cuda_is_refused(clip_recipe, tmp_path, precision):

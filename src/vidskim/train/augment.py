@@ -17,6 +17,9 @@ class Augmentation:
     min_scale: float = 1.0
     """The crop's side before it is resized, as a share of the largest that fits: drawn from here
     to 1."""
+    short_sides: tuple[int, int] | None = None
+    """The crop is cut, as it is, from frames whose short side is drawn between these two: takes the
+    place of ``min_scale`` (FASTER, section 4)."""
     flip: bool = False
     """Mirror half of the clips; wrong wherever left and right tell classes apart."""
     color: float = 0.0
@@ -50,8 +53,10 @@ def random_clip(
     start = int(generator.integers(0, room + 1))
     index = np.minimum(start + np.arange(num_frames) * stride, F - 1)
     h, w = augmentation.crop
-    largest = min(H / h, W / w)
-    scale = largest * generator.uniform(augmentation.min_scale, 1.0)
+    if augmentation.short_sides is None:
+        scale = min(H / h, W / w) * generator.uniform(augmentation.min_scale, 1.0)
+    else:
+        scale = min(H, W) / generator.uniform(*augmentation.short_sides)
     height, width = max(1, min(H, round(h * scale))), max(1, min(W, round(w * scale)))
     top = int(generator.integers(0, H - height + 1))
     left = int(generator.integers(0, W - width + 1))

@@ -42,9 +42,12 @@ class ClipRecipe:
         num_frames: frames per clip.
         stride: distance between them.
         short_side: frames are resized to this short side before cropping.
+        max_short_side: in training, to one drawn between ``short_side`` and this for each clip, and
+            the crop is cut as it is; None for one size and crops of several.
         crop_height: height of the network's input.
         crop_width: width of the network's input.
-        min_scale: smallest random crop, as a share of the largest.
+        min_scale: smallest random crop, as a share of the largest; not used with
+            ``max_short_side``.
         flip: mirror half of the clips.
         color: variation of brightness, contrast and gains.
         mixup: alpha of mixup, 0 for none.
@@ -73,6 +76,7 @@ class ClipRecipe:
     num_frames: int = 16
     stride: int = 1
     short_side: int = 128
+    max_short_side: int | None = None
     crop_height: int = 112
     crop_width: int = 112
     min_scale: float = 0.6
@@ -110,6 +114,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         VidskimError: the loss is no number any more.
     """
     check_numbers(recipe)
+    _check_sides(recipe)
     if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
         raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
     run = Run(Path(recipe.out))
@@ -125,7 +130,10 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     model = _build(recipe, examples.classes)
     assert model.transform is not None
     cache = Path(recipe.cache)
-    frames = frame_store(examples.train, transform=model.transform, folder=cache)
+    largest = recipe.max_short_side or recipe.short_side
+    frames = frame_store(
+        examples.train, transform=replace(model.transform, short_side=largest), folder=cache
+    )
     labels = np.array([examples.class_index[row.label] for row in frames.rows])
     complete = optimize(
         model,
@@ -174,6 +182,11 @@ class ClipSampler:
         self.augmentation = Augmentation(
             crop=(recipe.crop_height, recipe.crop_width),
             min_scale=recipe.min_scale,
+            short_sides=(
+                None
+                if recipe.max_short_side is None
+                else (recipe.short_side, recipe.max_short_side)
+            ),
             flip=recipe.flip,
             color=recipe.color,
         )
@@ -237,6 +250,26 @@ def clip_accuracy(
         guess = int(torch.softmax(logits, 1).mean(0).argmax())
         right += guess == class_index[row.label]
     return right / len(store)
+
+
+def _check_sides(recipe: ClipRecipe) -> None:
+    """Refuse short sides that cannot be drawn, or that the crop does not fit in.
+
+    Raises:
+        UsageError: a largest short side below the smallest, or a crop larger than the smallest.
+    """
+    if recipe.max_short_side is None:
+        return
+    if recipe.max_short_side < recipe.short_side:
+        raise UsageError(
+            f"max_short_side is {recipe.max_short_side}, short_side {recipe.short_side}; give the "
+            "smaller one as short_side"
+        )
+    if max(recipe.crop_height, recipe.crop_width) > recipe.short_side:
+        raise UsageError(
+            f"a crop of {recipe.crop_height}x{recipe.crop_width} does not fit in frames whose "
+            f"short side is {recipe.short_side}; give a smaller crop, or max_short_side null"
+        )
 
 
 def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:

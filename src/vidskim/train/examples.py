@@ -28,6 +28,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "map_width": (1, 2**12),
     "margin": (1e-6, 1),
     "max_clips": (1, 2**20),
+    "max_short_side": (1, 2**12),
     "min_scale": (0.01, 1),
     "mixup": (0, 1e3),
     "num_clips": (1, 2**12),

@@ -23,13 +23,14 @@ from vidskim.errors import UsageError
 from vidskim.faster import Faster, common_clip, make_adapters
 from vidskim.faster_file import load_faster, save_faster
 from vidskim.models import open_model
-from vidskim.schedule import parse_pattern
+from vidskim.schedule import Routed, parse_pattern
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import check_numbers, read_examples
 from vidskim.train.faster_recipe import FasterRecipe, check_faster
 from vidskim.train.fit import make_fabric
-from vidskim.train.map_batches import MapBatches, same_clips
+from vidskim.train.map_batches import MapBatches, Turns, same_clips
 from vidskim.train.pooling import compare, write_answers
+from vidskim.train.routing import route_scores
 from vidskim.train.task import optimize, publish
 
 
@@ -87,6 +88,14 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
             ]
         )
 
+    def turns_of(maps: tuple[Maps, ...]) -> Turns:
+        if recipe.route is None:
+            return Turns(pattern)
+        scores = route_scores(
+            maps[0], recipe.route, sampler=recipe.sampler, clip=model.clip, folder=recipe.cache
+        )
+        return Turns(Routed(pattern), scores)
+
     maps = maps_of(examples.train)
     complete = optimize(
         model,
@@ -94,7 +103,7 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         batch_of=MapBatches(
             maps,
             np.array([index[row.label] for row in maps[0].rows]),
-            pattern=pattern,
+            turns=turns_of(maps),
             num_clips=recipe.num_clips,
             batch_size=recipe.batch_size,
             seed=recipe.seed,
@@ -107,7 +116,8 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         return {}
     held_out = maps_of(examples.test)
     truth = np.array([index[row.label] for row in held_out[0].rows])
-    methods = compare(model, held_out, truth, batch_size=recipe.batch_size)
+    turns = turns_of(held_out)
+    methods = compare(model, held_out, truth, turns=turns, batch_size=recipe.batch_size)
     write_answers(methods, held_out[0], classes=classes, truth=truth, folder=run.folder)
     trained = methods[0]
     assert model.clip is not None
@@ -118,7 +128,7 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         "train_videos": len(maps[0]),
         "protocol": (
             f"{recipe.num_clips} clips x 1 crop placed uniformly, {model.clip}, encoders "
-            f"{pattern}, split {recipe.test_split}"
+            f"{turns.schedule}, split {recipe.test_split}"
         ),
     }
     extra = {

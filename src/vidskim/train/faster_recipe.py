@@ -21,6 +21,10 @@ class FasterRecipe:
         init: FASTER file whose aggregator and adapters are started from, the aggregator's head
             replaced unless it has the same classes; None starts from scratch.
         pattern: which encoder sees which clip, as in "1:7", "all", "first" or "ECC".
+        route: "packets", "motion" or "scsampler": the expensive encoder goes to the clips that
+            these find most salient, as often as the pattern has it; None for the pattern alone.
+        sampler: of route "scsampler", checkpoints of saliency networks with commas between; None
+            for the demo's.
         aggregator: "fast_gru", "gru", "lstm" or "concat".
         channels: of the maps that are aggregated; None for those of the expensive encoder.
         reduction: of the gates of "fast_gru", 4 in the paper.
@@ -53,6 +57,8 @@ class FasterRecipe:
     cheap: str | None = None
     init: str | None = None
     pattern: str = "1:7"
+    route: Literal["packets", "motion", "scsampler"] | None = None
+    sampler: str | None = None
     aggregator: Literal["fast_gru", "gru", "lstm", "concat"] = "fast_gru"
     channels: int | None = None
     reduction: int = 4
@@ -91,6 +97,8 @@ def check_faster(recipe: FasterRecipe) -> None:
     """
     if not recipe.expensive:
         raise UsageError("expensive is empty; give the checkpoint of a clip classifier")
+    if recipe.sampler is not None and recipe.route != "scsampler":
+        raise UsageError("a sampler is for route 'scsampler'; give that route, or no sampler")
     if recipe.max_clips is not None and recipe.max_clips < recipe.num_clips:
         raise UsageError(
             f"max_clips is {recipe.max_clips}, but num_clips {recipe.num_clips} of them are drawn; "

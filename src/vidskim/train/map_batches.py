@@ -9,12 +9,26 @@ from torch import Tensor
 
 from vidskim.data.map_store import Maps
 from vidskim.errors import ManifestError, UsageError, VideoError
-from vidskim.schedule import Pattern
+from vidskim.schedule import Schedule
 from vidskim.selection import uniform
 from vidskim.train.clips import rows_of_step
 
 Lanes = dict[int, tuple[Tensor, Tensor]]
-"""For each encoder's place its maps ``[B, n, C, T', H', W']`` and their positions ``[n]``."""
+"""For each encoder's place its maps ``[B, n, C, T', H', W']`` and their positions ``[B, n]``."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Which encoder sees which clips of a video, by a pattern or by the clips' saliency."""
+
+    schedule: Schedule
+    scores: tuple[Tensor, ...] | None = None
+    """Saliency of the kept clips of each row ``[M]``, where the schedule follows it."""
+
+    def __call__(self, row: int, places: Sequence[int]) -> list[int]:
+        """Return the encoder's place for each of a row's clips in time order."""
+        scores = None if self.scores is None else self.scores[row][list(places)]
+        return self.schedule(len(places), scores)
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class MapBatches:
     """One per encoder, of the same rows and clips."""
     labels: np.ndarray
     """Class index of each row."""
-    pattern: Pattern
+    turns: Turns
     num_clips: int
     batch_size: int
     seed: int
@@ -37,7 +51,7 @@ class MapBatches:
         )
         generator = np.random.default_rng([self.seed, 1, step])
         drawn = [draw_in_order(len(self.maps[0][row]), self.num_clips, generator) for row in rows]
-        lanes = gather(self.maps, rows.tolist(), drawn, pattern=self.pattern)
+        lanes = gather(self.maps, rows.tolist(), drawn, turns=self.turns)
         return lanes, torch.from_numpy(self.labels[rows])
 
 
@@ -60,7 +74,7 @@ def gather(
     rows: Sequence[int],
     places: Sequence[Sequence[int]],
     *,
-    pattern: Pattern,
+    turns: Turns,
 ) -> Lanes:
     """Return the maps of clips as `vidskim.faster.Faster` takes them.
 
@@ -68,17 +82,17 @@ def gather(
         maps: one per encoder, of the same rows.
         rows: of the batch.
         places: of each row the clips in time order, of all rows as many.
-        pattern: which encoder's maps are taken of which clip.
+        turns: which encoder's maps are taken of which clip; as many clips of each row by each.
     """
-    seen = np.array(pattern(len(places[0])))
+    seen = np.array([turns(row, clips) for row, clips in zip(rows, places, strict=True)])  # [B, N]
     lanes: Lanes = {}
     for encoder in np.unique(seen).tolist():
-        positions = np.flatnonzero(seen == encoder).tolist()
-        mine = [
-            maps[encoder][row].maps([clips[n] for n in positions])
-            for row, clips in zip(rows, places, strict=True)
+        positions = [np.flatnonzero(mine == encoder).tolist() for mine in seen]
+        taken = [
+            maps[encoder][row].maps([clips[n] for n in mine])
+            for row, clips, mine in zip(rows, places, positions, strict=True)
         ]
-        lanes[encoder] = (torch.stack(mine), torch.tensor(positions))
+        lanes[encoder] = (torch.stack(taken), torch.tensor(positions))
     return lanes
 
 

@@ -18,7 +18,7 @@ from vidskim.data.per_video import write_whole
 from vidskim.faster import Faster
 from vidskim.faster_cost import video_count
 from vidskim.schedule import NAMED, Pattern
-from vidskim.train.map_batches import gather, placed
+from vidskim.train.map_batches import Turns, gather, placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,23 @@ class Measured:
 
 
 def compare(
-    model: Faster, maps: Sequence[Maps], truth: np.ndarray, *, batch_size: int
+    model: Faster,
+    maps: Sequence[Maps],
+    truth: np.ndarray,
+    *,
+    turns: Turns,
+    batch_size: int,
 ) -> list[Measured]:
     """Measure the aggregator, then average pooling of the same clips by each choice of encoders.
 
     Average pooling is the mean of the class probabilities that each clip's own encoder gives
-    (FASTER, section 4.1): with the model's pattern, all expensive, and all cheap.
+    (FASTER, section 4.1): taking the same turns, all expensive, and all cheap.
 
     Args:
         model: with its encoders.
         maps: one per encoder, of the same rows and clips.
         truth: class index of each row.
+        turns: which encoder sees which clips; as often as the model's pattern has it.
         batch_size: videos at once.
 
     Returns:
@@ -63,21 +69,21 @@ def compare(
     """
     places = [placed(len(maps[0][n]), model.num_clips) for n in range(len(truth))]
     whole = [count(network, _shape(network)).macs for network in model.networks()]
-    patterns = {"average": model.pattern, "average_expensive": NAMED["all"]}
+    others = {
+        "average": (turns, model.pattern),
+        "average_expensive": (Turns(NAMED["all"]), NAMED["all"]),
+    }
     if len(maps) > 1:
-        patterns["average_cheap"] = NAMED["none"]
+        others["average_cheap"] = (Turns(NAMED["none"]), NAMED["none"])
     found = {
         model.aggregator.name: (
-            _aggregate(model, maps, places, batch_size=batch_size),
+            _aggregate(model, maps, places, turns=turns, batch_size=batch_size),
             _mean_macs(places, partial(_aggregated_macs, model)),
         )
     }
-    for name, pattern in patterns.items():
-        guesses = np.array(
-            [_average(maps, row, clips, pattern) for row, clips in enumerate(places)]
-        )
+    for name, (other, pattern) in others.items():
         found[name] = (
-            guesses,
+            np.array([_average(maps, row, clips, other) for row, clips in enumerate(places)]),
             _mean_macs(places, partial(_averaged_macs, whole, pattern)),
         )
     return [
@@ -121,7 +127,12 @@ def write_answers(
 
 @torch.inference_mode()
 def _aggregate(
-    model: Faster, maps: Sequence[Maps], places: Sequence[Sequence[int]], *, batch_size: int
+    model: Faster,
+    maps: Sequence[Maps],
+    places: Sequence[Sequence[int]],
+    *,
+    turns: Turns,
+    batch_size: int,
 ) -> np.ndarray:
     """Return the guess of the aggregator for each row; rows of as many clips go together."""
     model.eval()
@@ -131,7 +142,7 @@ def _aggregate(
         rows = [n for n, clips in enumerate(places) if len(clips) == number]
         for first in range(0, len(rows), batch_size):
             batch = rows[first : first + batch_size]
-            lanes = gather(maps, batch, [places[n] for n in batch], pattern=model.pattern)
+            lanes = gather(maps, batch, [places[n] for n in batch], turns=turns)
             moved = {e: (x.to(device), positions) for e, (x, positions) in lanes.items()}
             guesses[batch] = model(moved).argmax(1).cpu().numpy()
     return guesses
@@ -142,10 +153,10 @@ def _shape(network: Network) -> tuple[int, ...]:
     return network.clip.input_shape
 
 
-def _average(maps: Sequence[Maps], row: int, places: Sequence[int], pattern: Pattern) -> int:
+def _average(maps: Sequence[Maps], row: int, places: Sequence[int], turns: Turns) -> int:
     """Return the guess of average pooling for one row."""
     probability = torch.zeros(())
-    for encoder, place in zip(pattern(len(places)), places, strict=True):
+    for encoder, place in zip(turns(row, places), places, strict=True):
         logits = maps[encoder][row].logits([place])[0]
         probability = probability + torch.softmax(logits.double(), 0)
     return int(probability.argmax())
