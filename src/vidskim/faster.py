@@ -106,15 +106,20 @@ class Faster(nn.Module):
 
         Args:
             maps: for each encoder's place, maps ``[B, n, C_e, T', H', W']`` of the clips it saw and
-                their positions ``[n]``; all positions together are 0 to N - 1.
+                their positions ``[n]`` or, where they differ between videos, ``[B, n]``; all
+                positions of a video together are 0 to N - 1.
         """
-        together: dict[int, Tensor] = {}
+        num_clips = sum(seen.shape[1] for seen, _ in maps.values())
+        together: Tensor | None = None
         for place, (seen, positions) in maps.items():
             B, n = seen.shape[:2]
             joined = self.adapters[place](seen.flatten(0, 1)).unflatten(0, (B, n))
-            together.update(zip(positions.tolist(), joined.unbind(1), strict=True))
-        in_order = [together[position] for position in range(len(together))]
-        logits: Tensor = self.aggregator(torch.stack(in_order, dim=1))
+            if together is None:
+                together = joined.new_zeros(B, num_clips, *joined.shape[2:])
+            videos = torch.arange(B, device=joined.device)[:, None]
+            together[videos, positions.to(joined.device).expand(B, n)] = joined
+        assert together is not None, "no clip of any encoder"
+        logits: Tensor = self.aggregator(together)
         return logits
 
     def networks(self) -> tuple[Network, ...]:

@@ -436,7 +436,7 @@ def test_the_expensive_encoder_goes_where_saliency_sends_it():
     ]
 
 
-def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(tmp_path):
+def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(recipe_of, tmp_path):
     fixed = train_faster(recipe_of(tmp_path / "fixed", pattern="1:3"))
     routed = train_faster(recipe_of(tmp_path / "routed", pattern="1:3", route="packets"))
     assert routed["protocol"].endswith("encoders 1:3 by saliency, split test")
@@ -449,6 +449,6 @@ def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(tmp_path):
     assert not torch.equal(*heads)
 
 
-def test_a_sampler_without_its_route_is_refused(tmp_path):
+def test_a_sampler_without_its_route_is_refused(recipe_of, tmp_path):
     with pytest.raises(UsageError, match="sampler is for route 'scsampler'"):
         train_faster(recipe_of(tmp_path / "run", sampler="x.safetensors"))

@@ -29,7 +29,7 @@ from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import NetworkSaliency, score_together
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.sources import to_json
-from vidskim.types import Clip
+from vidskim.types import Clip, Saliency
 from vidskim.video import Video
 
 FORMAT = 1
@@ -135,6 +135,44 @@ def network_scores(
 
     what = f"scores of {saliency.kind}"
     return _keep(paths, make, read, settings=settings, kind="scores", what=what, folder=folder)
+
+
+def saliency_scores(
+    paths: Sequence[Path],
+    saliency: Saliency,
+    *,
+    settings: Sequence[object],
+    clip: ClipSpec,
+    folder: str | Path,
+) -> Kept[Tensor]:
+    """Return the scores ``[N]`` of any saliency on every clip of every video, made where missing.
+
+    Args:
+        paths: videos; several may be one.
+        saliency: scores the clips.
+        settings: all that the scores depend on besides video and clips, plain JSON.
+        clip: whose length and stride lay the grid.
+        folder: of the cache.
+
+    Raises:
+        UsageError: a folder that cannot be written to.
+    """
+    known = {
+        "format": FORMAT,
+        "grid": [GRID_VERSION, clip.num_frames, clip.stride],
+        "saliency": list(settings),
+    }
+
+    def make(path: Path) -> dict[str, Any]:
+        video = Video(path)
+        with torch.inference_mode():
+            scores = saliency(video, grid_of(video, clip))
+        return {"scores": torch.nan_to_num(scores.float()).tolist()}
+
+    def read(record: Mapping[str, Any]) -> Tensor:
+        return torch.tensor(record["scores"], dtype=torch.float32)
+
+    return _keep(paths, make, read, settings=known, kind="saliency", what="saliency", folder=folder)
 
 
 def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) -> Kept[Grid]:

@@ -1,0 +1,47 @@
+"""The saliency by which training sends the expensive encoder to clips, looked at once and kept."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from vidskim.backbones.contract import ClipSpec
+from vidskim.data.map_store import Maps
+from vidskim.errors import VideoError
+from vidskim.evaluate.scores import saliency_scores
+from vidskim.faster_methods import UNTRAINED_ROUTES
+from vidskim.samplers import open_sampler, settings_of
+from vidskim.types import Saliency
+
+
+def route_scores(
+    maps: Maps, route: str, *, sampler: str | None, clip: ClipSpec, folder: str | Path
+) -> tuple[Tensor, ...]:
+    """Return the saliency of the kept clips of every row, ``[M]`` each.
+
+    Args:
+        maps: of any encoder, for rows and clips.
+        route: one of `vidskim.faster_methods.ROUTES`.
+        sampler: of route ``scsampler``, see `vidskim.samplers.open_sampler`.
+        clip: whose length and stride lay the grid.
+        folder: of the cache.
+
+    Raises:
+        VideoError: a video that was readable when its maps were made and is no more.
+        UsageError: a folder that cannot be written to.
+        CheckpointError: the sampler's weights cannot be had.
+    """
+    saliency: Saliency
+    settings: list[object] = [route]
+    if route in UNTRAINED_ROUTES:
+        saliency = UNTRAINED_ROUTES[route]()
+    else:
+        trained = open_sampler(sampler)
+        saliency, settings = trained, [route, *settings_of(trained)]
+    kept = saliency_scores(
+        [row.path for row in maps.rows], saliency, settings=settings, clip=clip, folder=folder
+    )
+    for reason in kept.failures.values():
+        raise VideoError(maps.rows[0].path, reason)
+    return tuple(
+        kept[row.path][list(video.clips)] for row, video in zip(maps.rows, maps.videos, strict=True)
+    )
