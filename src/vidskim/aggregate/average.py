@@ -55,6 +55,6 @@ class Average(nn.Module):
         Raises:
             UsageError: there was none.
         """
-        if state.total is None or not state.count:
+        if state.total is None:
             raise UsageError("an average needs at least one clip")
         return torch.log((state.total / state.count).clamp_min(torch.finfo(torch.float32).tiny))

@@ -4,6 +4,7 @@ import torch
 
 from tinynets import tiny_classifier
 from vidskim.aggregate import Average
+from vidskim.errors import UsageError
 from vidskim.types import Aggregator
 
 
@@ -58,3 +59,9 @@ def test_half_precision_features_are_summed_in_float32():
 
 def test_average_keeps_the_contract():
     assert isinstance(Average(logits_of), Aggregator)
+
+
+def test_an_average_of_no_clip_is_refused():
+    average = Average(logits_of)
+    with pytest.raises(UsageError, match="at least one clip"):
+        average.read(average.start())
