@@ -1,0 +1,329 @@
+"""FASTER's Tables 3 and 4 on a set of whole videos: aggregator x N, and pattern x L x N.
+
+    python benchmarks/faster.py --data SET/videos.csv --name jhmdb8-0 --max-frames 512 \
+        --nets 8=EXPENSIVE8,CHEAP8 --nets 16=EXPENSIVE16,CHEAP16 --nets 32=EXPENSIVE32,CHEAP32
+
+Each cell is one training of task "faster" on the same cached maps; a killed run goes on where it
+stopped. Trainings and caches go to --work, tables and figures to benchmarks/results/faster/NAME.
+Intervals are bootstrap percentiles over the test videos, of differences on the same videos. N x L
+is 256 frames in Table 4; `--max-clips` is in frames too: what is cached and drawn from per video.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vidskim.data.scan import load_manifest
+from vidskim.evaluate.protocol import gather_hardware, gather_versions
+from vidskim.evaluate.studies.resample import Resamples
+from vidskim.train.faster import train_faster
+from vidskim.train.faster_recipe import FasterRecipe
+
+ROOT = Path(__file__).resolve().parent.parent
+NUM_FRAMES = 256
+NUMBERS = (2, 4, 8, 16, 32)
+AGGREGATORS = ("concat", "lstm", "gru", "fast_gru")
+PATTERNS = ("all", "1:1", "1:3", "1:7", "1:15", "1:31")
+NAMES = {
+    "average": "average, same clips",
+    "average_expensive": "average, all expensive",
+    "average_cheap": "average, all cheap",
+    "concat": "Concat",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "fast_gru": "FAST-GRU",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training: its clips, pattern and aggregator."""
+
+    num_frames: int
+    num_clips: int
+    pattern: str
+    aggregator: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Return a folder's name."""
+        pattern = self.pattern.replace(":", "-")
+        return f"L{self.num_frames}-N{self.num_clips}-{pattern}-{self.aggregator}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one method reached in a cell."""
+
+    cell: Cell
+    method: str
+    right: Tensor
+    """float64 ``[videos]``, the mean over seeds."""
+    macs: float
+
+
+def main() -> None:
+    """Train the cells and write the tables."""
+    options = read_options()
+    base = FasterRecipe(
+        data=str(options.data),
+        out="",
+        cache=str(options.cache or options.work / "cache"),
+        dropout=0.5,
+        label_smoothing=0.1,
+        weight_decay=0.05,
+        steps=400,
+        warmup_steps=40,
+        save_every=10**6,
+    )
+    changes = dict(pair.split("=", 1) for pair in options.set)
+    base = replace(base, **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()})
+    runner = Runner(base, dict(map(read_nets, options.nets)), options)
+    out = ROOT / "benchmarks" / "results" / "faster" / options.name
+    out.mkdir(parents=True, exist_ok=True)
+    for number, title, make in (
+        (3, "Table 3's form: aggregators, only the first clip expensive", table_3),
+        (4, "Table 4's form: pattern, clip length and number of clips", table_4),
+    ):
+        if str(number) in options.tables:
+            write(make(runner), runner, out / f"table{number}", title=title)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--nets", action="append", required=True, help="L=EXPENSIVE,CHEAP")
+    parser.add_argument("--work", type=Path, default=Path("runs/faster"))
+    parser.add_argument("--cache", type=Path, help="of feature maps")
+    parser.add_argument("--max-frames", type=int, default=512, help="kept of a video")
+    parser.add_argument("--tables", default="34")
+    parser.add_argument("--numbers", default=",".join(map(str, NUMBERS)), help="N of table 3")
+    parser.add_argument("--length", type=int, default=8, help="L of table 3")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
+    return parser.parse_args()
+
+
+def read_nets(text: str) -> tuple[int, tuple[str, str]]:
+    """Read the checkpoints of a clip length."""
+    length, _, files = text.partition("=")
+    expensive, cheap = files.split(",")
+    return int(length), (expensive, cheap)
+
+
+class Runner:
+    """Trains cells and reads what they answered."""
+
+    def __init__(
+        self,
+        base: FasterRecipe,
+        nets: dict[int, tuple[str, str]],
+        options: argparse.Namespace,
+    ) -> None:
+        self.base = base
+        self.nets = nets
+        self.options = options
+        self.numbers = tuple(int(n) for n in options.numbers.split(","))
+        self.seconds: list[float] = []
+        self.metrics: dict[str, Any] = {}
+
+    def run(self, num_frames: int, num_clips: int, pattern: str, aggregator: str) -> list[Measured]:
+        """Train a cell with every seed; return all its methods."""
+        found: dict[str, list[Tensor]] = {}
+        macs: dict[str, float] = {}
+        for seed in range(self.options.seeds):
+            cell = Cell(num_frames, num_clips, pattern, aggregator, seed)
+            expensive, cheap = self.nets[num_frames]
+            recipe = replace(
+                self.base,
+                out=str(self.options.work / self.options.name / cell.name),
+                expensive=expensive,
+                cheap=cheap,
+                pattern=pattern,
+                aggregator=aggregator,
+                num_clips=num_clips,
+                max_clips=self.options.max_frames // num_frames,
+                seed=seed,
+            )
+            self.metrics = train_faster(recipe)
+            for method, told in self.metrics["methods"].items():
+                macs[method] = told["macs_per_video"]
+                right = read_answers(Path(recipe.out) / "answers.csv", method)
+                found.setdefault(method, []).append(right)
+            print(cell.name, {m: round(t["accuracy"], 3) for m, t in
+                              self.metrics["methods"].items()}, flush=True)  # fmt: skip
+        cell = replace(cell, seed=-1)
+        return [
+            Measured(cell, method, torch.stack(rights).mean(0), macs[method])
+            for method, rights in found.items()
+        ]
+
+
+def read_answers(path: Path, method: str) -> Tensor:
+    """Return 0 or 1 per test video, float64."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return torch.tensor([float(row[method]) for row in csv.DictReader(file)]).double()
+
+
+def table_3(runner: Runner) -> Iterator[dict[str, Any]]:
+    """Aggregators over N, only the first clip expensive."""
+    length = runner.options.length
+    for num_clips in runner.numbers:
+        found: dict[str, Measured] = {}
+        for aggregator in AGGREGATORS:
+            found |= {m.method: m for m in runner.run(length, num_clips, "first", aggregator)}
+        yield from compare(found.values(), found["average"], found["average_expensive"])
+
+
+def table_4(runner: Runner) -> Iterator[dict[str, Any]]:
+    """Patterns over L x N, by FAST-GRU, against averages of the same clips."""
+    for length in sorted(runner.nets):
+        num_clips = NUM_FRAMES // length
+        for pattern in PATTERNS:
+            if pattern != "all" and int(pattern[2:]) >= num_clips:
+                continue
+            found = {m.method: m for m in runner.run(length, num_clips, pattern, "fast_gru")}
+            shown = [found["fast_gru"], found["average"]]
+            if pattern == "all":
+                shown = [found["fast_gru"], found["average_expensive"], found["average_cheap"]]
+            yield from compare(shown, found["average"], found["average_expensive"])
+
+
+def compare(found: Any, average: Measured, expensive: Measured) -> Iterator[dict[str, Any]]:
+    """Yield one record per method with its intervals."""
+    draws = Resamples(len(average.right))
+    for one in found:
+        yield {
+            "frames_per_clip": one.cell.num_frames,
+            "clips": one.cell.num_clips,
+            "pattern": one.cell.pattern,
+            "method": one.method,
+            "accuracy": asdict(draws.interval(one.right)),
+            "vs_average": None
+            if one is average
+            else asdict(draws.difference(one.right, average.right)),
+            "vs_average_expensive": None
+            if one is expensive
+            else asdict(draws.difference(one.right, expensive.right)),
+            "gmacs": one.macs / 1e9,
+            "share_of_all_expensive": one.macs / expensive.macs,
+        }
+
+
+def write(records: Iterator[dict[str, Any]], runner: Runner, out: Path, *, title: str) -> None:
+    """Write JSON, a table in Markdown and a figure."""
+    rows = list(records)
+    manifest = load_manifest(runner.options.data)
+    metrics = runner.metrics
+    protocol = {
+        "title": title,
+        "manifest_sha256": manifest.sha256,
+        "train_videos": metrics["train_videos"],
+        "test_videos": metrics["test_videos"],
+        "seeds": runner.options.seeds,
+        "recipe": {
+            key: value
+            for key, value in asdict(runner.base).items()
+            if key not in ("data", "out", "cache", "expensive", "cheap", "init")
+        },
+        "max_frames": runner.options.max_frames,
+        "command": " ".join(["python", "benchmarks/faster.py", *map(portable, sys.argv[1:])]),
+        "hardware": gather_hardware("cpu"),
+        "versions": gather_versions(),
+    }
+    out.with_suffix(".json").write_text(json.dumps({**protocol, "rows": rows}, indent=1) + "\n")
+    out.with_suffix(".md").write_text(markdown(rows, protocol))
+    draw(rows, out.with_suffix(".png"), title=title)
+    print(out.with_suffix(".md").read_text())
+
+
+def portable(word: str) -> str:
+    """Leave folders out of a word of the command."""
+    return ",".join(
+        "/".join(Path(part).parts[-2:]) if "/" in part else part for part in word.split(",")
+    )
+
+
+def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
+    """Return the table."""
+    lines = [
+        f"# {protocol['title']}",
+        "",
+        f"{protocol['test_videos']} test videos, {protocol['train_videos']} to train on; intervals "
+        "are 95 % bootstrap over the videos, of differences on the same videos, in points; "
+        f"{protocol['seeds']} training(s) per cell, whose answers are averaged.",
+        "",
+        "| L x N | pattern | method | accuracy | - average of the same clips | - average, all "
+        "expensive | GMACs | of all expensive |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['frames_per_clip']} x {row['clips']} | {row['pattern']} | "
+        f"{NAMES[row['method']]} | "
+        f"{interval(row['accuracy'], sign='')} | {interval(row['vs_average'])} | "
+        f"{interval(row['vs_average_expensive'])} | {row['gmacs']:.3f} | "
+        f"{100 * row['share_of_all_expensive']:.1f} % |"
+        for row in rows
+    ]
+    told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("title",)]
+    return "\n".join([*lines, "", *(f"- {text}" for text in told), ""])
+
+
+def interval(told: dict[str, float] | None, *, sign: str = "+") -> str:
+    """Return an estimate and its bounds in points."""
+    if told is None:
+        return ""
+    estimate, low, high = (100 * told[key] for key in ("estimate", "low", "high"))
+    return f"{estimate:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
+
+
+def draw(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
+    """Draw accuracy over N (Table 3's form) or over cost (Table 4's)."""
+    over_clips = len({row["pattern"] for row in rows}) == 1
+    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        name = NAMES[row["method"]]
+        if not over_clips:
+            name = f"{name}, {row['frames_per_clip']} frames a clip"
+        curves.setdefault(name, []).append(row)
+    for (name, mine), marker in zip(curves.items(), "osD^vPX<>hp*"):
+        x = [row["clips"] if over_clips else row["gmacs"] for row in mine]
+        order = sorted(range(len(mine)), key=x.__getitem__)
+        y = [100 * mine[n]["accuracy"]["estimate"] for n in order]
+        bounds = [
+            [y[i] - 100 * mine[n]["accuracy"]["low"] for i, n in enumerate(order)],
+            [100 * mine[n]["accuracy"]["high"] - y[i] for i, n in enumerate(order)],
+        ]
+        axes.errorbar(
+            [x[n] for n in order], y, yerr=bounds, marker=marker, label=name, capsize=2, lw=1.4
+        )
+    axes.set_xscale("log", base=2)
+    if over_clips:
+        ticks = sorted({row["clips"] for row in rows})
+        axes.set_xticks(ticks, [str(n) for n in ticks])
+    axes.set_xlabel("clips of a video" if over_clips else "1e9 multiply-adds per video")
+    axes.set_ylabel("accuracy, %")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    main()
