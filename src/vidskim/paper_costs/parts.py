@@ -1,8 +1,8 @@
 """What the papers add to a backbone, as far as its cost goes: every multiply-add, no meaning.
 
-Convolutions and matrix products of the right shapes in the right places, to be counted on the meta
-device. None has a bias, and what counts nothing (ReLU, sigmoid, products of single numbers) is left
-out.
+FAST-GRU is the one that runs. Of the others: convolutions and matrix products of the right shapes
+in the right places, to be counted on the meta device. None has a bias, and what counts nothing
+(ReLU, sigmoid, products of single numbers) is left out.
 """
 
 from functools import cache
@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from vidskim.aggregate.fast_gru import FastGruCell
 from vidskim.backbones.contract import split_at
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import shapes_of
@@ -19,28 +20,16 @@ from vidskim.cost import Count, count
 
 
 class FastGruStep(nn.Module):
-    """One step of FAST-GRU (FASTER, section 3.2, equations 3 and 4) on two maps joined.
-
-    Two gates squeeze both maps to C / r channels and expand them to C. The candidate's two
-    convolutions are whole and distinct: the paper prints one symbol for both, its costs two.
-    """
+    """The step of FAST-GRU that runs in `vidskim.aggregate`, on two maps joined."""
 
     def __init__(self, channels: int = 2048, *, reduction: int = 4) -> None:
         super().__init__()
-        squeezed = channels // reduction
-        self.gates = nn.ModuleList(
-            nn.Sequential(_pointwise(2 * channels, squeezed), _pointwise(squeezed, channels))
-            for _ in range(2)
-        )
-        self.candidate_input = _pointwise(channels, channels)
-        self.candidate_state = _pointwise(channels, channels)
+        self.cell = FastGruCell(channels, reduction=reduction)
 
     def forward(self, joined: Tensor) -> Tensor:
         """Map ``[N, 2 C, T, H, W]`` (clip, state) to the new state ``[N, C, T, H, W]``."""
         clip, state = joined.chunk(2, dim=1)
-        reset, update = (gate(joined) for gate in self.gates)
-        candidate = self.candidate_input(clip) + self.candidate_state(reset * state)
-        return cast(Tensor, state + update * candidate)
+        return cast(Tensor, self.cell(clip, state))
 
 
 class MemoryOfOneClip(nn.Module):
@@ -163,7 +152,3 @@ def _count(module: nn.Module, shape: tuple[int, ...]) -> Count:
 def _shape_after(module: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:
     with torch.device("meta"), torch.no_grad():
         return tuple(module(torch.empty(shape)).shape)
-
-
-def _pointwise(in_channels: int, channels: int) -> nn.Conv3d:
-    return nn.Conv3d(in_channels, channels, 1, bias=False)
