@@ -138,8 +138,12 @@ FILES = (
     "audio",
     "expensive",
     "cheap",
+    "sampler",
 )
 """Keys of recipes whose values are names of files."""
+
+SEVERAL = ("visual", "sampler")
+"""Those that name several, commas between them."""
 
 
 def portable(recipe: Any) -> dict[str, Any]:
@@ -149,6 +153,6 @@ def portable(recipe: Any) -> dict[str, Any]:
         values.pop(name)
     for name in FILES:
         if values.get(name):
-            files = str(values[name]).split(",") if name == "visual" else [values[name]]
+            files = str(values[name]).split(",") if name in SEVERAL else [values[name]]
             values[name] = ",".join(Path(file).name for file in files)
     return values
