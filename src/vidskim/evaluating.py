@@ -8,7 +8,7 @@ def evaluate(
     data: str,
     methods: str = "dense,uniform,random,packets,motion",
     model: str = "demo",
-    k: int = 10,
+    k: int | None = None,
     sampler: str | None = None,
     combine: str | None = None,
     visual_k: int | None = None,
@@ -37,10 +37,12 @@ def evaluate(
     Args:
         data: manifest (CSV), or a folder with one folder per class.
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
-            cascade, oracle.
+            cascade, oracle; of a FASTER model also faster, faster16 and faster32, and behind any
+            name with slashes a pattern, a route or 'average': faster/1:3, faster/motion,
+            faster/all/average (the mean of the clips' classes instead of the aggregator).
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
-        k: clips to look at closely.
+        k: clips to look at closely (default: 10, or as the FASTER model says).
         sampler: checkpoints of saliency networks, one per source, with commas between (default:
             the demo's).
         combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
@@ -94,7 +96,7 @@ def evaluate(
             moments=moments,
             split=split,
             limit=limit,
-            k=k,
+            k=10 if k is None else k,
             timed=timed,
             cache=cache,
             precision=precision,

@@ -149,10 +149,11 @@ class Recognizer:
         self.precision = " and ".join(dict.fromkeys(lane.precision for lane in self.lanes))
         self.origin = Origin(encoder.name) if origin is None else origin
 
-    def with_look(self, look: Look) -> "Recognizer":
-        """Return the same recognizer with another look; networks and counts are shared."""
+    def with_look(self, look: Look, *, schedule: Schedule | None = None) -> "Recognizer":
+        """Return the same with another look, and another schedule if given; networks are shared."""
         other = copy.copy(self)
         other.look = look
+        other.schedule = schedule or self.schedule
         return other
 
     @torch.inference_mode()

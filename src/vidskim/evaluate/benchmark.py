@@ -2,22 +2,23 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from vidskim import presets
 from vidskim.backbones.contract import Backbone
 from vidskim.data.manifest import Manifest, Row
-from vidskim.errors import ManifestError, UsageError, VideoError
+from vidskim.errors import ManifestError, VideoError
+from vidskim.evaluate.contestants import EVALUATED, of_encoder, of_faster
 from vidskim.evaluate.journal import Journal
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
+from vidskim.faster import Faster
 from vidskim.recognizer import Recognizer
 from vidskim.types import Prediction, Saliency
 
-EVALUATED = (*presets.METHODS, "oracle")
-"""Methods that can be evaluated; the oracle is told the true label."""
+__all__ = ["EVALUATED", "Moments", "benchmark", "moments_of", "turns"]
 
 Moments = Mapping[str, Sequence[tuple[float, float]]]
 """Absolute file path to the (start, end) seconds in which its class shows."""
@@ -26,9 +27,9 @@ Moments = Mapping[str, Sequence[tuple[float, float]]]
 def benchmark(
     manifest: Manifest,
     *,
-    encoder: Backbone,
+    encoder: Backbone | Faster,
     methods: Sequence[str],
-    k: int,
+    k: int | None,
     saliency: Callable[[], Saliency],
     candidates: int | None = None,
     moments: Moments | None = None,
@@ -45,9 +46,10 @@ def benchmark(
 
     Args:
         manifest: whole videos; each row is answered from the whole file.
-        encoder: the clip classifier.
-        methods: names of `EVALUATED`.
-        k: clips a method may choose.
+        encoder: the clip classifier, or a FASTER model.
+        methods: names of `EVALUATED`; of a FASTER model as
+            `vidskim.evaluate.contestants.parse_variant` reads them.
+        k: clips a method may choose; by default 10, or those of the FASTER model.
         saliency: gives the trained saliency of ``scsampler`` and ``cascade``.
         candidates: clips that the first stage of ``cascade`` keeps, by default three times k.
         moments: where the class shows, for precision at k.
@@ -61,36 +63,33 @@ def benchmark(
         ManifestError: a row that is a part of its file, a label the classifier does not know, or
             not one video that can be read.
     """
-    if not methods:
-        raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
     _check_whole(manifest)
+    options: dict[str, Any] = {
+        "saliency": saliency,
+        "candidates": candidates,
+        "num_crops": num_crops,
+        "precision": precision,
+        "device": device,
+    }
+    if isinstance(encoder, Faster):
+        contestants = of_faster(encoder, methods, k=k, **options)
+    else:
+        contestants = of_encoder(encoder, methods, k=10 if k is None else k, **options)
     labels = {label for row in manifest.rows for label in row.labels}
-    known = set(encoder.classes or ())
+    known = set(contestants.classes)
     if not labels <= known:
         example = sorted(labels - known)[0]
         raise ManifestError(
             f"{manifest.source}: label {example!r} is not among the {len(known)} classes of "
-            f"{encoder.name}; evaluate a model trained on these classes"
+            f"{contestants.name}; evaluate a model trained on these classes"
         )
-    looks = {
-        method: presets.look(method, k=k, saliency=saliency, candidates=candidates)
-        for method in methods
-        if method != "oracle"
-    }
-    dense = Recognizer(
-        encoder, look=presets.dense(), num_crops=num_crops, precision=precision, device=device
-    )
-    recognizers = {method: dense.with_look(look) for method, look in looks.items()}
 
     def ask(method: str, row: Row) -> VideoResult:
-        if method == "oracle":
-            answer = dense.with_look(presets.oracle(encoder, label=row.label, k=k))
-        else:
-            answer = recognizers[method]
+        answer = contestants.of(method, label=row.label)
         return _judge(answer, row, manifest.name_of(row), moments)
 
     answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
-    _warm_up(recognizers, manifest.rows)
+    _warm_up(contestants.fixed, manifest.rows)
     for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2, disable=None)):
         for method in turns(methods, n):
             result = None if journal is None else journal.find(method, n)
@@ -99,7 +98,7 @@ def benchmark(
                 if journal is not None:
                     journal.add(method, n, result)
             answers[method].append(result)
-    found = [MethodResult(method, encoder.name, tuple(answers[method])) for method in methods]
+    found = [MethodResult(method, contestants.name, tuple(answers[method])) for method in methods]
     _check_readable(manifest, found)
     return found
 

@@ -14,7 +14,7 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.protocol import Protocol
 from vidskim.evaluate.results import MethodResult, VideoResult
-from vidskim.evaluate.table import TableRow, table
+from vidskim.evaluate.table import BASELINES, TableRow, table
 
 __all__ = ["TableRow", "table", "to_csv", "to_json", "to_markdown", "videos_to_csv", "write_report"]
 
@@ -33,7 +33,7 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
         protocol: printed below, if given.
     """
     models = len({row.model for row in rows}) > 1
-    cells = [_cells(row, with_model=models) for row in rows]
+    cells = [_cells(row, first=rows[0].method, with_model=models) for row in rows]
     heads = [head for head in cells[0] if any(cell[head] for cell in cells)]
     widths = {head: max(len(head), *(len(cell[head]) for cell in cells)) for head in heads}
     left = ("method", "model")
@@ -126,7 +126,7 @@ def write_report(
     return rows
 
 
-def _cells(row: TableRow, *, with_model: bool) -> dict[str, str]:
+def _cells(row: TableRow, *, first: str, with_model: bool) -> dict[str, str]:
     def show(interval: Interval, *, sign: str = "") -> str:
         low, high = _share(interval.low, f"{sign}.2f"), _share(interval.high, f"{sign}.2f")
         return f"{_share(interval.estimate, f'{sign}.3f')} [{low}, {high}]"
@@ -143,6 +143,7 @@ def _cells(row: TableRow, *, with_model: bool) -> dict[str, str]:
         "accuracy": show(row.accuracy),
         "vs dense": signed(row.difference_to_dense),
         "vs uniform": signed(row.difference_to_uniform),
+        **({} if first in BASELINES else {f"vs {first}": signed(row.difference_to_first)}),
         "GMACs (look)": _short(row.gmacs) + look,
         "s/video": _short(row.seconds),
         "speed-up": "" if row.speedup_over_dense is None else f"{_short(row.speedup_over_dense)}x",

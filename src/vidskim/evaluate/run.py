@@ -5,18 +5,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidskim import presets
+from vidskim.assembled import is_faster_model
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.backbones.network import Network
 from vidskim.backbones.resolution import set_test_size
 from vidskim.data.scan import load_manifest
-from vidskim.errors import UsageError, unknown_name
-from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of
+from vidskim.errors import UsageError
+from vidskim.evaluate.benchmark import benchmark, moments_of
+from vidskim.evaluate.contestants import check_methods, is_trained
 from vidskim.evaluate.journal import Journal, key_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
-from vidskim.fast import FastBackbone, accelerate, check_fast_options
+from vidskim.fast import accelerate, check_fast_options
+from vidskim.faster import Faster
+from vidskim.faster_methods import METHODS, open_faster
 from vidskim.models import open_model
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
@@ -47,7 +51,7 @@ def evaluate_manifest(
     *,
     methods: Sequence[str],
     model: str,
-    k: int = 10,
+    k: int | None = None,
     sampler: str | None = None,
     options: SamplerOptions | None = None,
     split: str | None = None,
@@ -73,14 +77,11 @@ def evaluate_manifest(
         ManifestError: unusable data.
         CheckpointError: weights that cannot be had.
     """
-    if not methods:
-        raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
-    for method in methods:
-        if method not in EVALUATED:
-            raise unknown_name("method", method, EVALUATED)
+    of_faster = is_faster_model(model) or any(m.partition("/")[0] in METHODS for m in methods)
+    check_methods(methods, of_faster=of_faster)
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 video, got {limit}")
-    if k < 1:
+    if k is not None and k < 1:
         raise UsageError(f"k must be at least 1 clip, got {k}")
     check_precision(precision)
     check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
@@ -89,40 +90,50 @@ def evaluate_manifest(
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
     where = None if told is None else moments_of(told)
-    network, _ = open_model(model)
-    if size is not None:
-        set_test_size(network, size)
-    assert network.clip is not None
-    assert network.transform is not None
-    check_crops(num_crops, network.transform)
-    encoder: Backbone = network
+    whole = open_faster(model)[0] if of_faster else open_model(model)[0]
+    networks = whole.networks() if isinstance(whole, Faster) else (whole,)
+    for network in networks:
+        if size is not None:
+            set_test_size(network, size)
+        assert network.transform is not None
+        check_crops(num_crops, network.transform)
+    clip = networks[0].clip
+    assert clip is not None
+    encoder: Backbone | Faster = whole
     if fast is None:
-        precision = resolve(precision, network, device=device)
+        found = [resolve(precision, network, device=device) for network in networks]
+    elif isinstance(whole, Faster):
+        raise UsageError("fast runs a single classifier by OpenVINO, no FASTER model: omit it")
     else:
-        encoder = accelerate(
-            network,
+        compiled = accelerate(
+            whole,
             kind=fast,
             videos=[row.path for row in manifest.rows],
             labels=[row.label for row in manifest.rows],
             calibrate=calibrate,
         )
+        encoder, found = compiled, [compiled.precision]
+    if k is None:
+        num_clips = whole.num_clips if isinstance(whole, Faster) else 10
+    else:
+        num_clips = k
     views = Views(
-        num_clips=k,
+        num_clips=num_clips,
         num_crops=num_crops,
-        num_frames=network.clip.num_frames,
-        stride=network.clip.stride,
-        size=network.clip.size,
+        num_frames=clip.num_frames,
+        stride=clip.stride,
+        size=clip.size,
     )
     protocol = gather_protocol(
         manifest,
         views=views,
         seed=0,
-        precision=encoder.precision if isinstance(encoder, FastBackbone) else precision,
+        precision=" and ".join(dict.fromkeys(found)),
         device=device,
     )
     methods = tuple(dict.fromkeys(methods))
     options = options or SamplerOptions()
-    trained = set(presets.TRAINED) & set(methods)
+    trained = any(is_trained(method) for method in methods)
     saliency = open_sampler(sampler, options=options) if trained else None
     if saliency is not None:
         check_used(saliency, options)
@@ -130,7 +141,7 @@ def evaluate_manifest(
     if out is not None:
         settings = {
             "videos": [manifest.sha256, split, limit],
-            "model": [weights_sha256(network), str(network.clip), str(network.transform)],
+            "model": _told(whole),
             "moments": None if told is None else told.sha256,
             "views": asdict(views),
             "precision": protocol.precision,
@@ -161,10 +172,19 @@ def evaluate_manifest(
     return Report(tuple(results), tuple(rows), protocol)
 
 
+def _told(model: Network | Faster) -> list[str]:
+    """Return what a model's answers depend on."""
+    if not isinstance(model, Faster):
+        return [weights_sha256(model), str(model.clip), str(model.transform)]
+    seen = [f"{network.clip}, {network.transform}" for network in model.networks()]
+    aggregator = f"{model.aggregator.name} {model.aggregator.options}"
+    return [weights_sha256(model), *seen, aggregator, str(model.pattern), str(model.num_clips)]
+
+
 def _look(
     method: str, saliency: PartedSaliency | None, options: SamplerOptions
 ) -> list[Any] | None:
     """Return what a method's choice depends on besides its name."""
-    if method not in presets.TRAINED or saliency is None:
+    if not is_trained(method) or saliency is None:
         return None
     return [settings_of(saliency), asdict(options)]

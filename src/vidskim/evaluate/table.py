@@ -10,6 +10,9 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.metrics import Interval, bootstrap_interval, paired_bootstrap_difference
 from vidskim.evaluate.results import MethodResult
 
+BASELINES = ("dense", "uniform")
+"""What every method is compared with, where it was measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
@@ -23,6 +26,8 @@ class TableRow:
     accuracy: Interval
     difference_to_dense: Interval | None
     difference_to_uniform: Interval | None
+    difference_to_first: Interval | None
+    """None where the first method is one of these two."""
     gmacs: float
     look_gmacs: float
     dense_gmacs: float
@@ -46,7 +51,8 @@ def table(
     """Compare methods on the same videos.
 
     ``dense`` and ``uniform`` of the same model are what a method is compared with; where a model
-    has none, the only one there is, if there is just one.
+    has none, the only one there is, if there is just one. If the first of all results is neither,
+    the others are compared with it too: what stands first is the baseline.
 
     Args:
         results: one per method and model, all of the same videos in the same order.
@@ -77,6 +83,7 @@ def table(
             generator=generator(),
         )
 
+    first = None if results[0].method in BASELINES else results[0]
     rows: list[TableRow] = []
     for result in results:
         videos = result.videos
@@ -100,6 +107,7 @@ def table(
                 ),
                 difference_to_dense=difference(result, dense),
                 difference_to_uniform=difference(result, uniform),
+                difference_to_first=difference(result, first),
                 gmacs=mean(v.macs for v in videos) / 1e9,
                 look_gmacs=mean(v.look_macs for v in videos) / 1e9,
                 dense_gmacs=mean(v.dense_macs for v in videos) / 1e9,

@@ -1,0 +1,254 @@
+"""From the names of methods to the recognizers that answer: of one classifier, or of FASTER.
+
+Of a FASTER model a method's name may go on with words between slashes, in any order: a pattern
+(``faster/1:3``), what the expensive encoder is sent by (``faster/motion``), and ``average`` for the
+mean of the clips' class scores instead of the trained aggregator (``faster/all/average``). So every
+comparison of the paper is one call: the same clips, encoders and adapters, one thing changed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from vidskim import presets, selection
+from vidskim.backbones.contract import Backbone
+from vidskim.errors import UsageError, printable, unknown_name
+from vidskim.faster import Faster
+from vidskim.faster_methods import METHODS, ROUTES, faster_look, faster_schedule
+from vidskim.look import Look
+from vidskim.recognizer import Recognizer
+from vidskim.schedule import Schedule, parse_pattern
+from vidskim.types import Saliency
+
+ORACLE = "oracle"
+EVALUATED = (*presets.METHODS, ORACLE)
+"""Methods that can be evaluated; the oracle is told the true label."""
+AVERAGE = "average"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A method of a FASTER model as its name spells it."""
+
+    method: str
+    pattern: str | None = None
+    route: str | None = None
+    average: bool = False
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it needs saliency networks."""
+        return self.method in presets.TRAINED or self.route == "scsampler"
+
+
+def parse_variant(name: str) -> Variant:
+    """Read the name of a method and what follows it.
+
+    >>> parse_variant("faster/1:3/motion")
+    Variant(method='faster', pattern='1:3', route='motion', average=False)
+
+    Raises:
+        UsageError: an unknown method, a word that is unknown or of a kind that stands there
+            already, or a route for a method that chooses the clips itself.
+    """
+    method, *words = name.split("/")
+    known = (*METHODS, *EVALUATED)
+    if method not in known:
+        raise unknown_name("method", method, known)
+    pattern = route = None
+    average = False
+    for word in words:
+        if word in (*ROUTES, ORACLE) and route is None:
+            route = word
+        elif word == AVERAGE and not average:
+            average = True
+        elif pattern is None and _is_pattern(word):
+            pattern = word
+        else:
+            raise UsageError(
+                f"method {printable(name)!r}: {printable(word)!r} cannot stand there; after a "
+                "method go a pattern (1:7, all, none, first or letters), what the expensive "
+                f"encoder is sent by ({', '.join((*ROUTES, ORACLE))}) and {AVERAGE}, each once"
+            )
+    if route is not None and method not in METHODS:
+        raise UsageError(
+            f"method {printable(name)!r} chooses the clips itself: only {', '.join(METHODS)} can "
+            "be routed"
+        )
+    return Variant(method, pattern, route, average)
+
+
+def _is_pattern(word: str) -> bool:
+    try:
+        parse_pattern(word)
+    except UsageError:
+        return False
+    return True
+
+
+def check_methods(methods: Sequence[str], *, of_faster: bool) -> None:
+    """Refuse methods that a model does not have.
+
+    Args:
+        methods: their names.
+        of_faster: whether the model is a FASTER model.
+
+    Raises:
+        UsageError: none, or one that is unknown.
+    """
+    known = (*METHODS, *EVALUATED) if of_faster else EVALUATED
+    if not methods:
+        raise UsageError(f"name at least one method of {', '.join(known)}")
+    for method in methods:
+        first, slash, _ = method.partition("/")
+        if of_faster:
+            parse_variant(method)
+        elif first in METHODS or (slash and first in EVALUATED):
+            raise UsageError(f"method {printable(method)!r} needs a FASTER model: give its file")
+        elif method not in EVALUATED:
+            raise unknown_name("method", method, EVALUATED)
+
+
+def is_trained(method: str) -> bool:
+    """Say whether a method, of any model, needs saliency networks."""
+    return parse_variant(method).is_trained
+
+
+@dataclass(frozen=True, slots=True)
+class Contestants:
+    """One recognizer per method.
+
+    Attributes:
+        name: of the model.
+        classes: what it tells apart.
+        fixed: methods whose recognizer is the same for every video.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    fixed: Mapping[str, Recognizer]
+    _told: Mapping[str, Callable[[str], Recognizer]] = field(default_factory=dict)
+
+    def of(self, method: str, *, label: str) -> Recognizer:
+        """Return who answers for a method; the true label is for the oracle alone."""
+        return self.fixed[method] if method in self.fixed else self._told[method](label)
+
+
+def of_encoder(
+    encoder: Backbone,
+    methods: Sequence[str],
+    *,
+    k: int,
+    saliency: Callable[[], Saliency],
+    candidates: int | None = None,
+    num_crops: int = 1,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Contestants:
+    """Return the recognizers of one clip classifier; see `vidskim.evaluate.benchmark.benchmark`.
+
+    Raises:
+        UsageError: no or an unknown method.
+    """
+    check_methods(methods, of_faster=False)
+    whole = Recognizer(
+        encoder, look=presets.dense(), num_crops=num_crops, precision=precision, device=device
+    )
+
+    def oracle(label: str) -> Recognizer:
+        return whole.with_look(presets.oracle(encoder, label=label, k=k))
+
+    return Contestants(
+        encoder.name,
+        encoder.classes or (),
+        {
+            method: whole.with_look(
+                presets.look(method, k=k, saliency=saliency, candidates=candidates)
+            )
+            for method in methods
+            if method != ORACLE
+        },
+        {method: oracle for method in methods if method == ORACLE},
+    )
+
+
+def of_faster(
+    faster: Faster,
+    methods: Sequence[str],
+    *,
+    k: int | None,
+    saliency: Callable[[], Saliency],
+    candidates: int | None = None,
+    num_crops: int = 1,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Contestants:
+    """Return the recognizers of a FASTER model, all with the same encoders.
+
+    Args:
+        faster: the model.
+        methods: names as `parse_variant` reads them. The oracle, and what is routed by it, scores a
+            clip by the expensive encoder's probability of the true class.
+        k: clips per video; by default the preset's or the model's.
+        saliency: gives the trained saliency of methods and routes that need one.
+        candidates: clips that the first stage of ``cascade`` keeps.
+        num_crops: crops of each clip.
+        precision: "fp32", "bf16", or "auto" for the faster one, per encoder.
+        device: where the networks run.
+
+    Raises:
+        UsageError: no or an unknown method, a preset whose clips are not the model's.
+    """
+    check_methods(methods, of_faster=True)
+    expensive, *others = faster.networks()
+    shared: dict[bool, Recognizer] = {}
+
+    def base(average: bool) -> Recognizer:
+        if average not in shared:
+            shared[average] = Recognizer(
+                expensive,
+                others=others,
+                look=presets.dense(),
+                schedule=faster.pattern,
+                adapters=None if average else tuple(faster.adapters),
+                aggregator=None if average else faster.aggregator,
+                num_crops=num_crops,
+                precision=precision,
+                device=device,
+            )
+        return shared[average]
+
+    num_clips = faster.num_clips if k is None else k
+    selection.check_k(num_clips)
+
+    def look(variant: Variant) -> Look:
+        if variant.method in METHODS:
+            return faster_look(variant.method, faster, k=k, route=variant.route, saliency=saliency)
+        return presets.look(variant.method, k=num_clips, saliency=saliency, candidates=candidates)
+
+    def schedule(variant: Variant) -> Schedule:
+        method = variant.method if variant.method in METHODS else "faster"
+        return faster_schedule(method, faster, pattern=variant.pattern, route=variant.route)
+
+    def told(variant: Variant) -> Callable[[str], Recognizer]:
+        def answer(label: str) -> Recognizer:
+            if variant.method == ORACLE:
+                chosen = presets.oracle(expensive, label=label, k=num_clips)
+            else:
+                plain = look(Variant(variant.method))
+                scores = presets.OracleSaliency(expensive, label=label)
+                chosen = Look(f"{plain.method}, routed by oracle", plain.select, scores, k=plain.k)
+            return base(variant.average).with_look(chosen, schedule=schedule(variant))
+
+        return answer
+
+    fixed: dict[str, Recognizer] = {}
+    by_label: dict[str, Callable[[str], Recognizer]] = {}
+    for name in methods:
+        variant = parse_variant(name)
+        if ORACLE in (variant.method, variant.route):
+            by_label[name] = told(variant)
+        else:
+            chosen, turns = look(variant), schedule(variant)
+            fixed[name] = base(variant.average).with_look(chosen, schedule=turns)
+    names = " and ".join(encoder.name for encoder in faster.networks())
+    return Contestants(f"{names}, {faster.aggregator.name}", faster.classes or (), fixed, by_label)
