@@ -14,6 +14,7 @@ from tinyset import write_tiny_set
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.data import map_store as module
+from vidskim.data import per_video
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.data.map_store import clip_maps
 from vidskim.errors import CheckpointError, ManifestError, UsageError
@@ -137,6 +138,19 @@ def test_maps_are_found_again_by_content(rows, tmp_path, encoded):
     copy.write_bytes(rows[3].path.read_bytes())
     changed = clip_maps(more, tiny_classifier(), folder=tmp_path / "c")
     assert torch.equal(changed[4].maps([0]), changed[3].maps([0]))
+
+
+def test_a_video_is_hashed_once_while_it_does_not_change(rows, tmp_path, monkeypatch):
+    copy = tmp_path / "copy.mp4"
+    shutil.copy(rows[0].path, copy)
+    first = per_video.content_name(copy)
+    monkeypatch.setattr(per_video.hashlib, "file_digest", None)
+    assert per_video.content_name(copy) == first
+    monkeypatch.undo()
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)  # of the same size
+    assert per_video.content_name(copy) != first
 
 
 @pytest.mark.parametrize(

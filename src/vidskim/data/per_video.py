@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,23 @@ def open_home(folder: str | Path, kind: str, settings: Mapping[str, Any]) -> Pat
 def content_name(path: Path) -> str:
     """Return the name of a video's content: 32 digits of its sha256.
 
+    A file whose size and time have not changed is read once per process: a study asks for the same
+    videos again and again.
+
     Raises:
         VideoError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:32]
+        status = path.stat()
+        return _content(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except OSError as error:
         raise VideoError(path, f"cannot be read ({error.strerror or error})") from None
+
+
+@lru_cache(maxsize=2**18)
+def _content(path: Path, size: int, mtime_ns: int, inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
 
 
 def collect(
