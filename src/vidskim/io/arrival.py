@@ -12,17 +12,16 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 
 from av.video.frame import VideoFrame
 
 from vidskim.io.packets import VideoPacket
 from vidskim.io.walk import MAX_REORDERED
 
-MAX_EXPECTED = 4 * MAX_REORDERED
-"""So many packets later, a frame that has not come out of the decoder never will."""
-MAX_TIMES = 4096
-"""Times kept for frames that are counted, should the decoder refuse packet after packet."""
+MAX_HELD = 4096
+"""Frames that may be awaited: a decoder that refuses packet after packet, to a key frame minutes
+later, still holds frames from before; but some time they are given up, for memory's sake."""
 MAX_JITTER_SECONDS = 1.0
 """A clock that goes back by more than this has been set anew."""
 
@@ -60,10 +59,11 @@ class Arrivals:
         self.num_passed = 0
         """Frames passed on so far, those that could not be decoded included."""
         self._timeless = timeless
-        self._expected: list[tuple[int, int]] = []
+        self._expected: list[int] = []
+        self._duration_at: dict[int, int] = {}
         self._decoded: list[tuple[int, VideoFrame]] = []
-        self._ticks: deque[int | None] = deque(maxlen=MAX_TIMES)
-        self._durations: deque[int] = deque(maxlen=MAX_TIMES)
+        self._ticks: deque[int | None] = deque(maxlen=MAX_HELD)
+        self._durations: deque[int] = deque(maxlen=MAX_HELD)
         self._last_pts: int | None = None
 
     def expect(self, packet: VideoPacket) -> Iterator[Arrival]:
@@ -78,8 +78,9 @@ class Arrivals:
             self._durations.append(duration)
             return
         assert pts is not None
-        heappush(self._expected, (pts, duration))
-        if len(self._expected) > MAX_EXPECTED:
+        heappush(self._expected, pts)
+        self._duration_at[pts] = duration
+        if len(self._expected) > MAX_HELD:
             yield self._pass_timed()
 
     def add(self, frame: VideoFrame) -> Iterator[Arrival]:
@@ -89,13 +90,11 @@ class Arrivals:
                 yield self._pass_counted(frame)
             return
         pts = frame.pts
-        if pts is None or all(pts != expected for expected, _ in self._expected):
-            return
-        if any(pts == decoded for decoded, _ in self._decoded):
+        if pts not in self._duration_at or any(pts == decoded for decoded, _ in self._decoded):
             return
         heappush(self._decoded, (pts, frame))
         while self._decoded and (
-            self._decoded[0][0] == self._expected[0][0] or len(self._decoded) > MAX_REORDERED
+            self._decoded[0][0] == self._expected[0] or len(self._decoded) > MAX_REORDERED
         ):
             yield self._pass_timed()
 
@@ -110,27 +109,29 @@ class Arrivals:
         """Return the time of the frame ``distance`` after the last one, as far as is known."""
         if not self.timed or self._timeless:
             return self._ticks[distance - 1] if len(self._ticks) >= distance else None
-        return sorted(self._expected)[distance - 1][0] if len(self._expected) >= distance else None
+        ahead = nsmallest(distance, self._expected)
+        return ahead[-1] if len(ahead) == distance else None
 
     def _is_next(self, pts: int) -> bool:
         """Whether a time is none of the expected ones and later than all that have passed."""
         if self._last_pts is not None and pts <= self._last_pts:
             return False
-        return all(pts != expected for expected, _ in self._expected)
+        return pts not in self._duration_at
 
     def _count_from_here(self) -> Iterator[Arrival]:
         """Pass on what has been decoded, and tell frames by their times no longer."""
         while self._decoded:
             yield self._pass_timed()
-        for pts, duration in sorted(self._expected):
+        for pts in sorted(self._expected):
             if not self._timeless:
                 self._ticks.append(pts)
-            self._durations.append(duration)
+            self._durations.append(self._duration_at.pop(pts))
         self._expected = []
         self.timed = False
 
     def _pass_timed(self) -> Arrival:
-        pts, duration = heappop(self._expected)
+        pts = heappop(self._expected)
+        duration = self._duration_at.pop(pts)
         frame = None
         if self._decoded and self._decoded[0][0] == pts:
             _, frame = heappop(self._decoded)

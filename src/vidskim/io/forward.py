@@ -75,7 +75,8 @@ class Forward:
             self._num_sizes += 1
             self._stats.bytes_read += packet.size
             self._num_incomplete += packet.is_corrupt
-            encrypted = encrypted or packet.has_sidedata("encryption_info")
+            if self._shown is None:
+                encrypted = encrypted or packet.has_sidedata("encryption_info")
             if not packet.is_discard and not (hides and is_hidden_vp8(memoryview(packet))):
                 for arrival in self._arrivals.expect(packet):
                     yield self._noted(arrival)
@@ -165,8 +166,8 @@ class Forward:
         )
         if self._clock.num_resets:
             texts.append(
-                f"the clock of the stream was set back {self._clock.num_resets} times: times go "
-                "on from there"
+                f"the stream's clock was set back ({self._clock.num_resets}x): times go on from "
+                "where it was"
             )
         return texts
 

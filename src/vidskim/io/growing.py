@@ -20,13 +20,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vidskim.errors import UsageError, VideoError, printable
+from vidskim.io.boxes import BoxWatcher
 from vidskim.io.container import check_reachable
 
 POLL_SECONDS = 0.05
 """A file that may grow is looked at so often."""
 REMEDY = "Matroska, MPEG-TS and fragmented MP4 can be read while they are written"
-_BOXES = (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"free", b"skip", b"wide", b"pnot", b"uuid")
-"""Types of the boxes an MP4 or QuickTime file opens with."""
 
 
 class Feed:
@@ -54,9 +53,10 @@ class Feed:
         """Whether it turned out to be an MP4 whose index follows its pictures."""
         self._idle_seconds = idle_seconds
         self._closing = ExitStack()
-        self._boxes = _Boxes()
+        self._boxes = BoxWatcher()
         self._failure: BaseException | None = None
         self._held = b""
+        self._is_finished = False
         try:
             self._pull = self._open(source)
         except OSError as error:
@@ -153,44 +153,12 @@ class Feed:
         """Read at the end of a file until there is something, or it has not grown for long."""
         data = read(size)
         since = time.monotonic()
-        while not data and time.monotonic() - since < self._idle_seconds:
-            time.sleep(min(POLL_SECONDS, self._idle_seconds))
-            data = read(size)
-        if not data:
-            self._idle_seconds = 0.0  # finished for good, however often FFmpeg asks again
+        while not data and not self._is_finished:
+            self._is_finished = time.monotonic() - since >= self._idle_seconds
+            if not self._is_finished:
+                time.sleep(min(POLL_SECONDS, self._idle_seconds))
+                data = read(size)
         return data
-
-
-class _Boxes:
-    """Follows the boxes that an MP4 opens with, as bytes pass (ISO/IEC 14496-12, 4.2)."""
-
-    def __init__(self) -> None:
-        self._done = False
-        self._skip = 0
-        self._header = b""
-
-    def show_data_first(self, data: bytes) -> bool:
-        """Take further bytes; say whether pictures (mdat) have come before their index (moov)."""
-        while data and not self._done:
-            passed = min(self._skip, len(data))
-            self._skip, data = self._skip - passed, data[passed:]
-            if not data:
-                break
-            self._header, data = self._header + data[:1], data[1:]
-            kind = self._header[4:8]
-            if len(self._header) < 8:
-                continue
-            size = int.from_bytes(self._header[:4])
-            if kind in (b"moov", b"mdat") or kind not in _BOXES or size == 0:
-                self._done = True
-                return kind == b"mdat"
-            if size == 1 and len(self._header) < 16:
-                continue
-            if size == 1:
-                size = int.from_bytes(self._header[8:])
-            self._skip = max(0, size - len(self._header))
-            self._header = b""
-        return False
 
 
 def _describe(source: object) -> tuple[str, bool]:

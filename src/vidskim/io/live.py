@@ -23,6 +23,7 @@ from torch import Tensor
 from vidskim.clips import check_grid, is_kept, valid_frames
 from vidskim.errors import VideoError
 from vidskim.io.arrival import Arrival
+from vidskim.io.boxes import is_whole
 from vidskim.io.container import main_video_stream, open_container, open_forward, read_only
 from vidskim.io.forward import Forward
 from vidskim.io.frames import Filling, RgbConverter, report_damage
@@ -143,8 +144,10 @@ class LiveClips:
             raise VideoError(self.path, f"none of its clips can be read ({self.warnings[-1]})")
 
     def _open(self) -> InputContainer:
-        """Open the stream, which may mean to wait for it."""
+        """Open the stream, which may mean to wait for it; a whole MP4 is read as any file is."""
         self._feed.begin()
+        if self._feed.is_file and is_whole(self.path):
+            return self._closing.enter_context(open_container(self.path))
         try:
             if not self._feed.needs_seeking:
                 container = open_forward(
@@ -155,23 +158,10 @@ class LiveClips:
             self._feed.check()
             if not self._feed.needs_seeking:
                 raise VideoError(self.path, f"{error.reason}; {REMEDY}") from error
-        return self._closing.enter_context(self._open_with_index_at_end())
-
-    def _open_with_index_at_end(self) -> InputContainer:
-        """Open an MP4 whose pictures come before their index: only a finished file has one."""
-        if self._feed.is_file:
-            try:
-                return open_container(self.path)
-            except VideoError as error:
-                raise VideoError(
-                    self.path,
-                    "is an MP4 whose index comes last and is not written yet: wait until it is "
-                    f"finished; {REMEDY}",
-                ) from error
-        raise VideoError(
-            self.path,
-            f"is an MP4 whose index comes last, beyond reach in a pipe: give the file; {REMEDY}",
-        )
+        where = "is not written yet: wait until it is finished"
+        if not self._feed.is_file:
+            where = "is beyond reach in a pipe: give the file"
+        raise VideoError(self.path, f"is an MP4 whose index comes last and {where}; {REMEDY}")
 
 
 class _Grid:
