@@ -1,14 +1,18 @@
 """Networks of a few thousand weights, the same each time, for tests of what wraps networks."""
 
 import torch
+from vidskim.backbones.bottleneck import BottleneckNetwork
 
+from vidskim.aggregate import create_aggregator
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
+from vidskim.faster import Faster
 from vidskim.saliency.network import NetworkSaliency
 from vidskim.saliency.sampler import Sampler
 from vidskim.saliency.sources import MotionMaps
+from vidskim.schedule import parse_pattern
 from vidskim.transforms import Transform
 
 CLASSES = ("fall", "jump", "roll", "wave")
@@ -40,3 +44,36 @@ def tiny_sampler(*, in_channels: int = 2, seed: int = 1) -> ResNet2d:
 def motion_sampler(network: ResNet2d, *, size: tuple[int, int] | None = None) -> Sampler:
     """SCSampler on motion maps alone."""
     return Sampler(visual=(NetworkSaliency(network, MotionMaps(size)),))
+
+
+def tiny_cheap(*, num_frames: int = 8, stride: int = 1, seed: int = 2) -> BottleneckNetwork:
+    """A classifier of the same clips with more channels, larger maps and pixels of another scale.
+
+    Its maps are 64 x 1 x 3 x 3, those of `tiny_classifier` 32 x 1 x 2 x 2.
+    """
+    torch.manual_seed(seed)
+    network = create_backbone("r2d_26", num_classes=len(CLASSES), width=2)
+    assert isinstance(network, BottleneckNetwork)
+    network.fc.weight.data *= 30
+    network.classes = CLASSES
+    network.clip = ClipSpec(num_frames=num_frames, stride=stride, size=(80, 80))
+    network.transform = Transform(
+        resize_to=(80, 107), crop=(80, 80), mean=(0.5, 0.5, 0.5), std=(0.1, 0.1, 0.1)
+    )
+    return network.eval()
+
+
+def tiny_faster(
+    *,
+    aggregator: str = "fast_gru",
+    pattern: str = "1:2",
+    num_clips: int = 6,
+    num_frames: int = 8,
+    seed: int = 3,
+) -> Faster:
+    """FASTER with `tiny_classifier` as the expensive encoder and `tiny_cheap` as the cheap one."""
+    encoders = [tiny_classifier(num_frames=num_frames), tiny_cheap(num_frames=num_frames)]
+    torch.manual_seed(seed)
+    learned = create_aggregator(aggregator, channels=32, num_classes=len(CLASSES))
+    learned.head.weight.data *= 100
+    return Faster(encoders, learned, pattern=parse_pattern(pattern), num_clips=num_clips).eval()

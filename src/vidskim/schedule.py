@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from vidskim.errors import UsageError, printable
+from vidskim.errors import UsageError, listed
 
 EXPENSIVE, CHEAP = 0, 1
 
@@ -148,7 +148,7 @@ def parse_pattern(text: str) -> Pattern:
     pattern = tuple(period)
     if not 0 < len(pattern) <= MAX_PERIOD:
         raise UsageError(
-            f"pattern {printable(told)!r}: give 1:7 (one expensive clip, seven cheap ones), all, "
+            f"pattern '{listed([told])}': give 1:7 (one expensive clip, seven cheap ones), all, "
             "none, first (only the first is expensive) or a period in letters such as ECCEC"
         )
     return Pattern(pattern)
