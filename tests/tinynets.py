@@ -1,9 +1,9 @@
 """Networks of a few thousand weights, the same each time, for tests of what wraps networks."""
 
 import torch
-from vidskim.backbones.bottleneck import BottleneckNetwork
 
 from vidskim.aggregate import create_aggregator
+from vidskim.backbones.bottleneck3d import BottleneckNetwork
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
