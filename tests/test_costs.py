@@ -1,8 +1,20 @@
+import json
+
 import pytest
 
+from tinynets import CLASSES
+from vidskim import recognize
+from vidskim.aggregate import FastGru
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.registry import create_backbone
+from vidskim.cli import main
 from vidskim.costs import cost_of, read_shape
 from vidskim.errors import UsageError
+from vidskim.faster import Faster, map_shape
+from vidskim.faster_file import load_faster, save_faster
 from vidskim.paper_costs import paper_rows
+from vidskim.schedule import parse_pattern
+from vidskim.transforms import Transform
 
 # What torchvision publishes with its weights: 1e9 multiply-adds (to the digits given), parameters.
 TORCHVISION = {
@@ -55,6 +67,82 @@ def test_another_input(name, text, macs):
 def test_an_impossible_input_is_refused(name, text, message):
     with pytest.raises(UsageError, match=message):
         cost_of(name, input_shape=read_shape(text))
+
+
+@pytest.mark.parametrize(
+    ("name", "num_clips", "per_clip"), [("faster16", 16, 14.4), ("faster32", 8, 68.8)]
+)
+def test_the_presets_cost_what_the_paper_prints(name, num_clips, per_clip, capsys):
+    """FASTER, table 4: GFLOPs of a clip, rounded to one decimal, times their number."""
+    assert main(["cost", name, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert round(record["macs"] / 1e9 / num_clips, 1) == per_clip
+    assert record["input"] == [num_clips, 3, 256 // num_clips, 224, 224]
+    assert [part["role"] for part in record["parts"]] == ["expensive", "cheap", "aggregator"]
+    for key in ("macs", "params"):
+        assert record[key] == sum(part[key] for part in record["parts"])
+    clips = [part["num_clips"] for part in record["parts"]]
+    assert clips[0] + clips[1] == clips[2] == num_clips
+    alone = cost_of("r2plus1d_50", input_shape=(3, 256 // num_clips, 224, 224))
+    assert record["expensive_macs"] == num_clips * alone.macs
+
+
+@pytest.fixture(scope="module")
+def faster_file(tmp_path_factory):
+    """Two tiny encoders of different channels, 4 clips of 8 frames."""
+    encoders = []
+    for name, width in (("r3d_18", 4), ("r2d_26", 2)):
+        network = create_backbone(name, num_classes=len(CLASSES), width=width)
+        network.classes, network.clip = CLASSES, ClipSpec(8, 1, (32, 32))
+        network.transform = Transform(resize_to=(32, 43), crop=(32, 32))
+        encoders.append(network.eval())
+    aggregator = FastGru(map_shape(encoders[0])[0], len(CLASSES))
+    model = Faster(encoders, aggregator, pattern=parse_pattern("1:3"), num_clips=4)
+    path = tmp_path_factory.mktemp("faster") / "x.safetensors"
+    save_faster(model.eval(), path)
+    return path
+
+
+def test_a_file_s_price_is_what_an_answer_pays(faster_file, sample_video, capsys):
+    assert main(["cost", str(faster_file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    answer = recognize(sample_video, model=str(faster_file))
+    assert len(answer.clips) == 4
+    assert answer.cost.macs == told["macs"]
+    roles = {part["role"]: part for part in told["parts"]}
+    assert roles["adapter"]["name"] == "adapter of r2d_26"
+    assert roles["adapter"]["num_clips"] == roles["cheap"]["num_clips"] == 3
+    assert roles["adapter"]["params"] == 32 * 64
+    state = load_faster(faster_file)
+    assert told["params"] == sum(p.numel() for p in state.parameters())
+    assert told["pattern"] == "1:3"
+
+
+def test_the_price_as_text(faster_file, capsys):
+    assert main(["cost", str(faster_file)]) == 0
+    first, _, head, _, *cells, _, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("4 clips of 3 x 8 x 32 x 32, pattern 1:3")
+    assert head.split() == ["part", "role", "clips", "MMACs", "M", "params"]
+    assert [cell.split()[:3] for cell in (cells[0], cells[1], cells[3])] == [
+        ["r3d_18", "expensive", "1"],
+        ["r2d_26", "cheap", "3"],
+        ["fast_gru", "aggregator", "4"],
+    ]
+    assert last.endswith("of r3d_18 on every clip")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["faster"], "give its path, or faster16, faster32"),
+        (["fastr16"], "did you mean 'faster16'"),
+        (["faster16", "--input", "3x8x112x112"], "not with FASTER"),
+        (["faster32", "--sampler", "motion"], "not with FASTER"),
+    ],
+)
+def test_what_has_no_price_of_a_video_is_refused(words, message, capsys):
+    assert main(["cost", *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,17 @@ LAYERS = (
     {"data", "train", "evaluate", "corpus"},
     {"demo", "printing", "strip", "page"},
     {"vidskim"},
-    {"arguments", "options", "console", "evaluating", "cli", "app"},
+    {
+        "arguments",
+        "options",
+        "console",
+        "costing",
+        "evaluating",
+        "streaming",
+        "recognizing",
+        "cli",
+        "app",
+    },
 )
 """Files and folders of the package from the bottom up; ``vidskim`` is the package's own
 ``__init__``. A unit imports only from its own layer and the ones before it."""

@@ -6,103 +6,11 @@ from pathlib import Path
 
 from vidskim import console
 from vidskim.arguments import Verb, call, spelled, summary, typed
+from vidskim.costing import cost
 from vidskim.errors import UsageError, unknown_name
 from vidskim.evaluating import evaluate
-from vidskim.options import paths_of, sampler_options, words_of
-
-
-def recognize(
-    video: str,
-    /,
-    method: str | None = None,
-    model: str = "r2plus1d_18",
-    k: int | None = None,
-    sampler: str | None = None,
-    combine: str | None = None,
-    visual_k: int | None = None,
-    alpha: float = 0.5,
-    residuals: int | None = None,
-    clip_stride: int = 1,
-    candidates: int | None = None,
-    pattern: str | None = None,
-    route: str | None = None,
-    random_weights: bool = False,
-    crops: int = 1,
-    size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    calibrate: str | None = None,
-    device: str = "cpu",
-    timeline: str | None = None,
-    report: str | None = None,
-    json: bool = False,
-) -> None:
-    """Recognize what happens in a video.
-
-    Args:
-        video: path of a video file.
-        method: dense, uniform, random, packets, motion (default), scsampler or cascade; of a FASTER
-            model faster (its default), faster16 or faster32.
-        model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
-            the path of a checkpoint, hf:<id or folder>, or 'demo'.
-        k: clips to look at closely (default: 10, or as the FASTER model says).
-        sampler: checkpoints of saliency networks, one per source, with commas between (default:
-            the demo's).
-        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
-        visual_k: clips that union_list takes by sight (default: 8 of 10).
-        alpha: weight of sound in the convex combinations.
-        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
-        clip_stride: look at every so-manieth clip only.
-        candidates: clips that packet sizes keep in method cascade (default: 3 k).
-        pattern: which encoder of a FASTER model sees which clip: 1:7, all, none, first or letters
-            such as ECCEC (default: as trained).
-        route: send the expensive encoder to the clips that packets, motion or scsampler find most
-            salient, as often as the pattern has it.
-        random_weights: run the backbone untrained, to measure cost and speed only.
-        crops: crops of each clip, 1 in the center or 3 along its longer side.
-        size: test on crops of so many pixels instead of the trained size (fully convolutional).
-        precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
-        fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
-            accuracy is measured and printed.
-        calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
-        device: where the networks run, for example 'cuda'.
-        timeline: write a picture of the saliency and the chosen moments to this PNG.
-        report: write a page with all that is known of the answer to this HTML file.
-        json: print one JSON object.
-    """
-    settings = dict(locals())
-    from vidskim import api, printing
-
-    console.check_output(timeline, option="--timeline", suffixes=(".png",))
-    console.check_output(report, option="--report", suffixes=(".html", ".htm"))
-    prediction = api.recognize(
-        video,
-        method=method,
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
-        pattern=pattern,
-        route=route,
-        random_weights=random_weights,
-        num_crops=crops,
-        size=size,
-        precision=precision,
-        fast=fast,
-        calibrate=None if calibrate is None else paths_of(calibrate),
-        device=device,
-    )
-    if timeline is not None:
-        from vidskim.evaluate.storyboard import save_timeline
-
-        save_timeline(prediction, timeline)
-    if report is not None:
-        from vidskim.page import save_report
-
-        save_report(prediction, report, command=typed(recognize, settings))
-    canvas = console.canvas()
-    console.show(prediction.to_json() if json else printing.prediction(prediction, canvas=canvas))
-    console.warn(() if json else prediction.warnings)
+from vidskim.options import sampler_options, words_of
+from vidskim.recognizing import recognize
 
 
 def select(
@@ -202,58 +110,6 @@ def inspect(video: str, /, json: bool = False) -> None:
     report = inspect_video(video)
     console.show(report.to_json() if json else printing.inspection(report))
     console.warn(() if json else report.warnings)
-
-
-def cost(
-    name: str | None = None,
-    /,
-    input: str | None = None,
-    sampler: str | None = None,
-    papers: bool = False,
-    json: bool = False,
-) -> None:
-    """Count the multiply-adds and parameters of a backbone, or check the papers' tables.
-
-    Args:
-        name: a backbone, or hf:<id or folder>.
-        input: another input than the one it was made for: channels, frames, height and width of a
-            clip (3x32x256x256), channels, height and width of an image (2x14x14).
-        sampler: also count what these saliency networks cost to look at a minute of video, for each
-            number of residual frames per clip; checkpoints, or kinds of sources for the paper's
-            networks (motion,residual,audio).
-        papers: print the papers' figures beside ours.
-        json: print JSON.
-    """
-    from vidskim import printing
-    from vidskim.costs import clip_of, cost_of, read_shape
-    from vidskim.look_costs import minute_cost, networks_of
-    from vidskim.paper_costs import paper_rows
-
-    if papers == (name is not None):
-        raise UsageError("give the name of a backbone, or --papers")
-    if papers and input is not None:
-        raise UsageError("--input goes with the name of a backbone, not with --papers")
-    if sampler is not None and (papers or input is not None):
-        raise UsageError("--sampler goes with the name of a backbone alone")
-    if papers:
-        rows = paper_rows()
-        console.show([row.to_json() for row in rows] if json else printing.paper_costs(rows))
-    else:
-        counted = cost_of(str(name), input_shape=None if input is None else read_shape(input))
-        record: dict[str, object] = {
-            "name": name,
-            "macs": counted.macs,
-            "params": counted.params,
-            "input": list(counted.input_shape),
-        }
-        text = printing.cost(str(name), counted)
-        if sampler is not None:
-            minute = minute_cost(
-                networks_of(sampler), clip=clip_of(str(name)), clip_macs=counted.macs
-            )
-            record["minute"] = minute.to_json()
-            text = f"{text}\n\n{printing.minute_cost(minute)}"
-        console.show(record if json else text)
 
 
 def models(name: str | None = None, /, json: bool = False) -> None:

@@ -2,12 +2,16 @@
 
 import torch
 
+from vidskim.assembled import is_faster_model
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import IMAGE_BACKBONES, list_networks, shapes_of
 from vidskim.cost import Count, count
 from vidskim.errors import UsageError, unknown_name
+from vidskim.faster import Faster
+from vidskim.faster_file import load_faster
+from vidskim.faster_methods import PRESETS, untrained_faster
 
 
 def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
@@ -38,6 +42,27 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     return count(network, network.clip.input_shape)
 
 
+def find_faster(name: str) -> Faster | None:
+    """Return a FASTER model to count, None for the name of anything else.
+
+    Args:
+        name: a preset of the paper (R(2+1)D-50 and R2D-26 with 400 classes, without numbers), or
+            the path of a FASTER model.
+
+    Raises:
+        UsageError: ``faster``, which is a method of some model.
+        CheckpointError: a damaged file.
+    """
+    if name == "faster":
+        raise UsageError(
+            f"'faster' takes everything from a FASTER model: give its path, or {', '.join(PRESETS)}"
+        )
+    if name in PRESETS:
+        with torch.device("meta"):
+            return untrained_faster(preset=PRESETS[name])
+    return load_faster(name) if is_faster_model(name) else None
+
+
 def clip_of(name: str) -> ClipSpec:
     """Return the clip that a classifier was made for.
 
@@ -63,7 +88,7 @@ def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
             return create_hf(name)
     if name in list_networks():
         return shapes_of(name)
-    raise unknown_name("backbone", name, list_networks())
+    raise unknown_name("backbone", name, [*list_networks(), *PRESETS])
 
 
 def read_shape(text: str) -> tuple[int, ...]:

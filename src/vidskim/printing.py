@@ -1,7 +1,7 @@
 """Answers as text for people."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +11,7 @@ from vidskim.chosen import Selection
 from vidskim.cost import Count
 from vidskim.errors import printable
 from vidskim.evaluate.edges import infer_edges
+from vidskim.faster_cost import VideoCost
 from vidskim.inspection import Inspection
 from vidskim.look_costs import FRAME_RATE, GOP_FRAMES, MinuteCost
 from vidskim.paper_costs import PaperRow
@@ -30,14 +31,7 @@ COUNTERS = (
 
 def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
     """Return an answer: classes, moments, time line, cost."""
-    cost = answer.cost
-    share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
-    looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
-    stages = ", ".join(
-        f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005
-    )
-    lines = [video_line(answer.video), ""]
-    lines += [f"  {p.score:6.1%}  {printable(p.label)}" for p in answer.predictions[:5]]
+    lines = _classes(answer)
     views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
     lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
     lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
@@ -45,15 +39,33 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
     if take_turns(answer):
         strong, weak = (canvas or Canvas()).marks
         lines.append(f"encoders  {shares_text(answer, marks=(f'{strong} ', f'{weak} '))}")
-    lines += [
-        "",
-        f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
-        "looking at every clip",
-        f"          {cost.frames_decoded} frames decoded, {cost.bytes_read / 1e6:.1f} MB read, "
-        f"peak memory {cost.peak_bytes / 1e6:.0f} MB",
-        f"          {cost.seconds['total']:.2f} s ({stages})",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_costs(answer)])
+
+
+def answer_so_far(answer: Prediction) -> str:
+    """Return one line on an answer of a stream: newest clip, best class, encoder, cost so far."""
+    best, (newest,), cost = answer.predictions[0], answer.clips, answer.cost
+    return (
+        f"{clock(newest.clip.start_seconds)} - {clock(newest.clip.end_seconds)}  "
+        f"{best.score:6.1%}  {printable(best.label)}  ({printable(newest.encoder)}; so far "
+        f"{_giga(cost.macs)}, {cost.seconds['total']:.2f} s)"
+    )
+
+
+def last_answer(answer: Prediction, *, seen: Mapping[str, int]) -> str:
+    """Return the last answer of a stream, whose clips are not kept.
+
+    Args:
+        answer: the last one.
+        seen: how many clips each encoder has seen.
+    """
+    many = sum(seen.values())
+    views = f"{many} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
+    lines = [*_classes(answer), "", f"{views} seen, one after another ({answer.model})"]
+    if take_turns(answer):
+        told = ", ".join(f"{seen.get(name, 0)} by {printable(name)}" for name in answer.encoders)
+        lines.append(f"encoders  {told} (pattern {answer.schedule})")
+    return "\n".join([*lines, *_costs(answer)])
 
 
 def selection(chosen: Selection, *, canvas: Canvas | None = None) -> str:
@@ -83,6 +95,30 @@ def reel(made: Reel) -> str:
     else:
         how = f"{made.seconds_encoded:.2f} s encoded again{sound}: {made.reason}"
     return f"reel      {printable(made.path)}: {many}, {how}"
+
+
+def _classes(answer: Prediction) -> list[str]:
+    """Return what the video is and the best classes."""
+    best = [f"  {p.score:6.1%}  {printable(p.label)}" for p in answer.predictions[:5]]
+    return [video_line(answer.video), "", *best]
+
+
+def _costs(answer: Prediction) -> list[str]:
+    """Return what an answer cost."""
+    cost = answer.cost
+    share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
+    looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
+    stages = ", ".join(
+        f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005
+    )
+    return [
+        "",
+        f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
+        "looking at every clip",
+        f"          {cost.frames_decoded} frames decoded, {cost.bytes_read / 1e6:.1f} MB read, "
+        f"peak memory {cost.peak_bytes / 1e6:.0f} MB",
+        f"          {cost.seconds['total']:.2f} s ({stages})",
+    ]
 
 
 def _time_line(answer: Prediction | Selection, *, canvas: Canvas | None) -> list[str]:
@@ -141,6 +177,36 @@ def cost(name: str, counted: Count) -> str:
     """Return one network's cost."""
     shape = " x ".join(str(n) for n in counted.input_shape)
     return f"{name}: {_giga(counted.macs)}, {counted.params / 1e6:.2f} M parameters, input {shape}"
+
+
+def video_cost(name: str, counted: VideoCost) -> str:
+    """Return what FASTER costs for a video, part by part."""
+    whole = counted.whole
+    N, *clip = whole.input_shape
+    scale, unit = (1e9, "GMACs") if whole.macs >= 1e9 else (1e6, "MMACs")
+    head = ["part", "role", "clips", unit, "M params"]
+    cells = [
+        [
+            printable(part.name),
+            part.role,
+            str(part.num_clips),
+            f"{part.macs / scale:.4g}",
+            f"{part.params / 1e6:.2f}",
+        ]
+        for part in counted.parts
+    ]
+    share = whole.macs / counted.expensive_macs
+    return "\n".join(
+        [
+            f"{printable(name)}: {_giga(whole.macs)} per video, {whole.params / 1e6:.2f} M "
+            f"parameters, {N} clips of {' x '.join(map(str, clip))}, pattern {counted.pattern}",
+            "",
+            _table(head, cells),
+            "",
+            f"{share:.1%} of the {_giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
+            f"{'every clip' if N > 1 else 'the clip'}",
+        ]
+    )
 
 
 def minute_cost(minute: MinuteCost) -> str:
