@@ -9,7 +9,15 @@ from torch import Tensor
 
 from vidskim.aggregate import create_aggregator
 from vidskim.backbones.checkpoint import assign_state, build_network, check_state
-from vidskim.backbones.header import DAMAGE, damaged, describe, header_of, read_raw, write_tensors
+from vidskim.backbones.header import (
+    DAMAGE,
+    Header,
+    damaged,
+    describe,
+    header_of,
+    read_raw,
+    write_tensors,
+)
 from vidskim.backbones.network import Network
 from vidskim.backbones.state_dict import read_state_dict
 from vidskim.errors import CheckpointError, UsageError, listed
@@ -91,7 +99,7 @@ def load_faster(path: str | Path) -> Faster:
             raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
     try:
         encoders = [
-            build_network(header_of(told), _part(state, f"encoders.{place}."), path=path).eval()
+            build_network(_header_of(told), _part(state, f"encoders.{place}."), path=path).eval()
             for place, told in enumerate(raw["encoders"])
         ]
         with torch.device("meta"):  # or a damaged number would be allocated before it is compared
@@ -117,6 +125,14 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: holds no FASTER model; train one with a recipe of task 'faster'"
         )
     return raw
+
+
+def _header_of(told: Mapping[str, Any]) -> Header:
+    """Return the header of an encoder, whose clip and transform are never left to the builder."""
+    header = header_of(told)
+    if header.clip is None or header.transform is None:
+        raise ValueError(f"{header.name} without a clip or transform")
+    return header
 
 
 def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:

@@ -192,8 +192,15 @@ def check_state(module: nn.Module, state: Mapping[str, Tensor], *, name: str, pa
 
 
 def assign_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Put tensors in place of the shapes; half-precision files become float32."""
-    floats = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    """Put copies of tensors in place of the shapes; half-precision files become float32.
+
+    Copies, as a file's tensors lie in it at any address, and products of numbers that are not
+    aligned differ in their last digit from those of the network that was saved.
+    """
+    floats = {
+        k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True)
+        for k, v in state.items()
+    }
     counters = {  # of batch norm: absent from older files, of no use in evaluation
         k: torch.zeros((), dtype=torch.int64)
         for k in module.state_dict()
