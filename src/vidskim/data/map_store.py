@@ -198,16 +198,9 @@ class _Encoder:
         if not parts:
             reason = "; ".join(video.warnings) or "no frame decodes"
             raise VideoError(row.path, f"none of its clips can be read ({reason})")
-        maps = torch.cat([maps for _, maps, _ in parts])
-        logits = torch.cat([logits for _, _, logits in parts])
-        if not (maps.isfinite().all() and logits.isfinite().all()):
-            raise CheckpointError(
-                f"{self.encoder.name}: gives maps that are no numbers; its weights are damaged, "
-                "give others"
-            )
         tensors = {
-            "maps": maps.clamp(-LARGEST, LARGEST).half().contiguous(),
-            "logits": logits.contiguous(),
+            "maps": torch.cat([maps for _, maps, _ in parts]).contiguous(),
+            "logits": torch.cat([logits for _, _, logits in parts]).contiguous(),
             "clips": torch.tensor([n for places, _, _ in parts for n in places]),
         }
         return tensors, len(grid)
@@ -215,7 +208,11 @@ class _Encoder:
     def _batches(
         self, video: Video, grid: Sequence[Clip], within: Sequence[int]
     ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Yield places, maps and logits on the CPU, in batches of nearly equal size."""
+        """Yield places, float16 maps and logits on the CPU, in batches of nearly equal size.
+
+        Raises:
+            CheckpointError: the encoder gives something that is no number.
+        """
         assert self.encoder.transform is not None
         count = -(-len(within) // self.batch_size)
         sizes = [len(within) * (i + 1) // count - len(within) * i // count for i in range(count)]
@@ -234,7 +231,13 @@ class _Encoder:
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
                 maps = self.encoder.features(x)
             maps = maps.float()
-            yield places, maps.cpu(), self.encoder.classify(maps).float().cpu()
+            logits = self.encoder.classify(maps).float()
+            if not (maps.isfinite().all() and logits.isfinite().all()):
+                raise CheckpointError(
+                    f"{self.encoder.name}: gives maps that are no numbers; its weights are "
+                    "damaged, give others"
+                )
+            yield places, maps.clamp(-LARGEST, LARGEST).half().cpu(), logits.cpu()
 
 
 def _file_of(row: Row, encode: _Encoder, *, home: Path) -> Path:
