@@ -54,7 +54,7 @@ class Learned(nn.Module):
         if features.ndim != 6 or features.shape[2] != self.channels:
             raise UsageError(
                 f"{self.name} takes features [B, N, {self.channels}, T, H, W], got "
-                f"{list(features.shape)}"
+                f"{list(features.shape)}: give adapters, or an aggregator of other channels"
             )
         for clip in features.unbind(1):  # [B, C, T', H', W']
             state = self._first(clip) if state is None else self._next(state, clip)
