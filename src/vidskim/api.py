@@ -1,8 +1,9 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from vidskim import faster_methods
 from vidskim.assembled import (
@@ -18,6 +19,7 @@ from vidskim.backbones.resolution import set_test_size
 from vidskim.chosen import Budget, Selection, select_moments
 from vidskim.fast import accelerate, check_fast_options
 from vidskim.io.container import main_video_stream, open_container
+from vidskim.io.growing import check_source
 from vidskim.look import Look
 from vidskim.models import open_model
 from vidskim.recognizer import Recognizer
@@ -181,6 +183,56 @@ def recognize(
         device=device,
     )
     return recognizer(path)
+
+
+def stream(
+    source: str | Path | BinaryIO,
+    *,
+    model: str = DEFAULT_MODEL,
+    pattern: str | None = None,
+    random_weights: bool = False,
+    num_crops: int = 1,
+    size: int | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+    idle_seconds: float = 10.0,
+    warnings: list[str] | None = None,
+) -> Iterator[Prediction]:
+    """Recognize a video while it is written or sent: an answer after every clip, all clips seen.
+
+    Args:
+        source: a file, which may still grow, a named pipe, ``-`` for standard input, or an open
+            binary file or pipe.
+        model: see `recognize`, also for what follows.
+        pattern: which encoder of a FASTER model sees which clip, instead of the model's own.
+        random_weights: run the backbone untrained, to measure cost and speed only.
+        num_crops: crops of each clip.
+        size: test on crops of so many pixels instead of the trained size.
+        precision: "fp32", "bf16", or "auto".
+        device: where the networks run.
+        idle_seconds: a file that has not grown for so long is finished.
+        warnings: what could not be read is added here, most of it at the end.
+
+    Returns:
+        The answers, see `Recognizer.stream`.
+
+    Raises:
+        VideoError: here or while iterating: the source cannot be read.
+        UsageError: an unknown model, precision or device, an impossible number of crops or size.
+        CheckpointError: weights that cannot be had.
+    """
+    check_source(source)  # before weights are fetched for nothing
+    recognizer = make_recognizer(
+        method="dense",
+        model=model,
+        pattern=pattern,
+        random_weights=random_weights,
+        num_crops=num_crops,
+        size=size,
+        precision=precision,
+        device=device,
+    )
+    return recognizer.stream(source, idle_seconds=idle_seconds, warnings=warnings)
 
 
 def select(

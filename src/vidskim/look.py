@@ -72,8 +72,7 @@ class Look:
         if not grid:
             raise VideoError(video.path, "has no video frame that can be read")
         if grid[0].num_valid < num_frames:
-            valid = grid[0].num_valid
-            warn(video, f"shorter than one clip: the last of {valid} frames is repeated")
+            warn(video, told_short(grid[0]))
         elif self.k is not None and len(grid) < self.k:
             warn(video, f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen")
         scores: Tensor | None = None
@@ -102,3 +101,8 @@ class Look:
                 f"{list(scores.shape)}"
             )
         return torch.nan_to_num(scores), parts
+
+
+def told_short(clip: Clip) -> str:
+    """Return the warning for a video that ends inside its first clip."""
+    return f"shorter than one clip: the last of {clip.num_valid} frames is repeated"

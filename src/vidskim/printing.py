@@ -45,8 +45,9 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
 def answer_so_far(answer: Prediction) -> str:
     """Return one line on an answer of a stream: newest clip, best class, encoder, cost so far."""
     best, (newest,), cost = answer.predictions[0], answer.clips, answer.cost
+    start, end = clock(newest.clip.start_seconds), clock(newest.clip.end_seconds)
     return (
-        f"{clock(newest.clip.start_seconds)} - {clock(newest.clip.end_seconds)}  "
+        f"{start} - {end.strip()}  "
         f"{best.score:6.1%}  {printable(best.label)}  ({printable(newest.encoder)}; so far "
         f"{_giga(cost.macs)}, {cost.seconds['total']:.2f} s)"
     )
@@ -299,6 +300,7 @@ def models(found: Sequence[ModelRecord]) -> str:
         "crops, frames x stride, pixels; ? where the publisher does not say.",
         "vidskim models NAME shows all weights of a network, their source, terms and protocol;",
         "--model NAME takes the default ones, --model NAME@ID others (more).",
+        "vidskim cost faster16 and faster32 price FASTER, two of these networks in turn, for a video.",
     )
     return "\n".join([_table(head, cells), "", *hints])
 

@@ -15,7 +15,7 @@ from vidskim.cost import Account, MacCounter
 from vidskim.encoding import Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.lane import Head, check_same_clips, clip_of, labels_of, make_lane
-from vidskim.look import Choice, Look
+from vidskim.look import Choice, Look, told_short
 from vidskim.precision import check_precision
 from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
@@ -199,7 +199,11 @@ class Recognizer:
 
     @torch.inference_mode()
     def stream(
-        self, source: str | Path | BinaryIO, *, idle_seconds: float = 10.0
+        self,
+        source: str | Path | BinaryIO,
+        *,
+        idle_seconds: float = 10.0,
+        warnings: list[str] | None = None,
     ) -> Iterator[Prediction]:
         """Answer after every clip of a video that is still being written or sent.
 
@@ -211,6 +215,8 @@ class Recognizer:
         Args:
             source: a file, which may still grow, a named pipe, or an open binary file or pipe.
             idle_seconds: a file that has not grown for so long is finished.
+            warnings: what could not be read is added here too, for most of it shows only at the
+                end of the stream, after the last answer.
 
         Yields:
             An answer as soon as the frames of a further clip are there.
@@ -230,6 +236,7 @@ class Recognizer:
             num_frames=self.clip.num_frames,
             stride=self.clip.stride,
             idle_seconds=idle_seconds,
+            warnings=warnings,
         ) as live:
             state = steps.start()
             clips = iter(live)
@@ -238,6 +245,8 @@ class Recognizer:
                     clip, frames = next(clips, (None, None))
                     if clip is None or frames is None:
                         return
+                    if clip.index == 0 and clip.num_valid < clip.num_frames:
+                        live.warnings.append(told_short(clip))
                     place = self._places(1, first=clip.index)[0]
                     batch = self.encoding.one(clip, frames, place=place)
                     del frames

@@ -48,7 +48,7 @@ class Feed:
     def __init__(self, source: str | Path | BinaryIO, *, idle_seconds: float = 10.0) -> None:
         if not idle_seconds >= 0:
             raise UsageError(f"idle_seconds is a time of at least 0, got {idle_seconds}")
-        self.path, self.is_file = _describe(source)
+        self.path, self.is_file = check_source(source)
         self.needs_seeking = False
         """Whether it turned out to be an MP4 whose index follows its pictures."""
         self._idle_seconds = idle_seconds
@@ -161,8 +161,8 @@ class Feed:
         return data
 
 
-def _describe(source: object) -> tuple[str, bool]:
-    """Return what to call a source, and whether it is a regular file.
+def check_source(source: object) -> tuple[str, bool]:
+    """Return what to call a source, and whether it is a regular file; nothing is opened.
 
     Raises:
         UsageError: neither a path nor a binary object.
@@ -170,6 +170,7 @@ def _describe(source: object) -> tuple[str, bool]:
     """
     if isinstance(source, str | Path):
         if str(source) == "-":
+            _standard_input()
             return "-", False
         mode = check_reachable(source).st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISFIFO(mode):
