@@ -300,7 +300,7 @@ def models(found: Sequence[ModelRecord]) -> str:
         "crops, frames x stride, pixels; ? where the publisher does not say.",
         "vidskim models NAME shows all weights of a network, their source, terms and protocol;",
         "--model NAME takes the default ones, --model NAME@ID others (more).",
-        "vidskim cost faster16 and faster32 price FASTER, two of these networks in turn, for a video.",
+        "vidskim cost faster16 (faster32) prices FASTER: two of these networks, a whole video.",
     )
     return "\n".join([_table(head, cells), "", *hints])
 
