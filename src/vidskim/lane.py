@@ -162,5 +162,5 @@ def labels_of(encoders: tuple[Backbone, ...]) -> list[str]:
     names = [encoder.name for encoder in encoders]
     if len(set(names)) == len(names):
         return names
-    roles = ("expensive", "cheap", *(f"{n + 1}th" for n in range(2, len(names))))
+    roles = ("expensive", "cheap", *(f"number {n + 1}" for n in range(2, len(names))))
     return [f"{name} ({role})" for name, role in zip(names, roles)]
