@@ -282,21 +282,27 @@ def test_a_bad_source_is_one_line(run, line, reason):
     assert err.count("\n") == 1
 
 
-def test_an_empty_pipe_is_one_line(place):
-    line = "recognize - --stream --model classifier.safetensors"
-    with _command(line, place, stdin=subprocess.DEVNULL) as process:
-        out, err = process.communicate()
-    assert (process.returncode, out) == (1, b"")
-    assert err == b"vidskim: -: ended before its first byte: check what writes into it\n"
+def test_an_empty_pipe_is_one_line(run, monkeypatch):
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        status, out, err = run("recognize - --stream --model classifier.safetensors")
+    assert (status, out) == (1, "")
+    assert err == "vidskim: -: ended before its first byte: check what writes into it\n"
+
+
+def test_no_standard_input_is_one_line(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    status, out, err = run("recognize - --stream --model classifier.safetensors")
+    assert (status, out) == (1, "")
+    assert err == "vidskim: -: standard input is closed: pipe a video into it\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal")
-def test_a_terminal_is_no_video(place):
+def test_a_terminal_is_no_video(run, monkeypatch):
     master, slave = os.openpty()
-    line = "recognize - --stream --model classifier.safetensors"
-    with _command(line, place, stdin=slave) as process:
-        _, err = process.communicate()
+    with open(slave) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        status, _, err = run("recognize - --stream --model classifier.safetensors")
     os.close(master)
-    os.close(slave)
-    assert process.returncode == 1
-    assert err == b"vidskim: -: standard input is a terminal: pipe a video into it\n"
+    assert status == 1
+    assert err == "vidskim: -: standard input is a terminal: pipe a video into it\n"

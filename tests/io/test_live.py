@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import BuiltinMethodType
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 from footage import NUM_FRAMES, STREAMS, loop, moving_pictures
 
 from vidskim.errors import UsageError, VideoError
+from vidskim.io.growing import Feed
 from vidskim.io.live import LiveClips
 from vidskim.io.writer import write_video
 from vidskim.types import Clip
@@ -405,6 +407,13 @@ def test_an_interruption_ends_it(footage, length):
     source = _Refusing(footage("h264.ts").read_bytes()[:length], KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         _live(source)
+
+
+def test_ffmpeg_is_given_no_python_function(footage):
+    """An interruption at the start of one, before its ``try``, is lost: 3 of 400 were."""
+    feed = Feed(footage("h264.ts"))
+    assert isinstance(feed.read, BuiltinMethodType)
+    feed.close()
 
 
 @pytest.mark.parametrize("length", [0, 1000, 20_000])
