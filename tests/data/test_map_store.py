@@ -221,6 +221,7 @@ def test_what_was_encoded_before_a_kill_is_kept(rows, tmp_path, monkeypatch, enc
     monkeypatch.setattr(module, "_save", killed)
     with pytest.raises(KeyboardInterrupt):
         clip_maps(rows, tiny_classifier(), folder=tmp_path)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2  # nothing under the name of the third
     monkeypatch.setattr(module, "_save", original)
     encoded.clear()
     assert len(clip_maps(rows, tiny_classifier(), folder=tmp_path)) == 4
