@@ -205,17 +205,18 @@ def test_clips_of_the_cheap_encoder_are_told_from_those_of_the_expensive_one(
     tmp_path, drawn, looks
 ):
     prediction, _, _ = make_prediction(3, looks=looks)
-    clips = [replace(c, encoder=e) for c, e in zip(prediction.clips, ("$big", "small", "small"))]
-    schedule = "1:2 by saliency" if looks else "1:2"
-    prediction = replace(
-        prediction, clips=tuple(clips), encoders=("$big", "small"), schedule=schedule
-    )
+    encoders = ("$r2plus1d_50", "r2d_26")
+    clips = tuple(replace(c, encoder=encoders[n > 0]) for n, c in enumerate(prediction.clips))
+    prediction = replace(prediction, clips=clips, encoders=encoders, schedule="1:2")
+    if looks:
+        method = "faster16, routed by scsampler"
+        prediction = replace(prediction, method=method, schedule="1:2 by saliency")
     draw_timeline(prediction, torch.zeros(3, 3, 8, 8, dtype=torch.uint8), tmp_path / "t.png")
     frames = [axes.patches[0].get_edgecolor() for axes in drawn[0].axes[1:]]
     assert frames == [matplotlib.colors.to_rgba(color) for color in (CHOSEN, CHEAP, CHEAP)]
     (legend,) = drawn[0].legends
     named = [text.get_text() for text in legend.get_texts()]
-    assert named[-2:] == [r"1 clip by \$big", "2 clips by small"]
+    assert named[-2:] == [r"1 clip by \$r2plus1d_50", "2 clips by r2d_26"]
     renderer = drawn[0].canvas.get_renderer()
     box = legend.get_window_extent(renderer)
     assert not any(box.overlaps(text.get_window_extent(renderer)) for text in drawn[0].texts)
