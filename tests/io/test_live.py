@@ -387,6 +387,23 @@ def test_sound_beside_the_pictures(sample_video, tmp_path):
         assert live.info.has_audio
 
 
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("decord/examples__flipping_a_pancake.mkv", 2e-3),  # milliseconds at 30 frames per second
+        ("decord/tests__test_data__unordered.mov", 1e-9),
+        ("decord/tests__test_data__video_90.mov", 1e-9),
+        ("torchcodec/av1_video.mkv", 2e-3),
+        ("torchcodec/h264_10bits.mp4", 1e-9),
+        ("torchcodec/nasa_13013.mp4", 1e-9),
+    ],
+)
+def test_real_files(data_folder, name, ends):
+    path = data_folder / "clips" / name
+    _check_equal(path, path, ends=ends, num_frames=16)
+
+
 class _Refusing:
     """Gives the start of a video, then what goes wrong."""
 
@@ -528,6 +545,13 @@ def test_a_file_that_never_begins_is_waited_for(tmp_path):
     with pytest.raises(VideoError, match=r"is empty \(0 bytes\) after 0.3 s: start the recording"):
         _live(path, idle_seconds=0.3)
     assert 0.3 <= time.monotonic() - start < 3
+
+
+def test_a_file_that_pauses_before_its_first_frame(footage, tmp_path):
+    path = tmp_path / "pauses.mkv"
+    path.write_bytes(footage("h264_open_gop.mkv").read_bytes()[:200])
+    with pytest.raises(VideoError, match=r"it has not grown for 0.3 s: wait longer if it is still"):
+        _live(path, idle_seconds=0.3)
 
 
 @pytest.mark.parametrize(

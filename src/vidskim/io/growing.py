@@ -76,6 +76,14 @@ class Feed:
         """A function that returns 1 to n bytes as soon as there are any; none at the end."""
         return self._serving.send
 
+    @property
+    def waited_seconds(self) -> float:
+        """For how long a file did not grow, and was therefore taken for finished; 0 if it was not.
+
+        Writers hold back what they have: FFmpeg's of Matroska gives a file 5 s at a time.
+        """
+        return self._idle_seconds if self._is_finished else 0.0
+
     def begin(self) -> None:
         """Wait for the first bytes.
 
@@ -88,7 +96,7 @@ class Feed:
         if first or self.needs_seeking:
             return
         if self.is_file:
-            waited = f" after {self._idle_seconds:g} s" if self._idle_seconds else ""
+            waited = f" after {self.waited_seconds:g} s" if self.waited_seconds else ""
             reason = f"is empty (0 bytes){waited}: start the recording first"
         else:
             reason = "ended before its first byte: check what writes into it"

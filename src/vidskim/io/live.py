@@ -157,7 +157,11 @@ class LiveClips:
         except VideoError as error:
             self._feed.check()
             if not self._feed.needs_seeking:
-                raise VideoError(self.path, f"{error.reason}; {REMEDY}") from error
+                remedy = REMEDY
+                if self._feed.waited_seconds:
+                    waited = f"{self._feed.waited_seconds:g} s"
+                    remedy = f"it has not grown for {waited}: wait longer if it is still written"
+                raise VideoError(self.path, f"{error.reason}; {remedy}") from error
         where = "is not written yet: wait until it is finished"
         if not self._feed.is_file:
             where = "is beyond reach in a pipe: give the file"
