@@ -96,6 +96,27 @@ def test_clips_are_aggregated_in_order_whichever_encoder_saw_them():
     assert (model(turned) - model(maps)).abs().max() > 1e-3
 
 
+def test_each_video_may_send_its_encoders_to_other_clips():
+    model = tiny_faster(pattern="1:2", num_clips=6)
+    maps = maps_of(model)
+    own = {0: torch.tensor([[0, 3], [5, 2]]), 1: torch.tensor([[1, 2, 4, 5], [0, 1, 3, 4]])}
+    together = model({place: (seen, own[place]) for place, (seen, _) in maps.items()})
+    for video in range(2):
+        alone = {p: (seen[video, None], own[p][video]) for p, (seen, _) in maps.items()}
+        torch.testing.assert_close(together[video, None], model(alone))
+    assert (together[1] - model(maps)[1]).abs().max() > 1e-3
+    torch.testing.assert_close(together[0], model(maps)[0])
+
+
+@pytest.mark.parametrize("pattern", ["all", "none"])
+def test_an_encoder_that_saw_nothing_adds_nothing(pattern):
+    model = tiny_faster(pattern=pattern, num_clips=3)
+    maps = maps_of(model)
+    assert sorted(seen.shape[1] for seen, _ in maps.values()) == [0, 3]
+    busy = {place: found for place, found in maps.items() if found[0].shape[1]}
+    assert torch.equal(model(maps), model(busy))
+
+
 def test_a_single_encoder_is_enough_where_all_are_expensive():
     model = Faster([tiny_classifier()], FastGru(32, 4), pattern=ALL, num_clips=1)
     assert model.classes == CLASSES

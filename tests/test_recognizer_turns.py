@@ -97,6 +97,8 @@ def test_each_clip_is_seen_by_its_own_encoder(video, frames, aggregator, pattern
     assert letters(answer, model) == "".join("EC"[p] for p in places)
     told = [clip["encoder"] for clip in answer.to_json()["clips"]]
     assert told == [("r3d_18", "r2d_26")[p] for p in places]
+    assert answer.to_json()["encoders"] == ["r3d_18", "r2d_26"]
+    assert answer.to_json()["schedule"] == str(model.pattern)
     assert answer.warnings == ()
 
 
@@ -218,6 +220,7 @@ def test_the_expensive_encoder_goes_where_the_saliency_is(video, frames):
     every = recognizer_of(model, schedule=routed, look=Look("x", by_place(8), Given(scores), k=8))
     answer = every(video)
     assert letters(answer, model) == "CCCECECC"
+    assert answer.schedule == "1:3 by saliency"
     expected = by_hand(model, frames, STARTS, [1, 1, 1, 0, 1, 0, 1, 1])
     assert by_label(answer) == pytest.approx(expected, abs=1e-5)
     fixed = recognizer_of(model)(video)
