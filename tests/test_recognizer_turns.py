@@ -124,9 +124,10 @@ def test_the_batch_size_does_not_change_the_answer(video, batch_size):
         assert answer.predictions == default.predictions
 
 
-def test_crops_are_aggregated_alone_and_averaged(video, frames):
+@pytest.mark.parametrize("batch_size", [None, 12])
+def test_crops_are_aggregated_alone_and_averaged(video, frames, batch_size):
     model = tiny_faster()
-    answer = recognizer_of(model, num_crops=3)(video)
+    answer = recognizer_of(model, num_crops=3, batch_size=batch_size)(video)
     places = model.pattern(8)
     expected = by_hand(model, frames, STARTS, places, num_crops=3)
     assert by_label(answer) == pytest.approx(expected, abs=1e-5)
