@@ -13,7 +13,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,12 +32,13 @@ from vidskim.train.faster_recipe import FasterRecipe
 ROOT = Path(__file__).resolve().parent.parent
 NUM_FRAMES = 256
 NUMBERS = (2, 4, 8, 16, 32)
-AGGREGATORS = ("concat", "lstm", "gru", "fast_gru")
+AGGREGATORS = ("trained_average", "concat", "lstm", "gru", "fast_gru")
 PATTERNS = ("all", "1:1", "1:3", "1:7", "1:15", "1:31")
 NAMES = {
     "average": "average, same clips",
     "average_expensive": "average, all expensive",
     "average_cheap": "average, all cheap",
+    "trained_average": "average, head trained too",
     "concat": "Concat",
     "lstm": "LSTM",
     "gru": "GRU",
@@ -54,12 +55,15 @@ class Cell:
     pattern: str
     aggregator: str
     seed: int
+    route: str | None = None
 
     @property
     def name(self) -> str:
         """Return a folder's name."""
         pattern = self.pattern.replace(":", "-")
-        return f"L{self.num_frames}-N{self.num_clips}-{pattern}-{self.aggregator}-s{self.seed}"
+        route = "" if self.route is None else f"-{self.route}"
+        name = f"L{self.num_frames}-N{self.num_clips}-{pattern}-{self.aggregator}"
+        return f"{name}-s{self.seed}{route}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,13 @@ def main() -> None:
     runner = Runner(base, dict(map(read_nets, options.nets)), options)
     out = ROOT / "benchmarks" / "results" / "faster" / options.name
     out.mkdir(parents=True, exist_ok=True)
-    for number, title, make in (
-        (3, "Table 3's form: aggregators, only the first clip expensive", table_3),
-        (4, "Table 4's form: pattern, clip length and number of clips", table_4),
+    for number, name, title, make in (
+        (3, "table3", "Table 3's form: aggregators, only the first clip expensive", table_3),
+        (4, "table4", "Table 4's form: pattern, clip length and number of clips", table_4),
+        (5, "routes", "The expensive encoder sent by saliency, or by a pattern", table_routes),
     ):
         if str(number) in options.tables:
-            write(make(runner), runner, out / f"table{number}", title=title)
+            write(make(runner), runner, out / name, title=title)
 
 
 def read_options() -> argparse.Namespace:
@@ -109,7 +114,8 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("runs/faster"))
     parser.add_argument("--cache", type=Path, help="of feature maps")
     parser.add_argument("--max-frames", type=int, default=512, help="kept of a video")
-    parser.add_argument("--tables", default="34")
+    parser.add_argument("--tables", default="34", help="3, 4, and 5 for the routes")
+    parser.add_argument("--sampler", help="of route scsampler")
     parser.add_argument("--numbers", default=",".join(map(str, NUMBERS)), help="N of table 3")
     parser.add_argument("--length", type=int, default=8, help="L of table 3")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
@@ -140,12 +146,19 @@ class Runner:
         self.seconds: list[float] = []
         self.metrics: dict[str, Any] = {}
 
-    def run(self, num_frames: int, num_clips: int, pattern: str, aggregator: str) -> list[Measured]:
+    def run(
+        self,
+        num_frames: int,
+        num_clips: int,
+        pattern: str,
+        aggregator: str,
+        route: str | None = None,
+    ) -> list[Measured]:
         """Train a cell with every seed; return all its methods."""
         found: dict[str, list[Tensor]] = {}
         macs: dict[str, float] = {}
         for seed in range(self.options.seeds):
-            cell = Cell(num_frames, num_clips, pattern, aggregator, seed)
+            cell = Cell(num_frames, num_clips, pattern, aggregator, seed, route)
             expensive, cheap = self.nets[num_frames]
             recipe = replace(
                 self.base,
@@ -154,6 +167,8 @@ class Runner:
                 cheap=cheap,
                 pattern=pattern,
                 aggregator=aggregator,
+                route=route,
+                sampler=self.options.sampler if route == "scsampler" else None,
                 num_clips=num_clips,
                 max_clips=self.options.max_frames // num_frames,
                 seed=seed,
@@ -199,22 +214,52 @@ def table_4(runner: Runner) -> Iterator[dict[str, Any]]:
             shown = [found["fast_gru"], found["average"]]
             if pattern == "all":
                 shown = [found["fast_gru"], found["average_expensive"], found["average_cheap"]]
+            if pattern in ("all", "1:7"):
+                own = runner.run(length, num_clips, pattern, "trained_average")
+                shown += [m for m in own if m.method == "trained_average"]
             yield from compare(shown, found["average"], found["average_expensive"])
 
 
-def compare(found: Any, average: Measured, expensive: Measured) -> Iterator[dict[str, Any]]:
-    """Yield one record per method with its intervals."""
+def table_routes(runner: Runner) -> Iterator[dict[str, Any]]:
+    """Send the expensive encoder by a pattern or by saliency, as often and at the same cost."""
+    length = runner.options.length
+    num_clips = NUM_FRAMES // length
+    for pattern in ("1:7", "1:3"):
+        fixed = {m.method: m for m in runner.run(length, num_clips, pattern, "fast_gru")}
+        routes = [None, "packets", "motion"] + ["scsampler"] * bool(runner.options.sampler)
+        for route in routes:
+            found = fixed
+            if route is not None:
+                ran = runner.run(length, num_clips, pattern, "fast_gru", route)
+                found = {m.method: m for m in ran}
+            for method in ("fast_gru", "average"):
+                yield from compare(
+                    [found[method]], fixed[method], fixed["average_expensive"], is_route=True
+                )
+
+
+def compare(
+    found: Iterable[Measured], average: Measured, expensive: Measured, *, is_route: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield one record per method with its intervals.
+
+    Args:
+        found: what to compare.
+        average: with what: the average of the same clips or, of routes, the fixed pattern.
+        expensive: and with what else.
+        is_route: says which of the two ``average`` is.
+    """
     draws = Resamples(len(average.right))
+    beside = "vs_fixed" if is_route else "vs_average"
     for one in found:
         yield {
             "frames_per_clip": one.cell.num_frames,
             "clips": one.cell.num_clips,
             "pattern": one.cell.pattern,
+            "route": one.cell.route,
             "method": one.method,
             "accuracy": asdict(draws.interval(one.right)),
-            "vs_average": None
-            if one is average
-            else asdict(draws.difference(one.right, average.right)),
+            beside: None if one is average else asdict(draws.difference(one.right, average.right)),
             "vs_average_expensive": None
             if one is expensive
             else asdict(draws.difference(one.right, expensive.right)),
@@ -241,12 +286,13 @@ def write(records: Iterator[dict[str, Any]], runner: Runner, out: Path, *, title
         },
         "max_frames": runner.options.max_frames,
         "command": " ".join(["python", "benchmarks/faster.py", *map(portable, sys.argv[1:])]),
-        "hardware": gather_hardware("cpu"),
+        "hardware": asdict(gather_hardware("cpu")),
         "versions": gather_versions(),
     }
     out.with_suffix(".json").write_text(json.dumps({**protocol, "rows": rows}, indent=1) + "\n")
     out.with_suffix(".md").write_text(markdown(rows, protocol))
-    draw(rows, out.with_suffix(".png"), title=title)
+    if "vs_fixed" not in rows[0]:
+        draw(rows, out.with_suffix(".png"), title=title)
     print(out.with_suffix(".md").read_text())
 
 
@@ -259,6 +305,9 @@ def portable(word: str) -> str:
 
 def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
     """Return the table."""
+    is_route = "vs_fixed" in rows[0]
+    base = "fixed pattern" if is_route else "average of the same clips"
+    key = "vs_fixed" if is_route else "vs_average"
     lines = [
         f"# {protocol['title']}",
         "",
@@ -266,20 +315,25 @@ def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
         "are 95 % bootstrap over the videos, of differences on the same videos, in points; "
         f"{protocol['seeds']} training(s) per cell, whose answers are averaged.",
         "",
-        "| L x N | pattern | method | accuracy | - average of the same clips | - average, all "
-        "expensive | GMACs | of all expensive |",
+        f"| L x N | pattern | method | accuracy | - {base} | - average, all expensive | GMACs | of "
+        "all expensive |",
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['frames_per_clip']} x {row['clips']} | {row['pattern']} | "
+        f"| {row['frames_per_clip']} x {row['clips']} | {turns(row)} | "
         f"{NAMES[row['method']]} | "
-        f"{interval(row['accuracy'], sign='')} | {interval(row['vs_average'])} | "
+        f"{interval(row['accuracy'], sign='')} | {interval(row[key])} | "
         f"{interval(row['vs_average_expensive'])} | {row['gmacs']:.3f} | "
         f"{100 * row['share_of_all_expensive']:.1f} % |"
         for row in rows
     ]
     told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("title",)]
     return "\n".join([*lines, "", *(f"- {text}" for text in told), ""])
+
+
+def turns(row: dict[str, Any]) -> str:
+    """Return the pattern, and by what it is routed."""
+    return row["pattern"] + (f" by {row['route']}" if row["route"] else "")
 
 
 def interval(told: dict[str, float] | None, *, sign: str = "+") -> str:

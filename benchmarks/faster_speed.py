@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,10 +134,8 @@ def write(
                 "macs_saved": saved_macs,
                 "network_seconds_saved": saved_seconds,
                 "total_seconds_saved": saved_total,
-                "network_seconds_per_macs_saved": saved_seconds / saved_macs
-                if saved_macs
-                else None,
-                "total_seconds_per_macs_saved": saved_total / saved_macs if saved_macs else None,
+                "network_ratio": saved_seconds / saved_macs if saved_macs else None,
+                "total_ratio": saved_total / saved_macs if saved_macs else None,
             }
         )
     protocol = {
@@ -147,7 +146,7 @@ def write(
         "manifest_sha256": manifest,
         "command": "python benchmarks/faster_speed.py "
         + " ".join("/".join(Path(w).parts[-2:]) if "/" in w else w for w in sys.argv[1:]),
-        "hardware": gather_hardware("cpu"),
+        "hardware": asdict(gather_hardware("cpu")),
         "versions": gather_versions(),
     }
     OUT.parent.mkdir(parents=True, exist_ok=True)

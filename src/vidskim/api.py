@@ -8,6 +8,7 @@ from typing import BinaryIO
 from vidskim import faster_methods
 from vidskim.assembled import (
     Assembled,
+    check_method,
     is_faster_model,
     make_faster,
     refuse_faster_options,
@@ -60,6 +61,7 @@ def make_recognizer(
             a model that is no FASTER model.
         CheckpointError: weights that cannot be had.
     """
+    check_method(method)
     check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
     if method in faster_methods.METHODS or (method is None and is_faster_model(model)):
         made = make_faster(
@@ -74,8 +76,15 @@ def make_recognizer(
         )
     elif is_faster_model(model):
         refuse_route(route, method=str(method))
-        look = look_of(str(method), k=10 if k is None else k, sampler=sampler, options=options)
-        made = with_other_look(model, look, pattern=pattern, random_weights=random_weights)
+        made = with_other_look(
+            model,
+            method=str(method),
+            k=k,
+            sampler=sampler,
+            options=options,
+            pattern=pattern,
+            random_weights=random_weights,
+        )
     else:
         refuse_faster_options(model, pattern=pattern, route=route)
         look = look_of(

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from vidskim.backbones.network import Network
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, printable
 from vidskim.faster import Faster
 from vidskim.faster_file import is_faster
 from vidskim.faster_methods import (
@@ -20,7 +20,7 @@ from vidskim.faster_methods import (
 from vidskim.look import Look
 from vidskim.models import VALID
 from vidskim.recognizer import Origin
-from vidskim.samplers import SamplerOptions, check_used, open_sampler
+from vidskim.samplers import SamplerOptions, check_used, look_of, open_sampler
 from vidskim.schedule import Schedule
 from vidskim.types import Aggregator, PartedSaliency
 
@@ -95,17 +95,39 @@ def make_faster(
 
 
 def with_other_look(
-    model: str, look: Look, *, pattern: str | None, random_weights: bool
+    model: str,
+    *,
+    method: str,
+    k: int | None,
+    sampler: str | None,
+    options: SamplerOptions | None,
+    pattern: str | None,
+    random_weights: bool,
 ) -> Assembled:
-    """Assemble a FASTER model whose clips another method chooses.
+    """Assemble a FASTER model whose clips another method chooses, by default as many as its own.
 
     Raises:
-        UsageError: an unreadable pattern.
+        UsageError: an unknown method, an unreadable pattern, a sampler for a method without one.
         CheckpointError: weights that cannot be had.
     """
     faster, origin = open_faster(model, random_weights=random_weights)
+    number = faster.num_clips if k is None else k
+    look = look_of(method, k=number, sampler=sampler, options=options)
     schedule = faster_schedule("faster", faster, pattern=pattern, route=None)
     return _of(faster, look, origin, schedule)
+
+
+def check_method(method: str | None) -> None:
+    """Refuse a variant of a method as `vidskim evaluate` names it, which is an option here.
+
+    Raises:
+        UsageError: a method with a slash.
+    """
+    if method is not None and "/" in method:
+        raise UsageError(
+            f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "
+            f"method {printable(method.partition('/')[0])!r} with --pattern or --route"
+        )
 
 
 def refuse_faster_options(model: str, *, pattern: str | None, route: str | None) -> None:

@@ -14,6 +14,7 @@ from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.cost import Account, MacCounter
 from vidskim.encoding import Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
+from vidskim.io.live import LiveClips
 from vidskim.lane import Head, check_same_clips, clip_of, labels_of, make_lane
 from vidskim.look import Choice, Look, told_short
 from vidskim.precision import check_precision
@@ -227,8 +228,6 @@ class Recognizer:
             VideoError: the source cannot be read, or ends before its first frame.
             CheckpointError: the networks answer with something that is no number.
         """
-        from vidskim.io.live import LiveClips
-
         steps = self._online()
         account = Account(self.device)
         with LiveClips(

@@ -10,6 +10,7 @@ from vidskim.aggregate.concat import Concat
 from vidskim.aggregate.create import AGGREGATORS, create_aggregator
 from vidskim.aggregate.fast_gru import FastGru
 from vidskim.aggregate.pooled import Gru, Lstm
+from vidskim.aggregate.trained_average import TrainedAverage
 
 __all__ = [
     "AGGREGATORS",
@@ -19,5 +20,6 @@ __all__ = [
     "Gru",
     "Learned",
     "Lstm",
+    "TrainedAverage",
     "create_aggregator",
 ]

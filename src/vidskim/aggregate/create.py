@@ -6,6 +6,7 @@ from vidskim.aggregate.base import Learned
 from vidskim.aggregate.concat import Concat
 from vidskim.aggregate.fast_gru import FastGru
 from vidskim.aggregate.pooled import Gru, Lstm
+from vidskim.aggregate.trained_average import TrainedAverage
 from vidskim.errors import UsageError, unknown_name
 
 AGGREGATORS: dict[str, type[Learned]] = {
@@ -13,6 +14,7 @@ AGGREGATORS: dict[str, type[Learned]] = {
     "gru": Gru,
     "lstm": Lstm,
     "concat": Concat,
+    "trained_average": TrainedAverage,
 }
 """Aggregators that are trained, by the names that recipes and checkpoints use."""
 

@@ -25,7 +25,7 @@ class FasterRecipe:
             these find most salient, as often as the pattern has it; None for the pattern alone.
         sampler: of route "scsampler", checkpoints of saliency networks with commas between; None
             for the demo's.
-        aggregator: "fast_gru", "gru", "lstm" or "concat".
+        aggregator: "fast_gru", "gru", "lstm", "concat", or "trained_average".
         channels: of the maps that are aggregated; None for those of the expensive encoder.
         reduction: of the gates of "fast_gru", 4 in the paper.
         num_clips: N, clips of a video that are aggregated.
@@ -59,7 +59,7 @@ class FasterRecipe:
     pattern: str = "1:7"
     route: Literal["packets", "motion", "scsampler"] | None = None
     sampler: str | None = None
-    aggregator: Literal["fast_gru", "gru", "lstm", "concat"] = "fast_gru"
+    aggregator: Literal["fast_gru", "gru", "lstm", "concat", "trained_average"] = "fast_gru"
     channels: int | None = None
     reduction: int = 4
     num_clips: int = 16
