@@ -154,7 +154,11 @@ def test_what_the_expensive_encoder_is_sent_by():
     assert isinstance(look("packets").saliency, PacketSaliency)
     assert isinstance(look("motion").saliency, MotionEnergy)
     assert look("motion").method == "faster, routed by motion"
-    assert look("scsampler", lambda: sampler).saliency is sampler
+    for pattern, number in (("1:5", 1), ("1:2", 2), ("all", 6), ("none", 1)):
+        routed = faster_look(
+            "faster", model, k=None, route="scsampler", saliency=lambda: sampler, pattern=pattern
+        )
+        assert routed.saliency.k == number
     with pytest.raises(UsageError, match="unknown route 'moton': did you mean 'motion'"):
         look("moton")
     assert set(ROUTES) == {"packets", "motion", "scsampler"}

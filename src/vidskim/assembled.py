@@ -89,7 +89,7 @@ def make_faster(
         check_used(found, chosen)
         return found
 
-    look = faster_look(method, faster, k=k, route=route, saliency=opened)
+    look = faster_look(method, faster, k=k, route=route, saliency=opened, pattern=pattern)
     schedule = faster_schedule(method, faster, pattern=pattern, route=route)
     return _of(faster, look, origin, schedule)
 

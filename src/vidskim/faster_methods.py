@@ -21,8 +21,8 @@ from vidskim.models import DEMO, VALID, demo_checkpoint, untrained
 from vidskim.recognizer import Origin
 from vidskim.saliency.energy import MotionEnergy
 from vidskim.saliency.packets import PacketSaliency
-from vidskim.schedule import Pattern, Routed, Schedule, parse_pattern
-from vidskim.types import Saliency
+from vidskim.schedule import EXPENSIVE, Pattern, Routed, Schedule, parse_pattern
+from vidskim.types import PartedSaliency, Saliency
 
 NUM_FRAMES = 256
 """Frames of a video that are looked at: N clips x L frames (section 4)."""
@@ -142,6 +142,7 @@ def faster_look(
     k: int | None,
     route: str | None,
     saliency: Callable[[], Saliency],
+    pattern: str | None = None,
 ) -> Look:
     """Return the look of a FASTER method: N clips, uniformly placed over the whole video.
 
@@ -151,10 +152,13 @@ def faster_look(
         k: N; by default the preset's or, of ``faster``, the model's.
         route: one of `ROUTES`: what scores the clips for the expensive encoder; None for a fixed
             pattern, which needs no scores.
-        saliency: gives the trained saliency of route ``scsampler``.
+        saliency: gives the trained saliency of route ``scsampler``. It is told how many clips are
+            to be chosen, which is how often the pattern has the expensive encoder.
+        pattern: as for `faster_schedule`.
 
     Raises:
-        UsageError: an unknown route, a k below 1, or a model of other clips than the preset's.
+        UsageError: an unknown route, an unreadable pattern, a k below 1, or a model of other clips
+            than the preset's.
     """
     preset = PRESETS.get(method)
     if preset is not None and faster.clip.num_frames != preset.num_frames:
@@ -169,6 +173,9 @@ def faster_look(
     scores: Saliency | None = None
     if route is not None:
         scores = UNTRAINED_ROUTES[route]() if route in UNTRAINED_ROUTES else saliency()
+    if isinstance(scores, PartedSaliency):
+        places = faster_schedule(method, faster, pattern=pattern, route=None)(num_clips)
+        scores = scores.with_k(max(1, places.count(EXPENSIVE)))
     name = method if route is None else f"{method}, routed by {route}"
     return Look(name, selection.by_place(num_clips), scores, k=num_clips)
 

@@ -222,7 +222,14 @@ def of_faster(
 
     def look(variant: Variant) -> Look:
         if variant.method in METHODS:
-            return faster_look(variant.method, faster, k=k, route=variant.route, saliency=saliency)
+            return faster_look(
+                variant.method,
+                faster,
+                k=k,
+                route=variant.route,
+                saliency=saliency,
+                pattern=variant.pattern,
+            )
         return presets.look(variant.method, k=num_clips, saliency=saliency, candidates=candidates)
 
     def schedule(variant: Variant) -> Schedule:

@@ -23,7 +23,7 @@ from vidskim.errors import UsageError
 from vidskim.faster import Faster, common_clip, make_adapters
 from vidskim.faster_file import load_faster, save_faster
 from vidskim.models import open_model
-from vidskim.schedule import Routed, parse_pattern
+from vidskim.schedule import EXPENSIVE, Routed, parse_pattern
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import check_numbers, read_examples
 from vidskim.train.faster_recipe import FasterRecipe, check_faster
@@ -92,7 +92,12 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         if recipe.route is None:
             return Turns(pattern)
         scores = route_scores(
-            maps[0], recipe.route, sampler=recipe.sampler, clip=model.clip, folder=recipe.cache
+            maps[0],
+            recipe.route,
+            sampler=recipe.sampler,
+            k=max(1, pattern(recipe.num_clips).count(EXPENSIVE)),
+            clip=model.clip,
+            folder=recipe.cache,
         )
         return Turns(Routed(pattern), scores)
 

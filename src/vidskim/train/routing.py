@@ -14,7 +14,7 @@ from vidskim.types import Saliency
 
 
 def route_scores(
-    maps: Maps, route: str, *, sampler: str | None, clip: ClipSpec, folder: str | Path
+    maps: Maps, route: str, *, sampler: str | None, k: int, clip: ClipSpec, folder: str | Path
 ) -> tuple[Tensor, ...]:
     """Return the saliency of the kept clips of every row, ``[M]`` each.
 
@@ -22,6 +22,7 @@ def route_scores(
         maps: of any encoder, for rows and clips.
         route: one of `vidskim.faster_methods.ROUTES`.
         sampler: of route ``scsampler``, see `vidskim.samplers.open_sampler`.
+        k: how many clips of a video the expensive encoder sees.
         clip: whose length and stride lay the grid.
         folder: of the cache.
 
@@ -35,8 +36,8 @@ def route_scores(
     if route in UNTRAINED_ROUTES:
         saliency = UNTRAINED_ROUTES[route]()
     else:
-        trained = open_sampler(sampler)
-        saliency, settings = trained, [route, *settings_of(trained)]
+        trained = open_sampler(sampler).with_k(k)
+        saliency, settings = trained, [route, k, *settings_of(trained)]
     kept = saliency_scores(
         [row.path for row in maps.rows], saliency, settings=settings, clip=clip, folder=folder
     )
