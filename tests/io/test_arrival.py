@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vidskim.io.arrival import MAX_HELD, Arrival, Arrivals, Clock
+from vidskim.io.walk import MAX_REORDERED
 
 
 def _packet(pts: int | None, dts: int | None = None, duration: int = 10) -> SimpleNamespace:
@@ -49,6 +50,27 @@ def test_numbers_are_ranks(sizes, data):
     assert [arrival.ticks for arrival in found] == list(range(0, 10 * start, 10))
     assert {10 * a.number for a in found if a.frame is None} == lost
     assert all(a.frame.pts == a.ticks for a in found if a.frame is not None)
+
+
+@given(st.permutations(range(MAX_REORDERED)))
+def test_a_decoder_that_contradicts_the_times_is_put_right(order):
+    arrivals = Arrivals(timed=True, timeless=False)
+    found = [a for n in range(MAX_REORDERED) for a in arrivals.expect(_packet(10 * n))]
+    for number in order:
+        found += arrivals.add(_frame(10 * number))
+    assert [(a.number, a.frame.pts) for a in found] == [(n, 10 * n) for n in range(MAX_REORDERED)]
+
+
+def test_a_frame_that_is_missing_is_not_waited_for_long():
+    arrivals = Arrivals(timed=True, timeless=False)
+    for n in range(MAX_REORDERED + 2):
+        assert not list(arrivals.expect(_packet(n)))
+    for n in range(1, MAX_REORDERED + 1):
+        assert not list(arrivals.add(_frame(n)))
+    found = list(arrivals.add(_frame(MAX_REORDERED + 1)))
+    assert [a.number for a in found] == list(range(MAX_REORDERED + 2))
+    assert [a.number for a in found if a.frame is None] == [0]
+    assert not list(arrivals.add(_frame(0)))
 
 
 def test_a_frame_is_passed_on_at_once():

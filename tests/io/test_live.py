@@ -265,6 +265,18 @@ def test_frames_lost_before_a_long_outage_are_not_given_up(tmp_path):
     assert 70 < int(told) < 200
 
 
+def test_the_end_of_a_clip_is_known_where_the_next_packet_has_come(tmp_path):
+    """At 30 frames per second in milliseconds, frames last 33 or 34, and are said to last 33."""
+    path = tmp_path / "video.mkv"
+    write_video(path, moving_pictures(80) * 2, frame_rate=30, options={"bf": "3", "g": "50"})
+    video = Video(path)
+    _, clips = _live(path, num_frames=4)
+    expected = [clip.end_seconds for clip in video.clips(num_frames=4)]
+    found = [clip.end_seconds for clip, _ in clips]
+    assert found == pytest.approx(expected, abs=1.5e-3)
+    assert sum(a == b for a, b in zip(found, expected)) >= 0.9 * len(expected)
+
+
 def _frame_ends(path: Path) -> list[int]:
     """Where the bytes of each frame end in the file, in the order of the file."""
     with av.open(str(path)) as container:
@@ -424,6 +436,14 @@ def test_an_interruption_ends_it(footage, length):
     source = _Refusing(footage("h264.ts").read_bytes()[:length], KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         _live(source)
+
+
+def test_an_interruption_after_the_last_frame_ends_it_too(tmp_path):
+    """Nothing is left in the decoder that would bring it to light."""
+    path = tmp_path / "intra.mkv"
+    write_video(path, moving_pictures(16), codec="mpeg4", options={"g": "1", "bf": "0"})
+    with pytest.raises(KeyboardInterrupt):
+        _live(_Refusing(path.read_bytes(), KeyboardInterrupt()), num_frames=8)
 
 
 def test_ffmpeg_is_given_no_python_function(footage):
