@@ -57,9 +57,9 @@ def main() -> None:
             macs[name] += cost.macs
             for stage in STAGES:
                 seconds[name][stage] += cost.seconds[stage]
-        if n % 10 == 9:
+        if n % 10 == 9 or n + 1 == len(paths):
             print(n + 1, {name: round(s["total"]) for name, s in seconds.items()}, flush=True)
-    write(methods, seconds, macs, num_videos=len(paths), manifest=manifest.sha256, options=options)
+            write(methods, seconds, macs, num_videos=n + 1, sha256=manifest.sha256, options=options)
 
 
 def read_options() -> argparse.Namespace:
@@ -116,7 +116,7 @@ def write(
     macs: dict[str, int],
     *,
     num_videos: int,
-    manifest: str,
+    sha256: str,
     options: argparse.Namespace,
 ) -> None:
     """Write JSON and a table in Markdown."""
@@ -143,7 +143,7 @@ def write(
         "size": options.size,
         "expensive": options.expensive,
         "cheap": options.cheap,
-        "manifest_sha256": manifest,
+        "manifest_sha256": sha256,
         "command": "python benchmarks/faster_speed.py "
         + " ".join("/".join(Path(w).parts[-2:]) if "/" in w else w for w in sys.argv[1:]),
         "hardware": asdict(gather_hardware("cpu")),
@@ -179,7 +179,6 @@ def write(
         lines.append(f"| {' | '.join(told)} |")
     lines += ["", *(f"- {key}: {value}" for key, value in protocol.items()), ""]
     OUT.with_suffix(".md").write_text("\n".join(lines))
-    print("\n".join(lines))
 
 
 def share(value: float | None) -> str:
