@@ -12,7 +12,7 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
-from vidskim.api import recognize, select
+from vidskim.api import recognize, select, stream
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones
 from vidskim.chosen import Selection
@@ -26,6 +26,8 @@ from vidskim.errors import (
     VideoError,
     VidskimError,
 )
+from vidskim.faster import Faster
+from vidskim.faster_file import load_faster, save_faster
 from vidskim.look import Look
 from vidskim.recognizer import Recognizer
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
@@ -38,6 +40,7 @@ __all__ = [
     "Clip",
     "Cost",
     "Count",
+    "Faster",
     "Look",
     "ManifestError",
     "Prediction",
@@ -54,8 +57,11 @@ __all__ = [
     "create_backbone",
     "list_backbones",
     "load_backbone",
+    "load_faster",
     "recognize",
     "save_backbone",
+    "save_faster",
     "select",
     "split",
+    "stream",
 ]
