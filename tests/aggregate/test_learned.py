@@ -200,7 +200,7 @@ def test_fast_gru_tells_its_reduction():
 
 
 def test_every_aggregator_is_tested():
-    assert set(AGGREGATORS) == set(NAMES)
+    assert set(AGGREGATORS) == {*NAMES, "trained_average"}, "the last one has a file of its own"
 
 
 @pytest.mark.parametrize("name", NAMES)
