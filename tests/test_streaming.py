@@ -14,11 +14,13 @@ import pytest
 from tinynets import tiny_classifier, tiny_faster, tiny_sampler
 from tinyset import write_tiny_video
 from vidskim import api, save_backbone
-from vidskim.aggregate import AGGREGATORS
+from vidskim.aggregate import AGGREGATORS, FastGru
 from vidskim.cli import main
 from vidskim.errors import UsageError, VideoError
+from vidskim.faster import Faster
 from vidskim.faster_file import save_faster
 from vidskim.look import Look
+from vidskim.schedule import parse_pattern
 from vidskim.types import Prediction
 from vidskim.video import Video
 
@@ -92,6 +94,16 @@ def test_the_demo_model_as_in_the_file(sample_video):
     answers = list(api.stream(sample_video, model="demo"))
     assert len(answers) == len(whole.clips) > 10
     _check_same(answers[-1], whole)
+
+
+def test_a_faster_model_of_one_encoder_answers_clip_by_clip_too(place):
+    """By default, as on the command line: a batch of several clips changes the last digits."""
+    path = place / "single.safetensors"
+    alone = Faster([tiny_classifier()], FastGru(32, 4), pattern=parse_pattern("all"), num_clips=4)
+    save_faster(alone.eval(), path)
+    whole = api.recognize(place / "video.mkv", method="dense", model=str(path))
+    *_, last = api.stream(place / "video.mkv", model=str(path), idle_seconds=0)
+    assert last.predictions == whole.predictions
 
 
 @pytest.mark.parametrize("model", ["classifier", "fast_gru", "concat"])

@@ -73,9 +73,10 @@ class Recognizer:
         num_crops: crops of each clip, 1 or 3 along its longer side. The clips of one crop are
             related and aggregated like those of one video; the answer is the mean probability of
             the crops (the papers' "10 clips x 3 crops" is k = 10 and num_crops = 3).
-        batch_size: views (clips x crops) per forward pass, by default 4, and one clip where several
-            encoders take turns. The size of a batch changes the last digits of an answer: `stream`
-            goes clip by clip, and equals a recognizer of one clip per batch bit for bit.
+        batch_size: views (clips x crops) per forward pass, by default 4, and one clip where there
+            are adapters or several encoders, as in FASTER. The size of a batch changes the last
+            digits of an answer: `stream` goes clip by clip, and equals a recognizer of one clip per
+            batch bit for bit.
         precision: "fp32", "bf16" (autocast of the encoders; what follows is float32), or "auto",
             the faster of both as `vidskim.precision` measures it.
         device: where the networks run.
@@ -144,7 +145,7 @@ class Recognizer:
         self.encoding = Encoding(
             self.lanes,
             num_crops=num_crops,
-            batch_size=batch_size or (num_crops if others else BATCH_SIZE),
+            batch_size=batch_size or (BATCH_SIZE if adapters is None else num_crops),
             device=self.device,
         )
         self.precision = " and ".join(dict.fromkeys(lane.precision for lane in self.lanes))

@@ -26,6 +26,7 @@ from vidskim.schedule import Routed, parse_pattern
 from vidskim.train.faster import train_faster
 from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.map_batches import MapBatches, Turns, draw_in_order, gather, same_clips
+from vidskim.train.routing import route_scores
 from vidskim.transforms import Transform
 from vidskim.video import Video
 
@@ -447,6 +448,18 @@ def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(recipe_of, tmp
         for name in ("fixed", "routed")
     ]
     assert not torch.equal(*heads)
+
+
+def test_a_video_that_cannot_be_looked_at_any_more_is_named(tiny_csv, tmp_path):
+    fine = read_manifest(tiny_csv).rows[0]
+    maps = numbered(clips=(2, 2))
+    maps = replace(maps, rows=(fine, Row(tmp_path / "gone.mp4", ("a",))))
+    with pytest.raises(VideoError) as caught:
+        route_scores(
+            maps, "packets", sampler=None, k=1, clip=ClipSpec(8, 1, (32, 32)), folder=tmp_path
+        )
+    assert caught.value.path == str(tmp_path / "gone.mp4")
+    assert str(caught.value).count("gone.mp4") == 1
 
 
 def test_a_sampler_without_its_route_is_refused(recipe_of, tmp_path):

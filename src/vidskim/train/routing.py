@@ -41,8 +41,8 @@ def route_scores(
     kept = saliency_scores(
         [row.path for row in maps.rows], saliency, settings=settings, clip=clip, folder=folder
     )
-    for reason in kept.failures.values():
-        raise VideoError(maps.rows[0].path, reason)
+    for path, told in kept.failures.items():
+        raise VideoError(path, told.removeprefix(f"{path}: "))
     return tuple(
         kept[row.path][list(video.clips)] for row, video in zip(maps.rows, maps.videos, strict=True)
     )
