@@ -298,9 +298,9 @@ def write(records: Iterator[dict[str, Any]], runner: Runner, out: Path, *, title
 
 def portable(word: str) -> str:
     """Leave folders out of a word of the command."""
-    return ",".join(
-        "/".join(Path(part).parts[-2:]) if "/" in part else part for part in word.split(",")
-    )
+    key, equals, value = word.rpartition("=")
+    files = ["/".join(Path(part).parts[-2:]) if "/" in part else part for part in value.split(",")]
+    return key + equals + ",".join(files)
 
 
 def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
