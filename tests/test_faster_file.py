@@ -183,6 +183,9 @@ DAMAGED = {
     "no place": told("adapters", 0, "places", value=[1, 0, 2]),
     "places in words": told("adapters", 0, "places", value="122"),
     "places that differ": told("adapters", 0, "places", value=[1, 1, 1]),
+    "more places than the maps have": lambda tensors, header: [
+        adapter.update(places=[4, 9, 9]) for adapter in header["adapters"]
+    ],
     "too many places": told("adapters", 1, "places", value=[10**9, 10**9, 10**9]),
     "an unknown aggregator": told("aggregator", "name", value="fast_gur"),
     "an aggregator that is none": told("aggregator", value="fast_gru"),
@@ -201,6 +204,7 @@ DAMAGED = {
     "no pattern": told("pattern", value=""),
     "an unknown pattern": told("pattern", value="1:7:3"),
     "a pattern that is a number": told("pattern", value=8),
+    "a pattern that is null": told("pattern", value=None),
     "no clips": told("num_clips", value=0),
     "absurdly many clips": told("num_clips", value=10**18),
     "infinitely many clips": told("num_clips", value=float("inf")),

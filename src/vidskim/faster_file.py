@@ -146,14 +146,14 @@ def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
         **dict(told["options"]),
     )
     adapters = [
-        Adapter(map_shape(encoder)[0], channels, places=_places(adapter["places"]))
+        _adapter(adapter, of=map_shape(encoder), channels=channels)
         for encoder, adapter in zip(encoders, raw["adapters"], strict=True)
     ]
     return Faster(
         encoders,
         aggregator,
         adapters=adapters,
-        pattern=parse_pattern(str(raw["pattern"])),
+        pattern=parse_pattern(_text(raw["pattern"], "a pattern")),
         num_clips=_number(raw["num_clips"], "clips", most=MAX_CLIPS),
     )
 
@@ -162,6 +162,19 @@ def _number(told: Any, what: str, *, most: int) -> int:
     if type(told) is not int or not 0 < told <= most:
         raise ValueError(f"{told!r} {what}")
     return told
+
+
+def _text(told: Any, what: str) -> str:
+    if not isinstance(told, str):  # str(None) would be the pattern "none"
+        raise ValueError(f"{told!r} as {what}")
+    return told
+
+
+def _adapter(told: Mapping[str, Any], *, of: tuple[int, int, int, int], channels: int) -> Adapter:
+    places = _places(told["places"])
+    if places is not None and any(n > size for n, size in zip(places, of[1:], strict=True)):
+        raise ValueError(f"{list(places)} places of a map of {list(of[1:])}")
+    return Adapter(of[0], channels, places=places)
 
 
 def _places(told: Any) -> Places | None:
