@@ -189,3 +189,15 @@ def test_a_killed_command_ends_bit_for_bit_like_an_unbroken_run(clip_recipe, tmp
     assert equal_networks(tmp_path / "a", tmp_path / "b")
     assert log_of(tmp_path / "b") == log_of(tmp_path / "a")
     assert [record["step"] for record in log_of(tmp_path / "b")] == [20, 40, 45]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("size", [1, 1_000_000])  # what fails is the flush, or torch's own write
+def test_a_full_disk_is_one_clear_error_and_leaves_the_last_state(tmp_path, size):
+    run = Run(tmp_path)
+    run.save_state({"weights": torch.ones(3)})
+    (tmp_path / "state.part").symlink_to("/dev/full")
+    with pytest.raises(UsageError, match="No space left on device.*make room"):
+        run.save_state({"weights": torch.zeros(size)})
+    assert os.listdir(tmp_path) == ["state.pt"]
+    assert torch.equal(run.load_state()["weights"], torch.ones(3))

@@ -94,13 +94,27 @@ class Run:
         return state
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write the state; a kill at any moment leaves the old one or the new one."""
+        """Write the state; a kill at any moment leaves the old one or the new one.
+
+        Raises:
+            UsageError: it cannot be written, as on a full disk; the old one is left.
+        """
         part = self.state_path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.state_path)
+        try:
+            with part.open("wb") as file:
+                torch.save(dict(state), file)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.state_path)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            failed = error.__context__ if isinstance(error, RuntimeError) else error
+            if not isinstance(failed, OSError):  # torch.save hides it behind an error of its own
+                raise
+            raise UsageError(
+                f"{self.state_path}: cannot be written ({failed.strerror}); make room and give "
+                "the same command again, which goes on from the last state"
+            ) from None
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append one line to the log."""
