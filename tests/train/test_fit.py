@@ -197,7 +197,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_last_state(tmp_path, size
     run = Run(tmp_path)
     run.save_state({"weights": torch.ones(3)})
     (tmp_path / "state.part").symlink_to("/dev/full")
-    with pytest.raises(UsageError, match="No space left on device.*make room"):
+    with pytest.raises(UsageError, match=r"No space left on device.*make room"):
         run.save_state({"weights": torch.zeros(size)})
     assert os.listdir(tmp_path) == ["state.pt"]
     assert torch.equal(run.load_state()["weights"], torch.ones(3))
