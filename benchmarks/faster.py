@@ -13,7 +13,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def main() -> None:
     out = ROOT / "benchmarks" / "results" / "faster" / options.name
     out.mkdir(parents=True, exist_ok=True)
     for number, name, title, make in (
-        (3, "table3", "Table 3's form: aggregators, only the first clip expensive", table_3),
+        (3, "table3", "Table 3's form: aggregators over the number of clips", table_3),
         (4, "table4", "Table 4's form: pattern, clip length and number of clips", table_4),
         (5, "routes", "The expensive encoder sent by saliency, or by a pattern", table_routes),
     ):
@@ -117,6 +117,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--tables", default="34", help="3, 4, and 5 for the routes")
     parser.add_argument("--sampler", help="of route scsampler")
     parser.add_argument("--numbers", default=",".join(map(str, NUMBERS)), help="N of table 3")
+    parser.add_argument("--pattern", default="first", help="of table 3")
     parser.add_argument("--length", type=int, default=8, help="L of table 3")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
@@ -194,24 +195,28 @@ def read_answers(path: Path, method: str) -> Tensor:
 
 
 def table_3(runner: Runner) -> Iterator[dict[str, Any]]:
-    """Aggregators over N, only the first clip expensive."""
-    length = runner.options.length
+    """Aggregators over N, in the paper with only the first clip expensive."""
+    length, pattern = runner.options.length, runner.options.pattern
+    before: dict[str, Measured] = {}
     for num_clips in runner.numbers:
         found: dict[str, Measured] = {}
         for aggregator in AGGREGATORS:
-            found |= {m.method: m for m in runner.run(length, num_clips, "first", aggregator)}
+            found |= {m.method: m for m in runner.run(length, num_clips, pattern, aggregator)}
         yield from compare(
             found.values(),
             found["average"],
             found["average_expensive"],
             trained=found["trained_average"],
+            before=before,
         )
+        before = found
 
 
 def table_4(runner: Runner) -> Iterator[dict[str, Any]]:
-    """Patterns over L x N, by FAST-GRU, against averages of the same clips."""
+    """Patterns over L x N, by FAST-GRU, against averages of the same clips and all expensive."""
     for length in sorted(runner.nets):
         num_clips = NUM_FRAMES // length
+        trained: Measured | None = None
         for pattern in PATTERNS:
             if pattern != "all" and int(pattern[2:]) >= num_clips:
                 continue
@@ -220,10 +225,9 @@ def table_4(runner: Runner) -> Iterator[dict[str, Any]]:
             if pattern == "all":
                 shown = [found["fast_gru"], found["average_expensive"], found["average_cheap"]]
             own = runner.run(length, num_clips, pattern, "trained_average")
-            trained = next(m for m in own if m.method == "trained_average")
-            yield from compare(
-                [*shown, trained], found["average"], found["average_expensive"], trained=trained
-            )
+            shown += [m for m in own if m.method == "trained_average"]
+            trained = shown[-1] if pattern == "all" else trained
+            yield from compare(shown, found["average"], found["average_expensive"], trained=trained)
 
 
 def table_routes(runner: Runner) -> Iterator[dict[str, Any]]:
@@ -250,6 +254,7 @@ def compare(
     expensive: Measured,
     *,
     trained: Measured | None = None,
+    before: Mapping[str, Measured] | None = None,
     is_route: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Yield one record per method with its intervals.
@@ -258,7 +263,9 @@ def compare(
         found: what to compare.
         average: with what: the average of the same clips or, of routes, the fixed pattern.
         expensive: and with what else.
-        trained: and with the average whose head was trained on the same videos, if it was.
+        trained: and with the average whose head was trained on the same videos, if it was: of the
+            same clips in table 3, all expensive in table 4.
+        before: and with the same method at the next smaller number of clips.
         is_route: says which of the two ``average`` is.
     """
     draws = Resamples(len(average.right))
@@ -278,6 +285,9 @@ def compare(
             "vs_trained_average": None
             if trained is None or one is trained
             else asdict(draws.difference(one.right, trained.right)),
+            "vs_fewer_clips": None
+            if before is None or one.method not in before
+            else asdict(draws.difference(one.right, before[one.method].right)),
             "gmacs": one.macs / 1e9,
             "share_of_all_expensive": one.macs / expensive.macs,
         }
@@ -321,28 +331,35 @@ def portable(word: str) -> str:
 def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
     """Return the table."""
     is_route = "vs_fixed" in rows[0]
-    base = "fixed pattern" if is_route else "average of the same clips"
-    key = "vs_fixed" if is_route else "vs_average"
+    columns = {
+        "vs_fixed": "fixed pattern",
+        "vs_average": "average of the same clips",
+        "vs_average_expensive": "average, all expensive",
+        "vs_trained_average": "average, head trained too"
+        + (", all expensive" if len({row["pattern"] for row in rows}) > 1 else ""),
+        "vs_fewer_clips": "itself at fewer clips",
+    }
+    shown = {key: name for key, name in columns.items() if any(row.get(key) for row in rows)}
     lines = [
         f"# {protocol['title']}",
         "",
         f"{protocol['test_videos']} test videos, {protocol['train_videos']} to train on; intervals "
         "are 95 % bootstrap over the videos, of differences on the same videos, in points; "
-        f"{protocol['seeds']} training(s) per cell, whose answers are averaged."
+        f"{protocol['seeds']} training(s) per cell, whose answers are averaged (how trainings "
+        "differ is not in the intervals)."
         + " GMACs leave out the networks of route scsampler that score the clips."
         * is_route,
         "",
-        f"| L x N | pattern | method | accuracy | - {base} | - average, all expensive | - "
-        "average, head trained too | GMACs | of all expensive |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| L x N | pattern | method | accuracy | "
+        + " | ".join(f"- {name}" for name in shown.values())
+        + " | GMACs | of all expensive |",
+        "|---" * (6 + len(shown)) + "|",
     ]
     lines += [
-        f"| {row['frames_per_clip']} x {row['clips']} | {turns(row)} | "
-        f"{NAMES[row['method']]} | "
-        f"{interval(row['accuracy'], sign='')} | {interval(row[key])} | "
-        f"{interval(row['vs_average_expensive'])} | {interval(row['vs_trained_average'])} | "
-        f"{row['gmacs']:.3f} | "
-        f"{100 * row['share_of_all_expensive']:.1f} % |"
+        f"| {row['frames_per_clip']} x {row['clips']} | {turns(row)} | {NAMES[row['method']]} | "
+        f"{interval(row['accuracy'], sign='')} | "
+        + " | ".join(interval(row[key]) for key in shown)
+        + f" | {row['gmacs']:.3f} | {100 * row['share_of_all_expensive']:.1f} % |"
         for row in rows
     ]
     told = [f"{key}: {value}" for key, value in protocol.items() if key not in ("title",)]

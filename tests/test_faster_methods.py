@@ -93,7 +93,9 @@ def test_names_are_looked_up_before_files(files, tmp_path, monkeypatch):
     assert origin.model == "eight.safetensors (r3d_18 and r2d_26, fast_gru)"
     assert origin.warnings == ()
     assert faster.num_clips == 6
-    with pytest.raises(UsageError, match="r2plus1d_50 is a single backbone"):
+    with pytest.raises(UsageError, match="demo is a single classifier"):
+        open_faster("demo")
+    with pytest.raises(UsageError, match="r2plus1d_50 is a single classifier"):
         open_faster("r2plus1d_50")
     with pytest.raises(UsageError, match=r"single\.safetensors holds a single backbone"):
         open_faster("single.safetensors", method="faster16")

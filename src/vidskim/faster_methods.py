@@ -17,7 +17,7 @@ from vidskim.errors import UsageError, unknown_name
 from vidskim.faster import Faster, make_adapters, map_shape
 from vidskim.faster_file import is_faster, load_faster
 from vidskim.look import Look
-from vidskim.models import DEMO, VALID, demo_checkpoint, untrained
+from vidskim.models import DEMO, VALID, untrained
 from vidskim.recognizer import Origin
 from vidskim.saliency.energy import MotionEnergy
 from vidskim.saliency.packets import PacketSaliency
@@ -65,8 +65,8 @@ def open_faster(
     """Return a FASTER model and where it comes from.
 
     Args:
-        model: the path of a FASTER checkpoint, or ``demo``; with random weights also the name of
-            the expensive backbone (`R2D-26` is the cheap one).
+        model: the path of a FASTER checkpoint; with random weights also the name of the
+            expensive backbone (R2D-26 is the cheap one).
         method: one of `METHODS`; with random weights it tells the clips' length.
         random_weights: build the networks untrained, for measuring cost and speed.
 
@@ -79,12 +79,12 @@ def open_faster(
         warning = f"{model} has random weights: its answers mean nothing, only its cost does"
         faster = untrained_faster(model, preset=preset)
         return faster, Origin(f"{model} and {CHEAP_ENCODER}, random weights", (warning,))
-    if model in VALID and model != DEMO:
+    if model in VALID:
         raise UsageError(
-            f"method {method!r} needs a FASTER model, {model} is a single backbone: train one with "
-            "recipes/faster and give its file as the model"
+            f"method {method!r} needs a FASTER model, {model} is a single classifier: train one "
+            "with recipes/faster and give its file as the model"
         )
-    path = demo_checkpoint("faster") if model == DEMO else Path(model)
+    path = Path(model)
     if not is_faster(path):
         raise UsageError(
             f"method {method!r} needs a FASTER model, {model} holds a single backbone: train one "

@@ -24,6 +24,7 @@ def recognize(
     random_weights: bool = False,
     crops: int = 1,
     size: int | None = None,
+    batch_size: int | None = None,
     precision: str = "fp32",
     fast: str | None = None,
     calibrate: str | None = None,
@@ -58,6 +59,8 @@ def recognize(
         random_weights: run the backbone untrained, to measure cost and speed only.
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
+        batch_size: views per forward pass (default: 4, or one clip where encoders take turns); with
+            1 the last digits are those of --stream too.
         precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
         fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
             accuracy is measured and printed.
@@ -84,6 +87,7 @@ def recognize(
                 "--clip-stride": clip_stride != 1,
                 "--candidates": candidates is not None,
                 "--route": route is not None,
+                "--batch-size": batch_size is not None,
                 "--fast": fast is not None,
                 "--calibrate": calibrate is not None,
                 "--timeline": timeline is not None,
@@ -121,6 +125,7 @@ def recognize(
         random_weights=random_weights,
         num_crops=crops,
         size=size,
+        batch_size=batch_size,
         precision=precision,
         fast=fast,
         calibrate=None if calibrate is None else paths_of(calibrate),

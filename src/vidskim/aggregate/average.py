@@ -41,11 +41,12 @@ class Average(nn.Module):
 
     def step(self, state: Mean, features: Tensor) -> Mean:
         """Take in the next clips ``[B, N, C, T', H', W']`` of each video; return the new state."""
-        B, N = features.shape[:2]
-        logits = self.classify(features.flatten(0, 1))  # [B * N, K]
-        probability = torch.softmax(logits.float(), dim=-1).reshape(B, N, -1).sum(1)  # [B, K]
-        total = probability if state.total is None else state.total + probability
-        return Mean(total, state.count + N)
+        total, count = state.total, state.count
+        for clip in features.unbind(1):  # one by one, so that no sum depends on who came together
+            probability = torch.softmax(self.classify(clip).float(), dim=-1)  # [B, K]
+            total = probability if total is None else total + probability
+            count += 1
+        return Mean(total, count)
 
     def read(self, state: Mean) -> Tensor:
         """Return the logits ``[B, K]`` after the clips so far.
