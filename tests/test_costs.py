@@ -5,11 +5,13 @@ import pytest
 from tinynets import CLASSES
 from vidskim import recognize
 from vidskim.aggregate import FastGru
+from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
+from vidskim.cost import count
 from vidskim.costs import cost_of, read_shape
-from vidskim.errors import UsageError
+from vidskim.errors import CheckpointError, UsageError
 from vidskim.faster import Faster, map_shape
 from vidskim.faster_file import load_faster, save_faster
 from vidskim.paper_costs import paper_rows
@@ -34,6 +36,14 @@ def test_the_cost_of_networks_that_torchvision_has(name):
 def test_an_unknown_network_is_refused():
     with pytest.raises(UsageError, match="did you mean 'r3d_18'"):
         cost_of("r3d_81")
+
+
+def test_a_checkpoint_costs_what_its_network_does(tmp_path):
+    network = create_backbone("r3d_18", num_classes=5, width=4)
+    save_backbone(network, tmp_path / "own.safetensors")
+    assert cost_of(str(tmp_path / "own.safetensors")) == count(network, network.clip.input_shape)
+    with pytest.raises(CheckpointError, match=r"missing\.safetensors: no such file"):
+        cost_of(str(tmp_path / "missing.safetensors"))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ def cost(
     """Count the multiply-adds and parameters of a network, or check the papers' tables.
 
     Args:
-        name: a backbone, or hf:<id or folder>; faster16, faster32 or the path of a FASTER model for
-            a whole video, part by part.
+        name: a backbone, hf:<id or folder>, or the path of a checkpoint; faster16, faster32 or the
+            path of a FASTER model for a whole video, part by part.
         input: another input than the one it was made for: channels, frames, height and width of a
             clip (3x32x256x256), channels, height and width of an image (2x14x14).
         sampler: also count what these saliency networks cost to look at a minute of video, for each

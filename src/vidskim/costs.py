@@ -1,8 +1,11 @@
 """What backbones cost on the clips they were made for."""
 
+from pathlib import Path
+
 import torch
 
 from vidskim.assembled import is_faster_model
+from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
@@ -13,6 +16,9 @@ from vidskim.faster import Faster
 from vidskim.faster_file import load_faster
 from vidskim.faster_methods import PRESETS, untrained_faster
 
+SUFFIXES = (".safetensors", ".pth", ".pt", ".pyth")
+"""By which a name is known to be a checkpoint's path."""
+
 
 def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     """Count a backbone, by default on the clip it was made for.
@@ -20,13 +26,13 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     Networks on images are counted on 3 x 224 x 224, those on sound on 1 x 40 x 200.
 
     Args:
-        name: of the registry, or ``hf:<id or folder>``.
+        name: of the registry, ``hf:<id or folder>``, or the path of a checkpoint.
         input_shape: another input, ``(C, T, H, W)`` or, of an image, ``(C, H, W)``. Image networks
             are built for its channels.
 
     Raises:
         UsageError: an unknown name, or an input that the network does not take.
-        CheckpointError: ``hf:<id or folder>`` whose configuration cannot be read.
+        CheckpointError: a configuration or checkpoint that cannot be read.
     """
     channels = input_shape[0] if input_shape is not None and name in IMAGE_BACKBONES else None
     network = _without_numbers(name, in_channels=channels)
@@ -88,6 +94,8 @@ def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
             return create_hf(name)
     if name in list_networks():
         return shapes_of(name)
+    if Path(name).suffix in SUFFIXES:
+        return load_backbone(checkpoint=name)
     raise unknown_name("backbone", name, [*list_networks(), *PRESETS])
 
 
