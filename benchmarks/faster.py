@@ -233,19 +233,18 @@ def table_4(runner: Runner) -> Iterator[dict[str, Any]]:
 def table_routes(runner: Runner) -> Iterator[dict[str, Any]]:
     """Send the expensive encoder by a pattern or by saliency, as often and at the same cost."""
     length = runner.options.length
-    num_clips = NUM_FRAMES // length
-    for pattern in ("1:7", "1:3"):
-        fixed = {m.method: m for m in runner.run(length, num_clips, pattern, "fast_gru")}
-        routes = [None, "packets", "motion"] + ["scsampler"] * bool(runner.options.sampler)
-        for route in routes:
-            found = fixed
-            if route is not None:
-                ran = runner.run(length, num_clips, pattern, "fast_gru", route)
-                found = {m.method: m for m in ran}
-            for method in ("fast_gru", "average"):
-                yield from compare(
-                    [found[method]], fixed[method], fixed["average_expensive"], is_route=True
-                )
+    num_clips, pattern = NUM_FRAMES // length, "1:7"
+    fixed = {m.method: m for m in runner.run(length, num_clips, pattern, "fast_gru")}
+    routes = [None, "packets", "motion"] + ["scsampler"] * bool(runner.options.sampler)
+    for route in routes:
+        found = fixed
+        if route is not None:
+            ran = runner.run(length, num_clips, pattern, "fast_gru", route)
+            found = {m.method: m for m in ran}
+        for method in ("fast_gru", "average"):
+            yield from compare(
+                [found[method]], fixed[method], fixed["average_expensive"], is_route=True
+            )
 
 
 def compare(
@@ -382,7 +381,7 @@ def interval(told: dict[str, float] | None, *, sign: str = "+") -> str:
 def draw(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
     """Draw accuracy over N (Table 3's form) or over cost (Table 4's)."""
     over_clips = len({row["pattern"] for row in rows}) == 1
-    figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(9.6, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     curves: dict[str, list[dict[str, Any]]] = {}
@@ -410,7 +409,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:
     axes.set_ylabel("accuracy, %")
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=130)
 
 
