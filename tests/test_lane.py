@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from tinynets import tiny_cheap, tiny_classifier
-from vidskim.backbones.contract import Features
+from vidskim.backbones.contract import Features, same_clip
 from vidskim.cost import Account, count
 from vidskim.errors import UsageError
 from vidskim.faster import Adapter
-from vidskim.lane import Head, check_same_clips, labels_of, make_lane
+from vidskim.lane import Head, labels_of, make_lane
 
 CPU = torch.device("cpu")
 
@@ -83,16 +83,16 @@ def test_networks_are_put_into_evaluation():
 
 def test_encoders_of_other_clips_or_classes_are_refused():
     first = tiny_classifier()
-    check_same_clips((first, tiny_cheap()))
+    same_clip((first, tiny_cheap()))
     for other in (tiny_cheap(num_frames=16), tiny_cheap(stride=2)):
         with pytest.raises(UsageError, match="same number of frames and stride"):
-            check_same_clips((first, other))
+            same_clip((first, other))
     renamed, fewer, image = tiny_cheap(), tiny_cheap(), tiny_cheap()
     renamed.classes = ("a", "b", "c", "d")
     fewer.reset_classifier(3)
     image.transform = None
     for other in (renamed, fewer):
         with pytest.raises(UsageError, match="other classes"):
-            check_same_clips((first, other))
+            same_clip((first, other))
     with pytest.raises(UsageError, match="r2d_26 is no clip classifier"):
-        check_same_clips((first, image))
+        same_clip((first, image))

@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool3d
 
 from vidskim.aggregate import Learned
 from vidskim.aggregate.base import pointwise
-from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.contract import ClipSpec, same_clip
 from vidskim.backbones.network import Network
 from vidskim.cost import on_meta
 from vidskim.errors import UsageError
@@ -136,26 +136,7 @@ def common_clip(encoders: Sequence[Network]) -> ClipSpec:
     """
     if len(encoders) not in (1, 2):
         raise UsageError(f"an expensive and a cheap encoder are needed, got {len(encoders)}")
-    clips: list[ClipSpec] = []
-    for encoder in encoders:
-        if encoder.clip is None or encoder.transform is None:
-            raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-        clips.append(encoder.clip)
-    first = clips[0]
-    for encoder, clip in zip(encoders, clips, strict=True):
-        if (clip.num_frames, clip.stride) != (first.num_frames, first.stride):
-            raise UsageError(
-                f"{encoders[0].name} sees clips of {first}, {encoder.name} of {clip}: train both "
-                "on the same number of frames and stride"
-            )
-        if encoder.classes != encoders[0].classes or (
-            encoder.num_classes != encoders[0].num_classes
-        ):
-            raise UsageError(
-                f"{encoders[0].name} and {encoder.name} tell other classes apart: train both on "
-                "the same data"
-            )
-    return first
+    return same_clip(encoders)
 
 
 def make_adapters(encoders: Sequence[Network], *, channels: int | None = None) -> list[Adapter]:

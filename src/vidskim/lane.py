@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vidskim.backbones.contract import Backbone, ClipSpec, Features
+from vidskim.backbones.contract import Backbone, Features, clip_of
 from vidskim.cost import Account, MacCounter, count
 from vidskim.errors import UsageError
 from vidskim.fast import FastBackbone
@@ -122,39 +122,6 @@ def make_lane(
     lane = Lane(encoder, label, adapter, device, chosen)
     lane.count(clip_of(encoder).input_shape)  # the counter's own start-up belongs to no video
     return lane
-
-
-def clip_of(encoder: Backbone) -> ClipSpec:
-    """Return the clip an encoder sees.
-
-    Raises:
-        UsageError: it takes no clips.
-    """
-    if encoder.clip is None or encoder.transform is None:
-        raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-    return encoder.clip
-
-
-def check_same_clips(encoders: tuple[Backbone, ...]) -> None:
-    """Refuse encoders that would not see the same clips or not name the same classes.
-
-    Raises:
-        UsageError: another clip length, stride or number of classes than the first one's.
-    """
-    first = encoders[0]
-    wanted = clip_of(first)
-    for encoder in encoders[1:]:
-        clip = clip_of(encoder)
-        if (clip.num_frames, clip.stride) != (wanted.num_frames, wanted.stride):
-            raise UsageError(
-                f"{first.name} sees clips of {wanted}, {encoder.name} of {clip}: give encoders of "
-                "the same number of frames and stride"
-            )
-        if (encoder.num_classes, encoder.classes) != (first.num_classes, first.classes):
-            raise UsageError(
-                f"{first.name} and {encoder.name} tell other classes apart: give encoders that "
-                "were trained on the same classes"
-            )
 
 
 def labels_of(encoders: tuple[Backbone, ...]) -> list[str]:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.aggregate import Average
-from vidskim.backbones.contract import Backbone, ClipSpec
+from vidskim.backbones.contract import Backbone, ClipSpec, same_clip
 from vidskim.cost import Account, MacCounter
 from vidskim.encoding import Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.io.live import LiveClips
-from vidskim.lane import Head, check_same_clips, clip_of, labels_of, make_lane
+from vidskim.lane import Head, labels_of, make_lane
 from vidskim.look import Choice, Look, told_short
 from vidskim.precision import check_precision
 from vidskim.schedule import Pattern, Schedule
@@ -108,7 +108,7 @@ class Recognizer:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {batch_size}")
         encoders = (encoder, *others)
-        check_same_clips(encoders)
+        clip = same_clip(encoders)
         for one in encoders:
             assert one.transform is not None
             check_crops(num_crops, one.transform)
@@ -136,7 +136,7 @@ class Recognizer:
             if isinstance(part, nn.Module):
                 part.eval().to(self.device)
         self.encoder: Backbone = encoder
-        self.clip: ClipSpec = clip_of(encoder)
+        self.clip: ClipSpec = clip
         self.look = look
         self.schedule = schedule
         self.context = context

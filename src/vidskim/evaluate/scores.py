@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -24,7 +23,7 @@ from tqdm import tqdm
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.cost import MacCounter
-from vidskim.data.per_video import GRID_VERSION
+from vidskim.data.per_video import GRID_VERSION, content_name
 from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import NetworkSaliency, score_together
 from vidskim.saliency.packets import PacketSaliency
@@ -196,7 +195,7 @@ def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) ->
                 [c.start_seconds, max(c.end_seconds, c.start_seconds + SHORTEST)] for c in grid
             ],
             "packets": PacketSaliency()(video, grid).tolist(),
-            "content": content_hash(path),
+            "content": content_name(path),
         }
 
     def read(record: Mapping[str, Any]) -> Grid:
@@ -222,25 +221,6 @@ def grid_of(video: Video, clip: ClipSpec) -> list[Clip]:
     return grid
 
 
-def content_hash(path: Path) -> str:
-    """Return a hash of a file's bytes, read anew only where size or time of change differ.
-
-    Raises:
-        VideoError: it cannot be read.
-    """
-    try:
-        told = path.stat()
-        return _hash(path, told.st_size, told.st_mtime_ns)
-    except OSError as error:
-        raise VideoError(path, f"cannot be read ({error.strerror or error})") from None
-
-
-@lru_cache(maxsize=100_000)
-def _hash(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:32]
-
-
 def _keep(
     paths: Sequence[Path],
     make: Callable[[Path], dict[str, Any]],
@@ -261,7 +241,7 @@ def _keep(
         _write(home / "settings.json", text)
         for path in tqdm(list(dict.fromkeys(paths)), desc=what, delay=2, disable=None):
             try:
-                target = home / f"{content_hash(path)}.json"
+                target = home / f"{content_name(path)}.json"
                 value = _read(target, read)
                 if value is None:
                     record = make(path)
