@@ -281,6 +281,11 @@ def _find_header(path: Path) -> Header | None:
             f"{path}: holds a FASTER model of several networks, no single backbone: open it with "
             "load_faster or as --model"
         )
+    if "backbone" in raw:
+        raise CheckpointError(
+            f"{path}: holds a backbone with a memory between its clips: open it with "
+            "load_collaborative or as --model"
+        )
     try:
         return header_of(raw, metadata=raw["metadata"])
     except DAMAGE as error:

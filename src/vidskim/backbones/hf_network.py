@@ -247,6 +247,10 @@ class HfNetwork(Network):
         """Map ``[N, C, T', H', W']`` to logits ``[N, num_classes]`` as the network itself does."""
         return self.score(self.pool(features))
 
+    def takes_mean(self) -> bool:
+        """Say whether the mean over all places tells the classifier all it needs."""
+        return isinstance(self.pool, MeanPool | ClassPool)
+
     def score(self, pooled: Tensor) -> Tensor:
         """Map pooled features ``[..., D]`` to logits ``[..., num_classes]``."""
         return cast(Tensor, self.fc(pooled))

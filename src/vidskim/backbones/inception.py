@@ -64,6 +64,10 @@ class InceptionNetwork(Network):
             return super().classify(features)
         return self.score(average_windows(features))
 
+    def takes_mean(self) -> bool:
+        """Say no: places in the middle of a map lie in more windows than those at its edges."""
+        return False
+
     def add_inception_stages(
         self, in_channels: int, *, width: int, conv: Convolution, pools: Sequence[nn.Module]
     ) -> int:

@@ -95,6 +95,10 @@ class Network(nn.Module):
         places = torch.tensor(pooled.shape[2], device=pooled.device, dtype=log_probability.dtype)
         return torch.logsumexp(log_probability, dim=1) - places.log()
 
+    def takes_mean(self) -> bool:
+        """Say whether `classify` needs no more of a map than its mean over all places."""
+        return self.head_window is None
+
     def score(self, pooled: Tensor) -> Tensor:
         """Map mean features ``[..., C]`` to logits ``[..., num_classes]``."""
         return cast(Tensor, self.fc(self.dropout(pooled)))

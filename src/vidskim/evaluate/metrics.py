@@ -78,6 +78,56 @@ def mean_class_accuracy(predicted: Tensor, targets: Tensor) -> float:
     return (right / total)[total > 0].mean().item()
 
 
+def average_precision(scores: Tensor, truth: Tensor) -> Tensor:
+    """Return the average precision of each class that is true of some video.
+
+    The mean, over the videos a class is true of, of the precision among all that score at least as
+    high: the area under the precision-recall curve without interpolation, equal scores together.
+
+    Args:
+        scores: ``[n, num_classes]``.
+        truth: ``[n, num_classes]`` of 0 and 1.
+
+    Returns:
+        ``[num_classes]``, NaN for classes that are true of none.
+
+    Raises:
+        UsageError: no videos, shapes that differ, or a score that is not a number.
+    """
+    if scores.shape != truth.shape or scores.ndim != 2 or not len(scores):
+        raise UsageError(
+            f"average precision needs scores and truth [n, classes] of at least one video, got "
+            f"{list(scores.shape)} and {list(truth.shape)}"
+        )
+    if scores.isnan().any():
+        raise UsageError("a score is NaN; check the model's weights and input")
+    found = []
+    for score, true in zip(scores.double().unbind(1), truth.bool().unbind(1)):
+        ranked, order = score.sort(descending=True)
+        hits = true[order].double().cumsum(0)  # [n] true ones so far
+        # the last place of each run of equal scores: they are all found together
+        last = torch.searchsorted(-ranked, -ranked, right=True) - 1
+        precision = hits[last] / (last + 1).double()
+        found.append((precision * true[order]).sum() / true.sum())  # 0 / 0 is NaN
+    return torch.stack(found)
+
+
+def mean_average_precision(scores: Tensor, truth: Tensor) -> float:
+    """Return the mean average precision over the classes that are true of some video.
+
+    Args:
+        scores: ``[n, num_classes]``.
+        truth: ``[n, num_classes]`` of 0 and 1.
+
+    Raises:
+        UsageError: as `average_precision`, or no class is true of any video.
+    """
+    found = average_precision(scores, truth)
+    if found.isnan().all():
+        raise UsageError("mean average precision needs a class that is true of some video")
+    return found.nanmean().item()
+
+
 def bootstrap_interval(
     values: Tensor,
     *,

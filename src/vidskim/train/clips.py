@@ -8,16 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidskim.backbones.checkpoint import load_backbone
-from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.hf import is_hf
 from vidskim.backbones.network import Network
-from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.cost import count
 from vidskim.data.store import Store, frame_store
-from vidskim.errors import UsageError, unknown_name
-from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
+from vidskim.train.augment import mixup, random_clip
 from vidskim.train.checkpoint import Run
+from vidskim.train.clip_network import augmentation_of, build_network, check_clips, prepared
 from vidskim.train.examples import check_numbers, read_examples
 from vidskim.train.fit import Batch, Precision, make_fabric
 from vidskim.train.task import optimize, publish
@@ -114,9 +109,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         VidskimError: the loss is no number any more.
     """
     check_numbers(recipe)
-    _check_sides(recipe)
-    if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
-        raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
+    check_clips(recipe)
     run = Run(Path(recipe.out))
     run.begin(asdict(recipe))
     done = run.metrics()
@@ -127,7 +120,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
     )
     torch.manual_seed(recipe.seed)
-    model = _build(recipe, examples.classes)
+    model = build_network(recipe, examples.classes, init=recipe.init)
     assert model.transform is not None
     cache = Path(recipe.cache)
     largest = recipe.max_short_side or recipe.short_side
@@ -179,17 +172,7 @@ class ClipSampler:
         self.frames = frames
         self.labels = labels
         self.num_classes = num_classes
-        self.augmentation = Augmentation(
-            crop=(recipe.crop_height, recipe.crop_width),
-            min_scale=recipe.min_scale,
-            short_sides=(
-                None
-                if recipe.max_short_side is None
-                else (recipe.short_side, recipe.max_short_side)
-            ),
-            flip=recipe.flip,
-            color=recipe.color,
-        )
+        self.augmentation = augmentation_of(recipe)
 
     def __call__(self, step: int) -> Batch:
         """Return input ``[N, 3, T, h, w]`` and targets."""
@@ -208,10 +191,7 @@ class ClipSampler:
             )
             for row in rows
         ]
-        x = torch.stack(clips)
-        if self.transform.channel_order == "bgr":
-            x = x.flip(1)
-        x = normalize(x, mean=self.transform.mean, std=self.transform.std)
+        x = prepared(torch.stack(clips), self.transform)
         target: Tensor = torch.from_numpy(self.labels[rows])
         if recipe.mixup > 0:
             x, target = mixup(
@@ -250,51 +230,3 @@ def clip_accuracy(
         guess = int(torch.softmax(logits, 1).mean(0).argmax())
         right += guess == class_index[row.label]
     return right / len(store)
-
-
-def _check_sides(recipe: ClipRecipe) -> None:
-    """Refuse short sides that cannot be drawn, or that the crop does not fit in.
-
-    Raises:
-        UsageError: a largest short side below the smallest, or a crop larger than the smallest.
-    """
-    if recipe.max_short_side is None:
-        return
-    if recipe.max_short_side < recipe.short_side:
-        raise UsageError(
-            f"max_short_side is {recipe.max_short_side}, short_side {recipe.short_side}; give the "
-            "smaller one as short_side"
-        )
-    if max(recipe.crop_height, recipe.crop_width) > recipe.short_side:
-        raise UsageError(
-            f"a crop of {recipe.crop_height}x{recipe.crop_width} does not fit in frames whose "
-            f"short side is {recipe.short_side}; give a smaller crop, or max_short_side null"
-        )
-
-
-def _build(recipe: ClipRecipe, classes: tuple[str, ...]) -> Network:
-    if recipe.init is not None:
-        model = load_backbone(None if is_hf(recipe.model) else recipe.model, checkpoint=recipe.init)
-    elif is_hf(recipe.model):
-        model = load_backbone(recipe.model)
-    else:
-        width = {} if recipe.width is None else {"width": recipe.width}
-        model = create_backbone(recipe.model, num_classes=len(classes), **width)
-    if recipe.width not in (None, model.options.get("width")):
-        raise UsageError(
-            f"width is {recipe.width}, that of {recipe.init or recipe.model} is "
-            f"{model.options.get('width', 'fixed')}; give the latter, or none"
-        )
-    if model.classes != classes and (recipe.init is not None or is_hf(recipe.model)):
-        model.reset_classifier(len(classes), classes=classes)
-    model.classes = classes
-    model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
-    assert model.transform is not None
-    model.transform = replace(
-        model.transform,
-        short_side=recipe.short_side,
-        resize_to=None,
-        crop=(recipe.crop_height, recipe.crop_width),
-    )
-    count(model, model.clip.input_shape)  # says what the network does not take, before any video
-    return model

@@ -10,6 +10,7 @@ from vidskim.data.scan import load_manifest
 from vidskim.errors import ManifestError, UsageError, unknown_name
 
 RANGES: Mapping[str, tuple[float, float]] = {
+    "alpha": (0, 1),
     "batch_size": (1, 2**20),
     "body_rate": (0, 1e3),
     "channels": (1, 2**16),
@@ -19,7 +20,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "crop_width": (1, 2**12),
     "drop_every": (1, 2**62),
     "drop_factor": (0, 1),
+    "devices": (1, 2**10),
     "dropout": (0, 0.99),
+    "epochs": (1e-6, 1e6),
     "frequency_mask": (0, 1),
     "inputs_per_clip": (1, 2**12),
     "label_smoothing": (0, 1),
@@ -35,6 +38,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "num_frames": (1, 2**12),
     "oracle_k": (1, 2**20),
     "reduction": (1, 2**16),
+    "reference_videos": (1, 2**20),
     "residuals_per_clip": (1, 10**6),
     "save_every": (1, 2**62),
     "seed": (0, 2**62),
@@ -44,6 +48,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "test_clips": (1, 2**20),
     "test_k": (1, 2**20),
     "time_shift": (0, 1),
+    "warmup_epochs": (0, 1e6),
     "warmup_steps": (0, 2**62),
     "weight_decay": (0, 1e6),
     "width": (1, 2**12),
@@ -54,7 +59,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Rows to train on and to measure on, one class each."""
+    """Rows to train on and to measure on, one class each unless several were asked for."""
 
     train: tuple[Row, ...]
     test: tuple[Row, ...]
@@ -68,13 +73,16 @@ class Examples:
         return {label: index for index, label in enumerate(self.classes)}
 
 
-def read_examples(path: str | Path, *, train_split: str, test_split: str) -> Examples:
+def read_examples(
+    path: str | Path, *, train_split: str, test_split: str, multilabel: bool = False
+) -> Examples:
     """Read the rows of two splits.
 
     Args:
         path: a manifest, or a folder with one folder per class.
         train_split: split to train on.
         test_split: split to measure on.
+        multilabel: whether rows may have several labels.
 
     Raises:
         ManifestError: unusable data: a split without rows, a row with several labels, or a class
@@ -91,16 +99,18 @@ def read_examples(path: str | Path, *, train_split: str, test_split: str) -> Exa
         if not rows[split]:
             raise ManifestError(f"{path}: no row is in split {split!r}; name another split")
         for row in rows[split]:
-            if len(row.labels) > 1:
+            if len(row.labels) > 1 and not multilabel:
                 raise ManifestError(
                     f"{path}: {manifest.name_of(row)} has the labels {'|'.join(row.labels)}; "
-                    "training takes one label per row"
+                    "training takes one label per row (task 'memory' with multilabel: several)"
                 )
-    trained = {row.label for row in rows[train_split]}
+    trained = {label for row in rows[train_split] for label in row.labels}
     for row in rows[test_split]:
-        if row.label not in trained:
+        for label in row.labels:
+            if label in trained:
+                continue
             raise ManifestError(
-                f"{path}: class {row.label!r} is in split {test_split!r} but not in "
+                f"{path}: class {label!r} is in split {test_split!r} but not in "
                 f"{train_split!r}, so it cannot be learned; add videos of it or remove its rows"
             )
     return Examples(rows[train_split], rows[test_split], manifest.classes, manifest.sha256)
@@ -123,7 +133,7 @@ def check_numbers(recipe: Any) -> None:
             if high > 1:
                 wanted = f"at most {high:g}" if value > high else f"at least {low:g}"
             raise UsageError(f"{name} is {value}; give a value of {wanted}")
-    if values["warmup_steps"] >= values["steps"]:
+    if values["steps"] is not None and values["warmup_steps"] >= values["steps"]:
         raise UsageError(
             f"warmup_steps is {values['warmup_steps']} of {values['steps']} steps; give fewer"
         )

@@ -6,6 +6,7 @@ goes on at the exact step and ends with the same weights, bit for bit on one dev
 """
 
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,8 +38,13 @@ class Plan:
     max_grad_norm: float = 5.0
 
 
-def make_fabric(precision: Precision) -> Fabric:
+def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = False) -> Fabric:
     """Return Fabric on this machine's accelerator, or on its CPU.
+
+    Args:
+        precision: of Lightning Fabric.
+        devices: processes to start here, one per device; under ``torchrun`` as many as it started.
+        is_shared: whether the task can share its steps between processes.
 
     On a CPU only float32 trains rightly: where a convolution over 3 frames is given 2 (the last
     stage of every 3-D ResNet at 16 frames), or one over 3x3 cells a single one, oneDNN's bfloat16
@@ -46,14 +52,36 @@ def make_fabric(precision: Precision) -> Fabric:
     right, so answering in bfloat16 is not concerned).
 
     Raises:
-        UsageError: mixed precision where there is no CUDA device.
+        UsageError: mixed precision where there is no CUDA device, or several processes for a task
+            that trains in one.
     """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not is_shared:
+        raise UsageError(
+            f"this task trains in one process, {world} were started; single clips of a backbone are "
+            "trained in several by task 'memory' with num_clips 1"
+        )
     if precision != "32-true" and not torch.cuda.is_available():
         raise UsageError(
             f"precision {precision} needs a CUDA device (on a CPU its gradients are not reliable); "
             "use 32-true"
         )
-    return Fabric(accelerator="auto", devices=1, precision=precision)
+    if world > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+        return Fabric(
+            accelerator="auto",
+            strategy="ddp",
+            devices=local,
+            num_nodes=world // local,
+            precision=precision,
+        )
+    strategy = "ddp" if devices > 1 else "auto"
+    fabric = Fabric(accelerator="auto", strategy=strategy, devices=devices, precision=precision)
+    return fabric
+
+
+Take = Callable[[nn.Module, Any, Tensor], Tensor]
+"""(the model as Fabric wraps it, input, targets): leaves gradients behind, returns the loss."""
 
 
 def fit(
@@ -66,8 +94,12 @@ def fit(
     run: Run,
     fabric: Fabric,
     stop_after: int | None = None,
+    take: Take | None = None,
 ) -> bool:
     """Train a model in place, resuming the run's state if there is one.
+
+    Where several processes train together, each is given its own share of the batch by
+    ``batch_of``; the first one writes the run's folder.
 
     Args:
         model: input, a tensor or a tuple of them, to logits or scores.
@@ -78,6 +110,8 @@ def fit(
         run: the folder that logs and states go to.
         fabric: device and precision.
         stop_after: stop at this step without finishing (tests stop a run with it).
+        take: forward and backward pass of a step, gradients averaged over processes; by default
+            one of each, by ``loss_of``.
 
     Returns:
         True when all steps are done.
@@ -102,23 +136,37 @@ def fit(
                 f"{run.state_path}: is the state of another network or version ({reason}); remove "
                 "it to start anew"
             ) from None
-    run.cut_log(start)
+    if fabric.is_global_zero:
+        run.cut_log(start)
     model.train()
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
     clock, timed = time.perf_counter(), 0
     bar = tqdm(
-        range(start, end), initial=start, total=total, desc="training", delay=2, disable=None
+        range(start, end),
+        initial=start,
+        total=total,
+        desc="training",
+        delay=2,
+        disable=None if fabric.is_global_zero else True,
     )
     for step in bar:
         torch.manual_seed(step)
         learning_rate = plan.schedule(step)
         for group in tuned.param_groups:
             group["lr"] = learning_rate * group.get(RATE, 1.0)
-        x, target = fabric.to_device(batch_of(step))
         tuned.zero_grad(set_to_none=True)
-        loss = loss_of(wrapped(x).float(), target)
-        fabric.backward(loss)
+        x, target = batch_of(step)
+        if take is not None:
+            loss = take(wrapped, x, target)
+        else:
+            x, target = fabric.to_device((x, target))
+            loss = loss_of(wrapped(x).float(), target)
+            fabric.backward(loss)
+        if fabric.world_size > 1:
+            mean = fabric.all_reduce(loss.detach(), reduce_op="mean")
+            assert isinstance(mean, Tensor)
+            loss = mean
         fabric.clip_gradients(wrapped, tuned, max_norm=plan.max_grad_norm, error_if_nonfinite=False)
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -129,7 +177,7 @@ def fit(
         tuned.step()
         loss_sum, seen, timed = loss_sum + value, seen + 1, timed + 1
         done = step + 1
-        if done % plan.log_every == 0 or done == total:
+        if (done % plan.log_every == 0 or done == total) and fabric.is_global_zero:
             run.log(
                 {
                     "step": done,
@@ -140,7 +188,7 @@ def fit(
             )
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}")
             clock, timed, seen, loss_sum = time.perf_counter(), 0, 0, 0.0
-        if done % plan.save_every == 0 or done == end:
+        if (done % plan.save_every == 0 or done == end) and fabric.is_global_zero:
             run.save_state(
                 {
                     "model": model.state_dict(),

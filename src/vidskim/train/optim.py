@@ -18,15 +18,34 @@ class Schedule:
     drop_every: int | None = None
     """Steps between two drops; None falls along the cosine."""
     drop_factor: float = 0.1
+    drops: tuple[int, ...] = ()
+    """Steps at which it drops, instead of ``drop_every``."""
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0."""
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
+        if self.drops:
+            passed = sum(step >= drop for drop in self.drops)
+            return float(self.learning_rate * self.drop_factor**passed)
         if self.drop_every is not None:
             return float(self.learning_rate * self.drop_factor ** (step // self.drop_every))
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def scaled_learning_rate(learning_rate: float, *, batch: int, reference: int) -> float:
+    """Return the learning rate of another batch by the linear scaling rule.
+
+    Goyal et al., "Accurate, Large Minibatch SGD", 2017, section 2.1: k times the examples per step,
+    k times the learning rate. Where several clips are one video, videos are the examples.
+
+    Args:
+        learning_rate: of the batch it was found for.
+        batch: examples per step, on all devices.
+        reference: the same that ``learning_rate`` is meant for.
+    """
+    return learning_rate * batch / reference
 
 
 RATE = "rate"

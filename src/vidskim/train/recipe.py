@@ -14,6 +14,8 @@ from vidskim.train.clips import ClipRecipe, train_clips
 from vidskim.train.faster import train_faster
 from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.joint import JointRecipe, train_joint
+from vidskim.train.memory import train_memory
+from vidskim.train.memory_recipe import MemoryRecipe
 from vidskim.train.saliency import train_saliency
 from vidskim.train.saliency_recipe import SaliencyRecipe
 
@@ -22,6 +24,7 @@ TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "saliency": (SaliencyRecipe, train_saliency),
     "saliency_joint": (JointRecipe, train_joint),
     "faster": (FasterRecipe, train_faster),
+    "memory": (MemoryRecipe, train_memory),
 }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import Examples, portable
-from vidskim.train.fit import Plan, fit
+from vidskim.train.fit import Plan, Take, fit
 from vidskim.train.optim import Schedule, make_optimizer
 
 
@@ -24,6 +24,8 @@ def optimize(
     stop_after: int | None,
     loss_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     slow: Iterable[nn.Parameter] = (),
+    schedule: Schedule | None = None,
+    take: Take | None = None,
 ) -> bool:
     """Train a network as its recipe says, resuming the run's state; return whether it is done.
 
@@ -36,34 +38,35 @@ def optimize(
         stop_after: stop at this step, unfinished.
         loss_of: what the model gives and the targets to a scalar; by default the cross entropy.
         slow: parameters that learn at the recipe's ``body_rate``.
+        schedule: of the learning rate; by default as the recipe's keys say.
+        take: forward and backward pass of a step, see `vidskim.train.fit.fit`.
 
     Raises:
         CheckpointError: a damaged state.
         VidskimError: the loss is no number any more.
     """
+    if schedule is None:
+        has_drops = getattr(recipe, "schedule", "cosine") == "step"
+        drops = (recipe.drop_every, recipe.drop_factor) if has_drops else ()
+        schedule = Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps, *drops)
     optimizer = make_optimizer(
         model,
         name=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
+        learning_rate=schedule.learning_rate,
         weight_decay=recipe.weight_decay,
         slow=slow,
         slow_rate=getattr(recipe, "body_rate", 1.0),
-    )
-    has_drops = getattr(recipe, "schedule", "cosine") == "step"
-    drops = (recipe.drop_every, recipe.drop_factor) if has_drops else ()
-    plan = Plan(
-        Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps, *drops),
-        save_every=recipe.save_every,
     )
     return fit(
         model,
         optimizer,
         batch_of=batch_of,
         loss_of=loss_of or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        plan=plan,
+        plan=Plan(schedule, save_every=recipe.save_every),
         run=run,
         fabric=fabric,
         stop_after=stop_after,
+        take=take,
     )
 
 
@@ -95,7 +98,7 @@ def publish(
         **measured,
         "manifest_sha256": examples.manifest_sha256,
         "num_classes": len(examples.classes),
-        "steps": asdict(recipe)["steps"],
+        **({"steps": asdict(recipe)["steps"]} if "steps" not in measured else {}),
     }
     metadata = {"recipe": portable(recipe), "metrics": metrics, **(extra or {})}
     save(model, run.model_path, metadata=metadata)

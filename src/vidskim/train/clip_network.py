@@ -1,0 +1,172 @@
+"""What tasks on clips share: the network of a recipe, what its clips go through before it."""
+
+from dataclasses import replace
+from typing import Protocol
+
+from torch import Tensor
+
+from vidskim.backbones.checkpoint import load_backbone
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.hf import is_hf
+from vidskim.backbones.network import Network
+from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
+from vidskim.cost import count
+from vidskim.errors import UsageError, unknown_name
+from vidskim.train.augment import Augmentation, normalize
+from vidskim.transforms import Transform
+
+
+class ClipSettings(Protocol):
+    """The keys of a recipe that say what a network is and what clips it is given."""
+
+    @property
+    def model(self) -> str:
+        """Name of a backbone, or ``hf:<id or folder>``."""
+        ...
+
+    @property
+    def width(self) -> int | None:
+        """Channels of its first stage."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        ...
+
+    @property
+    def stride(self) -> int:
+        """Distance between frames."""
+        ...
+
+    @property
+    def short_side(self) -> int:
+        """Frames are resized to it."""
+        ...
+
+    @property
+    def max_short_side(self) -> int | None:
+        """Or to one between both."""
+        ...
+
+    @property
+    def crop_height(self) -> int:
+        """Of the network's input."""
+        ...
+
+    @property
+    def crop_width(self) -> int:
+        """Of the network's input."""
+        ...
+
+    @property
+    def min_scale(self) -> float:
+        """Smallest random crop."""
+        ...
+
+    @property
+    def flip(self) -> bool:
+        """Mirror half of the clips."""
+        ...
+
+    @property
+    def color(self) -> float:
+        """Variation of colors."""
+        ...
+
+
+def check_clips(recipe: ClipSettings) -> None:
+    """Refuse a backbone that is unknown, and short sides that cannot be drawn or cropped.
+
+    Raises:
+        UsageError: an unknown backbone, a largest short side below the smallest, or a crop larger
+            than the smallest.
+    """
+    if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
+        raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
+    if recipe.max_short_side is None:
+        return
+    if recipe.max_short_side < recipe.short_side:
+        raise UsageError(
+            f"max_short_side is {recipe.max_short_side}, short_side {recipe.short_side}; give the "
+            "smaller one as short_side"
+        )
+    if max(recipe.crop_height, recipe.crop_width) > recipe.short_side:
+        raise UsageError(
+            f"a crop of {recipe.crop_height}x{recipe.crop_width} does not fit in frames whose "
+            f"short side is {recipe.short_side}; give a smaller crop, or max_short_side null"
+        )
+
+
+def augmentation_of(recipe: ClipSettings) -> Augmentation:
+    """Return what a recipe varies between two looks at the same video."""
+    sides = recipe.max_short_side
+    return Augmentation(
+        crop=(recipe.crop_height, recipe.crop_width),
+        min_scale=recipe.min_scale,
+        short_sides=None if sides is None else (recipe.short_side, sides),
+        flip=recipe.flip,
+        color=recipe.color,
+    )
+
+
+def prepared(clips: Tensor, transform: Transform) -> Tensor:
+    """Bring RGB clips ``[N, 3, T, h, w]`` in [0, 255] to a network's channel order and scale."""
+    if transform.channel_order == "bgr":
+        clips = clips.flip(1)
+    return normalize(clips, mean=transform.mean, std=transform.std)
+
+
+def build_network(recipe: ClipSettings, classes: tuple[str, ...], *, init: str | None) -> Network:
+    """Build the network of a recipe, made for its clips.
+
+    Args:
+        recipe: whose network.
+        classes: what it shall tell apart.
+        init: checkpoint to start from, its head replaced unless it has the same classes; None
+            starts from scratch, or from the weights of a model of Hugging Face.
+
+    Raises:
+        UsageError: a width that is not the checkpoint's, or clips that the network does not take.
+        CheckpointError: an unusable checkpoint.
+    """
+    if init is not None:
+        model = load_backbone(None if is_hf(recipe.model) else recipe.model, checkpoint=init)
+    elif is_hf(recipe.model):
+        model = load_backbone(recipe.model)
+    else:
+        width = {} if recipe.width is None else {"width": recipe.width}
+        model = create_backbone(recipe.model, num_classes=len(classes), **width)
+    return fit_to(model, recipe, classes, init=init)
+
+
+def fit_to(
+    model: Network, recipe: ClipSettings, classes: tuple[str, ...], *, init: str | None
+) -> Network:
+    """Make a network, in place, one of a recipe's clips and classes; see `build_network`.
+
+    Raises:
+        UsageError: a model or width that is not the checkpoint's, or clips that it does not take.
+    """
+    if model.name != recipe.model:
+        raise UsageError(
+            f"{init}: holds {model.name}, the recipe has {recipe.model}: name it there"
+        )
+    if recipe.width not in (None, model.options.get("width")):
+        raise UsageError(
+            f"width is {recipe.width}, that of {init or recipe.model} is "
+            f"{model.options.get('width', 'fixed')}; give the latter, or none"
+        )
+    if model.classes != classes and (init is not None or is_hf(recipe.model)):
+        model.reset_classifier(len(classes), classes=classes)
+    model.classes = classes
+    model.clip = ClipSpec(recipe.num_frames, recipe.stride, (recipe.crop_height, recipe.crop_width))
+    assert model.transform is not None
+    model.transform = replace(
+        model.transform,
+        short_side=recipe.short_side,
+        resize_to=None,
+        crop=(recipe.crop_height, recipe.crop_width),
+    )
+    count(model, model.clip.input_shape)  # says what the network does not take, before any video
+    return model

@@ -1,0 +1,278 @@
+"""The task of collaborative memory: several clips of a video in one step, one loss on all of them.
+
+Yang et al., "Beyond Short Clips", CVPR 2021. The backbone is trained on single clips first, by task
+"clips" or by this one with one clip and no memory; then, from there, together with the memory.
+Without a memory the task is the paper's "multi-clip" training.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.network import Network
+from vidskim.data.manifest import Row
+from vidskim.data.store import frame_store
+from vidskim.errors import UsageError
+from vidskim.memory import (
+    Collaborative,
+    CollaborativeMemory,
+    is_collaborative,
+    load_collaborative,
+    memory_channels,
+    save_collaborative,
+)
+from vidskim.train.checkpoint import Run
+from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
+from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.fit import Take, make_fabric
+from vidskim.train.memory_recipe import MemoryRecipe, check_memory, schedule_of
+from vidskim.train.multi_clip import multi_iteration
+from vidskim.train.sub_batch import Grouping, use_sub_batches
+from vidskim.train.task import optimize, publish
+from vidskim.train.video_answers import video_answers, write_video_answers
+from vidskim.train.video_batches import VideoBatches
+from vidskim.train.video_loss import video_loss
+
+Made = TypeVar("Made")
+
+
+def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
+    """Train on several clips of each video, or go on with an unfinished run of the same recipe.
+
+    Under ``torchrun``, or with ``devices``, several processes share each step; the first one
+    writes the run's folder. A model without a memory is written as a plain backbone, which every
+    method takes.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped,
+        and in all processes but the first.
+
+    Raises:
+        UsageError: a recipe that cannot be run.
+        ManifestError: unusable data.
+        CheckpointError: unusable weights to start from, or a damaged state.
+        VidskimError: the loss is no number any more.
+    """
+    check_numbers(recipe)
+    check_memory(recipe)
+    check_clips(recipe)
+    run = Run(Path(recipe.out))
+    run.begin(asdict(recipe))
+    done = run.metrics()
+    if done is not None:
+        return done
+    fabric = make_fabric(recipe.precision, devices=recipe.devices, is_shared=True)
+    fabric.launch()
+    examples = read_examples(
+        recipe.data,
+        train_split=recipe.train_split,
+        test_split=recipe.test_split,
+        multilabel=recipe.multilabel,
+    )
+    torch.manual_seed(recipe.seed)
+    model = build(recipe, examples.classes)
+    grouping = use_sub_batches(model.backbone)
+    transform = model.backbone.transform
+    assert transform is not None
+    largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
+    read = partial(frame_store, folder=Path(recipe.cache))
+    frames = first_alone(fabric, lambda: read(examples.train, transform=largest))
+    batches = VideoBatches(
+        frames,
+        targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
+        num_clips=recipe.num_clips,
+        num_videos=recipe.videos_per_step,
+        num_frames=recipe.num_frames,
+        stride=recipe.stride,
+        augmentation=augmentation_of(recipe),
+        transform=transform,
+        seed=recipe.seed,
+        share=(fabric.global_rank, fabric.world_size),
+    )
+    grouping.is_synchronized = synchronizes(recipe, fabric.world_size)
+    complete = optimize(
+        model,
+        recipe,
+        batch_of=batches,
+        run=run,
+        fabric=fabric,
+        stop_after=stop_after,
+        slow=model.stage_parameters(),
+        schedule=schedule_of(recipe, num_videos=len(frames)),
+        take=step_of(recipe, model, grouping=grouping, fabric=fabric),
+    )
+    if not complete or not fabric.is_global_zero:
+        return {}
+    held_out = read(examples.test, transform=transform)
+    answers = video_answers(
+        model,
+        held_out,
+        targets_of(held_out.rows, examples.class_index, multilabel=recipe.multilabel),
+        num_clips=recipe.test_clips,
+    )
+    write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
+    measured = {
+        **answers.measured(),
+        "test_videos": len(held_out),
+        "train_videos": len(frames),
+        "steps": schedule_of(recipe, num_videos=len(frames)).steps,
+        "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
+    }
+    published: nn.Module = model
+    save: Callable[..., None] = save_collaborative
+    if model.memory is None and not model.is_multilabel:
+        published, save = model.backbone, save_backbone
+    return publish(published, recipe, examples=examples, measured=measured, run=run, save=save)
+
+
+def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
+    """Build the model of a recipe, as far trained as what it starts from.
+
+    Raises:
+        UsageError: clips that the network does not take, or a memory of another form than the
+            start's.
+        CheckpointError: an unusable start.
+    """
+    started = None
+    if recipe.init is not None and is_collaborative_file(recipe.init):
+        started = load_collaborative(recipe.init)
+    if started is None:
+        backbone = build_network(recipe, classes, init=recipe.init)
+    else:
+        backbone = fit_to(started.backbone, recipe, classes, init=recipe.init)
+    memory = None
+    if recipe.interaction is not None:
+        memory = CollaborativeMemory(memory_channels(backbone), **recipe.memory_options)
+        if started is not None and started.memory is not None:
+            _fill(memory, started.memory, path=str(recipe.init))
+    if recipe.dropout is not None:
+        set_dropout(backbone, recipe.dropout)
+    model = Collaborative(
+        backbone, memory, num_clips=recipe.num_clips, is_multilabel=recipe.multilabel
+    )
+    if recipe.freeze_backbone:
+        model.freeze_backbone()
+    return model
+
+
+def is_collaborative_file(path: str) -> bool:
+    """Say whether a start is a file of this task."""
+    return Path(path).suffix == ".safetensors" and is_collaborative(path)
+
+
+def step_of(
+    recipe: MemoryRecipe, model: Collaborative, *, grouping: Grouping, fabric: Fabric
+) -> Take:
+    """Return the forward and backward pass of a step."""
+
+    def loss_of(logits: Tensor, target: Tensor) -> Tensor:
+        return video_loss(
+            logits, target, alpha=recipe.alpha, label_smoothing=recipe.label_smoothing
+        )
+
+    def at_once(wrapped: nn.Module, clips: Tensor, target: Tensor) -> Tensor:
+        grouping.num_groups = 1 if recipe.batch_norm == "whole" else clips.shape[1]
+        clips, target = fabric.to_device((clips, target))
+        loss = loss_of(wrapped(clips).float(), target)
+        fabric.backward(loss)
+        return loss.detach()
+
+    def by_turns(wrapped: nn.Module, clips: Tensor, target: Tensor) -> Tensor:
+        with fabric.autocast():
+            loss = multi_iteration(
+                model,
+                clips,
+                fabric.to_device(target),
+                loss_of=loss_of,
+                grouping=grouping,
+                backward=fabric.backward,
+                gradient=recipe.gradient,
+            )
+        average_gradients(model, fabric)
+        return loss
+
+    return by_turns if recipe.strategy == "multi_iteration" else at_once
+
+
+def synchronizes(recipe: MemoryRecipe, processes: int) -> bool:
+    """Say whether batch statistics are taken over all processes.
+
+    Raises:
+        UsageError: "whole" in several processes, whose passes are of different clips.
+    """
+    if processes == 1:
+        return False
+    if recipe.batch_norm == "whole":
+        raise UsageError("batch_norm whole goes with one process: give sub_batch or synchronized")
+    return recipe.batch_norm == "synchronized" or recipe.videos_per_step == processes
+
+
+def average_gradients(model: nn.Module, fabric: Fabric) -> None:
+    """Replace gradients by their mean over processes, in one message."""
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+    assert isinstance(flat, Tensor)
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
+    """Let the first process make what the others then find."""
+    if fabric.is_global_zero:
+        made = make()
+        fabric.barrier()
+        return made
+    fabric.barrier()
+    return make()
+
+
+def targets_of(
+    rows: tuple[Row, ...], class_index: dict[str, int], *, multilabel: bool
+) -> np.ndarray:
+    """Return the class of each row ``[R]``, or 0 and 1 for every class ``[R, K]``."""
+    if not multilabel:
+        return np.array([class_index[row.label] for row in rows])
+    targets = np.zeros((len(rows), len(class_index)), np.float32)
+    for n, row in enumerate(rows):
+        targets[n, [class_index[label] for label in row.labels]] = 1
+    return targets
+
+
+def _fill(memory: CollaborativeMemory, known: CollaborativeMemory, *, path: str) -> None:
+    """Give a memory the weights of another.
+
+    Raises:
+        UsageError: they are of different form.
+    """
+    if memory.options != known.options or memory.channels != known.channels:
+        raise UsageError(
+            f"{path}: holds a memory of {known.options}, the recipe has {memory.options}: give "
+            "the former, or start from a backbone alone"
+        )
+    memory.load_state_dict(known.state_dict())
+
+
+def set_dropout(backbone: Network, share: float) -> None:
+    """Change the dropout before a classifier.
+
+    Raises:
+        UsageError: there is none.
+    """
+    dropout = getattr(backbone, "dropout", None)
+    if not isinstance(dropout, nn.Dropout):
+        raise UsageError(f"{backbone.name} has no dropout before its classifier: give null")
+    dropout.p = share
