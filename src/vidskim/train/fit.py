@@ -58,8 +58,8 @@ def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = Fal
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not is_shared:
         raise UsageError(
-            f"this task trains in one process, {world} were started; single clips of a backbone are "
-            "trained in several by task 'memory' with num_clips 1"
+            f"this task trains in one process, {world} were started; a backbone is trained on "
+            "single clips in several by task 'memory' with num_clips 1 and interaction null"
         )
     if precision != "32-true" and not torch.cuda.is_available():
         raise UsageError(

@@ -179,13 +179,13 @@ def step_of(
 
     def loss_of(logits: Tensor, target: Tensor) -> Tensor:
         return video_loss(
-            logits, target, alpha=recipe.alpha, label_smoothing=recipe.label_smoothing
+            logits.float(), target, alpha=recipe.alpha, label_smoothing=recipe.label_smoothing
         )
 
     def at_once(wrapped: nn.Module, clips: Tensor, target: Tensor) -> Tensor:
         grouping.num_groups = 1 if recipe.batch_norm == "whole" else clips.shape[1]
         clips, target = fabric.to_device((clips, target))
-        loss = loss_of(wrapped(clips).float(), target)
+        loss = loss_of(wrapped(clips), target)
         fabric.backward(loss)
         return loss.detach()
 
@@ -226,8 +226,10 @@ def average_gradients(model: nn.Module, fabric: Fabric) -> None:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
     assert isinstance(flat, Tensor)
-    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    place = 0
+    for gradient in gradients:
+        gradient.copy_(flat[place : place + gradient.numel()].view_as(gradient))
+        place += gradient.numel()
 
 
 def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:

@@ -86,11 +86,11 @@ def multi_iteration(
             if model.memory is not None:
                 memory = model.memory.write(features, memory)
             known.append(condensed(model, features))
-    if gradient == "full":
-        return _full(
+    learn = _full if gradient == "full" else _own
+    with grouping.together():
+        return learn(
             model, encode, known, memory, target=target, loss_of=loss_of, backward=backward
         )
-    return _own(model, encode, known, memory, target=target, loss_of=loss_of, backward=backward)
 
 
 def condensed(model: Collaborative, features: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def _answers(model: Collaborative, known: Tensor, memory: Memory | None) -> Tens
     """Return the logits ``[B, n, K]`` of condensed clips."""
     if model.memory is not None and memory is not None:
         known = model.memory.read(known, memory)
-    return model.classify(known).float()
+    return model.classify(known)
 
 
 def _full(
@@ -131,7 +131,7 @@ def _full(
         return loss.detach()
     for n in range(len(known)):
         features = encode(n)
-        carried = (condensed(model, features).float() * leaf.grad[:, n : n + 1].float()).sum()
+        carried = (condensed(model, features) * leaf.grad[:, n : n + 1]).sum()
         if model.memory is not None and memory is not None:
             assert memory.total.grad is not None
             carried = carried + (model.memory.write(features).total * memory.total.grad).sum()

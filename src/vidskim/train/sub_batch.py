@@ -9,7 +9,7 @@ Where a process holds a single video, a group is one clip; its statistics are th
 clips that all processes hold.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -22,6 +22,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from vidskim.errors import UsageError
 
 
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Of one group: the mean and the unbiased variance of each channel ``[C]``."""
+
+    mean: Tensor
+    variance: Tensor
+
+
 @dataclass(slots=True)
 class Grouping:
     """How the norms of a network see a batch; one object for all of them."""
@@ -32,6 +40,8 @@ class Grouping:
     """Whether a group spans the processes that train together."""
     is_recording: bool = True
     """Whether running statistics are updated."""
+    gathered: "dict[SubBatchNorm, list[Statistics]] | None" = None
+    """Where statistics wait for those of further groups; None to record them at once."""
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -41,6 +51,17 @@ class Grouping:
             yield
         finally:
             self.is_recording = was
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Record what all passes inside have seen once, as if it had been one pass."""
+        self.gathered = {}
+        try:
+            yield
+        finally:
+            gathered, self.gathered = self.gathered, None
+        for norm, statistics in gathered.items():
+            norm.record(statistics)
 
 
 class SubBatchNorm(_BatchNorm):
@@ -85,32 +106,32 @@ class SubBatchNorm(_BatchNorm):
                 "batch norm needs more than one place per channel, a group is one clip whose map "
                 f"is {list(x.shape[2:])}: give more videos per step, or larger clips"
             )
-        done, means, variances = [], [], []
+        done, statistics = [], []
         for part in parts:
-            if grouping.is_synchronized:
-                out, mean, variance = self._synchronized(part)
-            else:
-                out, mean, variance = self._local(part)
+            normalize = self._synchronized if grouping.is_synchronized else self._local
+            out, of_group = normalize(part)
             done.append(out)
-            means.append(mean)
-            variances.append(variance)
+            statistics.append(of_group)
         if grouping.is_recording and self.running_mean is not None:
-            self._record(torch.stack(means).mean(0), torch.stack(variances).mean(0))
+            if grouping.gathered is None:
+                self.record(statistics)
+            else:
+                grouping.gathered.setdefault(self, []).extend(statistics)
         return done[0] if len(done) == 1 else torch.cat(done)
 
-    def _local(self, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Normalize one group ``[B, C, ...]``; return it, its mean and its unbiased variance."""
+    def _local(self, part: Tensor) -> tuple[Tensor, Statistics]:
+        """Normalize one group ``[B, C, ...]``."""
         mean = torch.zeros_like(self.weight)
         variance = torch.ones_like(self.weight)
         # a momentum of one leaves the statistics of this group alone
         out = batch_norm(part, mean, variance, self.weight, self.bias, True, 1.0, self.eps)
-        return out, mean, variance
+        return out, Statistics(mean, variance)
 
-    def _synchronized(self, part: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _synchronized(self, part: Tensor) -> tuple[Tensor, Statistics]:
         """Normalize one group by statistics over all processes."""
         shape = (1, -1, *[1] * (part.ndim - 2))
         dims = (0, *range(2, part.ndim))
-        x = part.float()
+        x = part if part.dtype == torch.float64 else part.float()
         count = x.numel() // x.shape[1] * distributed.get_world_size()
         mean = all_sum(x.sum(dims)) / count
         centered = x - mean.view(shape)
@@ -118,9 +139,12 @@ class SubBatchNorm(_BatchNorm):
         scale = torch.rsqrt(variance + self.eps) * self.weight
         out = centered * scale.view(shape) + self.bias.view(shape)
         unbiased = variance.detach() * count / max(1, count - 1)
-        return out.to(part.dtype), mean.detach(), unbiased
+        return out.to(part.dtype), Statistics(mean.detach(), unbiased)
 
-    def _record(self, mean: Tensor, variance: Tensor) -> None:
+    def record(self, statistics: Sequence[Statistics]) -> None:
+        """Move the running statistics towards the mean over groups."""
+        mean = torch.stack([one.mean for one in statistics]).mean(0)
+        variance = torch.stack([one.variance for one in statistics]).mean(0)
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None

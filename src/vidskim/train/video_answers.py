@@ -21,7 +21,6 @@ from vidskim.data.store import Store
 from vidskim.evaluate.metrics import mean_average_precision
 from vidskim.memory import Collaborative
 
-
 COLUMNS = ("path", "start_seconds", "end_seconds", "labels", "guess", "right", "clips")
 """Of answers.csv."""
 
