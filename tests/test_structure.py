@@ -32,6 +32,8 @@ LAYERS = (
     {
         "assembled",
         "faster_methods",
+        "memory_methods",
+        "relating",
         "encoding",
         "lane",
         "look",

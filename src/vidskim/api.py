@@ -11,6 +11,7 @@ from vidskim.assembled import (
     check_method,
     is_faster_model,
     make_faster,
+    make_memory,
     refuse_faster_options,
     refuse_route,
     with_other_look,
@@ -22,6 +23,8 @@ from vidskim.fast import accelerate, check_fast_options
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.growing import check_source
 from vidskim.look import Look
+from vidskim.memory_methods import METHOD as MEMORY
+from vidskim.memory_methods import is_memory_model
 from vidskim.models import open_model
 from vidskim.recognizer import Recognizer
 from vidskim.samplers import SamplerOptions, look_of
@@ -85,6 +88,16 @@ def make_recognizer(
             pattern=pattern,
             random_weights=random_weights,
         )
+    elif method == MEMORY or is_memory_model(model):
+        refuse_faster_options(model, pattern=pattern, route=route)
+        made = make_memory(
+            model,
+            method=method or MEMORY,
+            k=k,
+            sampler=sampler,
+            options=options,
+            random_weights=random_weights,
+        )
     else:
         refuse_faster_options(model, pattern=pattern, route=route)
         look = look_of(
@@ -110,7 +123,9 @@ def make_recognizer(
         look=made.look,
         schedule=made.schedule,
         adapters=made.adapters,
+        context=made.context,
         aggregator=made.aggregator,
+        is_multilabel=made.is_multilabel,
         num_crops=num_crops,
         batch_size=batch_size,
         precision=precision,
@@ -143,8 +158,8 @@ def recognize(
     Args:
         path: the file.
         method: which clips are looked at closely: dense, uniform, random, packets, motion,
-            scsampler or cascade, and of a FASTER model faster, faster16 or faster32. By default
-            motion, and faster for a FASTER model.
+            scsampler or cascade, of a FASTER model faster, faster16 or faster32, and of a backbone
+            with a memory memory. By default motion, and faster or memory for such a model.
         model: backbone with published weights, path of a checkpoint, or ``demo``.
         k: clips to look at; by default 10, and those of a FASTER model or preset.
         sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per

@@ -1,4 +1,4 @@
-"""From a model's name to the parts of its recognizer: one classifier, or FASTER's two."""
+"""From a model's name to the parts of its recognizer: a classifier, one with a memory, FASTER."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +18,13 @@ from vidskim.faster_methods import (
     open_faster,
 )
 from vidskim.look import Look
+from vidskim.memory_methods import METHOD as MEMORY
+from vidskim.memory_methods import NUM_CLIPS, memory_look, open_memory
 from vidskim.models import VALID
 from vidskim.recognizer import Origin
 from vidskim.samplers import SamplerOptions, check_used, look_of, open_sampler
 from vidskim.schedule import Schedule
-from vidskim.types import Aggregator, PartedSaliency
+from vidskim.types import Aggregator, Context, PartedSaliency
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Assembled:
     schedule: Schedule | None = None
     adapters: Sequence[nn.Module] | None = None
     aggregator: Aggregator | None = None
+    context: Context | None = None
+    is_multilabel: bool = False
 
     def refuse_fast(self) -> None:
         """Refuse several encoders where one is to be compiled.
@@ -115,6 +119,43 @@ def with_other_look(
     look = look_of(method, k=number, sampler=sampler, options=options)
     schedule = faster_schedule("faster", faster, pattern=pattern, route=None)
     return _of(faster, look, origin, schedule)
+
+
+def make_memory(
+    model: str,
+    *,
+    method: str,
+    k: int | None,
+    sampler: str | None,
+    options: SamplerOptions | None,
+    random_weights: bool,
+) -> Assembled:
+    """Assemble a backbone with its memory, whose clips its own method or another one chooses.
+
+    Raises:
+        UsageError: a model without a memory, an unknown method, a sampler for a method without one.
+        CheckpointError: weights that cannot be had.
+    """
+    found, origin = open_memory(model, random_weights=random_weights)
+    if method == MEMORY:
+        if sampler is not None or options not in (None, SamplerOptions()):
+            raise UsageError(
+                f"method {method!r} takes clips spread evenly, without a sampler: leave it out, or "
+                "give method 'scsampler', whose clips then share the memory"
+            )
+        look = memory_look(k)
+    else:
+        number = NUM_CLIPS if k is None else k
+        look = look_of(
+            method, k=number, sampler=sampler, options=options, random_weights=random_weights
+        )
+    return Assembled(
+        look,
+        origin,
+        (found.backbone,),
+        context=found.memory,
+        is_multilabel=found.is_multilabel,
+    )
 
 
 def check_method(method: str | None) -> None:

@@ -1,12 +1,13 @@
 """One encoder of a recognizer: what it sees of a clip, what it makes of it, what that costs."""
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import Backbone, Features, clip_of
-from vidskim.cost import Account, MacCounter, count
+from vidskim.cost import Account, MacCounter, count, on_meta
 from vidskim.errors import UsageError
 from vidskim.fast import FastBackbone
 from vidskim.precision import PRECISIONS, resolve
@@ -19,6 +20,8 @@ class ClipMacs:
 
     whole: int
     features: int
+    map_numel: int
+    """Numbers in the map of one clip."""
 
 
 @dataclass(slots=True)
@@ -53,6 +56,12 @@ class Lane:
         assert self.encoder.clip is not None
         return self.count(self._last or self.encoder.clip.input_shape).whole
 
+    @property
+    def map_bytes(self) -> int:
+        """Bytes of the map of one view, of the size it saw last."""
+        assert self.encoder.clip is not None
+        return 4 * self.count(self._last or self.encoder.clip.input_shape).map_numel
+
     def encode(self, x: Tensor, account: Account) -> Tensor:
         """Map views ``[M, 3, T, h, w]`` to ``[M, C, T', H', W']``, charged to an account."""
         self._last = (1, *x.shape[1:])
@@ -77,8 +86,15 @@ class Lane:
             self._macs[shape] = ClipMacs(
                 whole=count(self.encoder, shape).macs,
                 features=count(Features(self.encoder), shape).macs,
+                map_numel=_map_numel(self.encoder, shape),
             )
         return self._macs[shape]
+
+
+def _map_numel(encoder: nn.Module, shape: tuple[int, ...]) -> int:
+    ghost = on_meta(Features(cast(Backbone, encoder)))
+    with torch.device("meta"), torch.no_grad():
+        return int(ghost(torch.empty(shape)).numel())
 
 
 class Head(nn.Module):

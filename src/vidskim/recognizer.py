@@ -1,7 +1,7 @@
 """The one path from a file to an answer: look, select, read, encode, relate, aggregate."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
@@ -9,18 +9,19 @@ from typing import Any, BinaryIO, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from vidskim.aggregate import Average
+from vidskim.aggregate import Average, TemporalMax
 from vidskim.backbones.contract import Backbone, ClipSpec, same_clip
 from vidskim.cost import Account, MacCounter
-from vidskim.encoding import Encoding
+from vidskim.encoding import Batch, Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.io.live import LiveClips
 from vidskim.lane import Head, labels_of, make_lane
 from vidskim.look import Choice, Look, told_short
 from vidskim.precision import check_precision
+from vidskim.relating import MAX_KEPT_BYTES, SharedMemory, related
 from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
-from vidskim.types import Aggregator, ChosenClip, Context, Prediction, Score, VideoInfo
+from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score, VideoInfo
 from vidskim.video import Video
 from vidskim.views import check_crops, fold
 
@@ -67,9 +68,15 @@ class Recognizer:
         schedule: which encoder sees which clip; by default the first one sees all.
         adapters: for each encoder, what brings its maps to the form that the aggregator takes; by
             default they are taken as they are.
-        context: relates the clips of the video to each other; None leaves them alone.
+        context: relates the clips of the video to each other; None leaves them alone. A
+            `vidskim.relating.SharedMemory` is written by the center crop of every clip and read by
+            all crops, at constant memory.
         aggregator: clips to logits; by default the mean of the clips' class probabilities, each as
-            its own encoder's classifier tells them.
+            its own encoder's classifier tells them, and the largest over time where several classes
+            may be true.
+        is_multilabel: whether several classes may be true at once: scores are sigmoids.
+        max_kept_bytes: where a memory relates the clips, how much their maps may take between its
+            two scans; beyond it clips are read and encoded again.
         num_crops: crops of each clip, 1 or 3 along its longer side. The clips of one crop are
             related and aggregated like those of one video; the answer is the mean probability of
             the crops (the papers' "10 clips x 3 crops" is k = 10 and num_crops = 3).
@@ -96,8 +103,10 @@ class Recognizer:
         others: Sequence[Backbone] = (),
         schedule: Schedule | None = None,
         adapters: Sequence[nn.Module] | None = None,
-        context: Context | None = None,
+        context: Context | SharedMemory | None = None,
         aggregator: Aggregator | None = None,
+        is_multilabel: bool = False,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
         num_crops: int = 1,
         batch_size: int | None = None,
         precision: str = "fp32",
@@ -119,7 +128,8 @@ class Recognizer:
         if aggregator is None:
             if adapters is not None:
                 raise UsageError("adapters bring maps to an aggregator: give one, or no adapters")
-            aggregator = Average(nn.Identity() if others else encoder.classify)
+            join = TemporalMax if is_multilabel else Average
+            aggregator = join(nn.Identity() if others else encoder.classify)
             adapters = [Head(e) for e in encoders] if others else None
         self.device = usable_device(device)
         self.lanes = tuple(
@@ -139,8 +149,10 @@ class Recognizer:
         self.clip: ClipSpec = clip
         self.look = look
         self.schedule = schedule
-        self.context = context
+        self.context: Context | SharedMemory | None = context
         self.aggregator = aggregator
+        self.is_multilabel = is_multilabel
+        self.max_kept_bytes = max_kept_bytes
         self.num_crops = num_crops
         self.encoding = Encoding(
             self.lanes,
@@ -276,7 +288,8 @@ class Recognizer:
         parts: dict[str, tuple[float | None, ...]] | None = None,
         warnings: Sequence[str],
     ) -> Prediction:
-        shares = torch.softmax(answer.logits.float(), dim=1)  # [V, K]
+        logits = answer.logits.float()
+        shares = logits.sigmoid() if self.is_multilabel else logits.softmax(1)  # [V, K]
         probability = fold(shares, num_crops=self.num_crops)[0].cpu()  # [K]
         if not probability.isfinite().all():
             raise CheckpointError(
@@ -299,6 +312,7 @@ class Recognizer:
             warnings=tuple(dict.fromkeys([*self.origin.warnings, *warnings])),
             encoders=tuple(lane.label for lane in self.lanes),
             schedule=str(self.schedule) if len(self.lanes) > 1 else None,
+            is_multilabel=self.is_multilabel,
         )
 
     def _encode(
@@ -312,20 +326,20 @@ class Recognizer:
         place_of = dict(zip(chosen, places, strict=True))
         aggregator = self.aggregator
         steps: StepwiseAggregator | None = None
-        if self.context is None and isinstance(aggregator, StepwiseAggregator):
+        context = None if isinstance(self.context, SharedMemory) else self.context
+        if isinstance(aggregator, StepwiseAggregator) and context is None:
             steps = aggregator
         state = None if steps is None else steps.start()
         kept: list[Tensor] = []
         seen: list[ChosenClip] = []
-        for batch in self.encoding.batches(video, clips, place_of, account):
-            features = self.encoding.features(batch, account)
+        for found, features in self._features(video, clips, place_of, account):
             seen += [
                 ChosenClip(
                     clip,
                     None if scores is None else float(scores[clip.index]),
                     self.lanes[place_of[clip.index]].label,
                 )
-                for clip in batch.clips
+                for clip in found
             ]
             if steps is None:
                 kept.append(features)
@@ -338,11 +352,32 @@ class Recognizer:
                 logits = steps.read(state)
             else:
                 together = torch.cat(kept, dim=1)  # [V, N, C, T', H', W']
-                if self.context is not None:
-                    together = self.context(together)
+                if context is not None:
+                    together = context(together)
                 logits = aggregator(together)
         account.add_macs(counter.macs, stage="aggregate")
         return _Answer(tuple(seen), logits)
+
+    def _features(
+        self, video: Video, clips: Sequence[Clip], place_of: Mapping[int, int], account: Account
+    ) -> Iterator[tuple[tuple[Clip, ...], Tensor]]:
+        """Yield clips and their maps ``[V, n, C, T', H', W']``, related if there is a memory."""
+
+        def batches(encoding: Encoding) -> Iterator[Batch]:
+            return encoding.batches(video, clips, place_of, account)
+
+        if isinstance(self.context, SharedMemory):
+            most = max((lane.map_bytes for lane in self.lanes), default=0)
+            yield from related(
+                self.context,
+                self.encoding,
+                batches=batches,
+                keeps=most * len(clips) * self.num_crops <= self.max_kept_bytes,
+                account=account,
+            )
+            return
+        for batch in batches(self.encoding):
+            yield batch.clips, self.encoding.features(batch, account)
 
     @staticmethod
     def _step(steps: StepwiseAggregator, state: Any, features: Tensor, account: Account) -> Any:

@@ -40,7 +40,8 @@ def recognize(
     Args:
         video: path of a video file; with --stream also of a pipe, or - for standard input.
         method: dense, uniform, random, packets, motion (default), scsampler or cascade; of a FASTER
-            model faster (its default), faster16 or faster32.
+            model faster (its default), faster16 or faster32; of a backbone with a memory between
+            its clips memory (its default).
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely (default: 10, or as the FASTER model says).

@@ -140,6 +140,8 @@ class Prediction:
     """What ``clips`` call the encoders, the expensive one first."""
     schedule: str | None = None
     """Which of several encoders sees which clip, see `vidskim.schedule`; None for a single one."""
+    is_multilabel: bool = False
+    """Whether each score is the probability of its own class, of which several may be true."""
 
     @property
     def label(self) -> str:
@@ -162,6 +164,7 @@ class Prediction:
             "saliency_parts": None if self.parts is None else dict(self.parts),
             "encoders": list(self.encoders),
             "schedule": self.schedule,
+            "is_multilabel": self.is_multilabel,
         }
 
 

@@ -1,4 +1,4 @@
-"""The clips of a video to one answer: averages, concatenation and recurrent networks.
+"""The clips of a video to one answer: averages, maxima, concatenation, recurrent networks.
 
 Every aggregator maps ``[B, N, C, T', H', W']`` to logits ``[B, K]`` at once, and takes the same
 clips one after another (``start``, ``step``, ``read``) at constant memory; both give the same.
@@ -10,6 +10,7 @@ from vidskim.aggregate.concat import Concat
 from vidskim.aggregate.create import AGGREGATORS, create_aggregator
 from vidskim.aggregate.fast_gru import FastGru
 from vidskim.aggregate.pooled import Gru, Lstm
+from vidskim.aggregate.temporal_max import TemporalMax
 from vidskim.aggregate.trained_average import TrainedAverage
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Gru",
     "Learned",
     "Lstm",
+    "TemporalMax",
     "TrainedAverage",
     "create_aggregator",
 ]

@@ -12,7 +12,8 @@ Equation 3 is attention without softmax, of every place of a clip to every place
 cost that grows with the number of clips only once.
 """
 
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import torch
@@ -40,6 +41,10 @@ class Memory:
     num_clips: int
     num_places: int
     """P of all clips together."""
+
+    def shared_by(self, count: int) -> "Memory":
+        """Return the memory of one video for so many crops of it, each read like a video."""
+        return replace(self, total=self.total.expand(count, *self.total.shape[1:]))
 
 
 class CollaborativeMemory(nn.Module):
@@ -200,9 +205,12 @@ class CollaborativeMemory(nn.Module):
                 f"a memory of {self.channels} channels takes features [B, N, {self.channels}, T, "
                 f"H, W], got {list(features.shape)}"
             )
-        return features[:, :, : self.channels].flatten(3).transpose(2, 3)
+        places = features[:, :, : self.channels].flatten(3).transpose(2, 3)
+        return places.to(self.output.weight.dtype)
 
 
-def _full_precision(x: Tensor) -> torch.autocast:
+def _full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Keep the sums over thousands of places in float32 where the backbone runs in half of it."""
+    if x.device.type == "meta":  # which autocast does not know
+        return nullcontext()
     return torch.autocast(x.device.type, enabled=False)
