@@ -138,7 +138,9 @@ def train(words: Sequence[str]) -> None:
     """
     from vidskim.train.recipe import run_recipe
 
-    console.show(run_recipe(words))
+    told = run_recipe(words)
+    if told:
+        console.show(told)
 
 
 def data_synthetic(
@@ -251,6 +253,48 @@ def data_scan(
     console.show(f"{len(manifest.rows)} videos of {len(manifest.classes)} classes: {out}")
 
 
+def data_official(
+    kind: str,
+    annotations: str,
+    out: str,
+    /,
+    videos: str,
+    classes: str | None = None,
+    pack: str | None = None,
+    split: str | None = None,
+) -> None:
+    """Make a manifest of official annotation files: Kinetics, Charades, Something-Something.
+
+    Args:
+        kind: kinetics (400, 600 or 700), charades, or something (version 1 or 2).
+        annotations: the official files, with commas between.
+        out: the manifest to write.
+        videos: the folder that holds the videos.
+        classes: Charades_v1_classes.txt, for readable labels of charades.
+        pack: folder for videos made of the JPEG frames of something, version 1.
+        split: train, val or test for each file, with commas between (default: as the file or its
+            name says).
+    """
+    from vidskim.data.manifest import write_manifest
+    from vidskim.data.official import read_official
+
+    console.check_output(out, option="OUT", suffixes=(".csv",))
+    files = words_of(annotations)
+    if Path(out).resolve() in map(Path.resolve, map(Path, files)):
+        raise UsageError(f"OUT {out}: is one of the annotation files; give another name")
+    manifest = read_official(
+        files,
+        kind=kind,
+        videos=videos,
+        classes=classes,
+        pack=pack,
+        splits=None if split is None else words_of(split),
+    )
+    print(manifest.note, file=sys.stderr)
+    write_manifest(manifest.rows, out)
+    console.show(f"{len(manifest.rows)} videos of {len(manifest.classes)} classes: {out}")
+
+
 def demo(out: str = "demo", videos: int = 108, train: bool = False) -> None:
     """Make the synthetic set, compare all methods on it and draw what they found.
 
@@ -272,7 +316,12 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
     "models": models,
     "train": train,
     "evaluate": evaluate,
-    "data": {"synthetic": data_synthetic, "untrim": data_untrim, "scan": data_scan},
+    "data": {
+        "synthetic": data_synthetic,
+        "untrim": data_untrim,
+        "scan": data_scan,
+        "official": data_official,
+    },
     "demo": demo,
 }
 

@@ -80,6 +80,11 @@ def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = Fal
     return fabric
 
 
+def is_first_process() -> bool:
+    """Say whether this process is the first that ``torchrun`` started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 Take = Callable[[nn.Module, Any, Tensor], Tensor]
 """(the model as Fabric wraps it, input, targets): leaves gradients behind, returns the loss."""
 

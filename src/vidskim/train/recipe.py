@@ -13,6 +13,7 @@ from vidskim.errors import UsageError, unknown_name
 from vidskim.train.clips import ClipRecipe, train_clips
 from vidskim.train.faster import train_faster
 from vidskim.train.faster_recipe import FasterRecipe
+from vidskim.train.fit import is_first_process
 from vidskim.train.joint import JointRecipe, train_joint
 from vidskim.train.memory import train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
@@ -58,6 +59,8 @@ class _Loader(yaml.SafeLoader):
 def run_recipe(arguments: Sequence[str]) -> str:
     """Run ``vidskim train RECIPE [--key value ...]``; return what to print.
 
+    Nothing in all but the first of several processes that train together.
+
     Raises:
         UsageError: a missing or malformed recipe, an unknown task or key.
     """
@@ -67,7 +70,7 @@ def run_recipe(arguments: Sequence[str]) -> str:
         raise UsageError("give a recipe: vidskim train RECIPE.yaml [--key value ...]")
     recipe, run = read_recipe(arguments[0], overrides=arguments[1:])
     metrics = run(recipe)
-    return json.dumps({"out": recipe.out, **metrics})
+    return json.dumps({"out": recipe.out, **metrics}) if metrics and is_first_process() else ""
 
 
 def read_recipe(

@@ -1,0 +1,292 @@
+"""Figure 4 and Table 2 (a) to (f) of collaborative memory on a set of whole videos.
+
+    python benchmarks/memory.py --recipe recipes/memory/synthetic_slow.yaml --data SET/videos.csv \
+        --init BACKBONE.safetensors --name synthetic-slow
+
+Each cell is one training of task "memory", all at as many clips per step, as many steps and the
+same learning rate, from the same backbone trained on single clips; a killed run goes on where it
+stopped. Trainings go to --work, tables and the figure to benchmarks/results/memory/NAME. All are
+tested on the same ten clips of every video. Intervals are bootstrap percentiles over the test
+videos, of differences on the same videos. `--cells` trains some cells and writes nothing, so that
+several processes can share the work.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from faster import interval, portable
+from vidskim.data.scan import load_manifest
+from vidskim.evaluate.protocol import gather_hardware, gather_versions
+from vidskim.evaluate.studies.resample import Resamples
+from vidskim.train.memory import train_memory
+from vidskim.train.memory_recipe import MemoryRecipe
+from vidskim.train.recipe import read_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SINGLE = {"num_clips": 1, "interaction": None}
+NUMBERS = (1, 3, 5, 9)
+"""N of figure 4."""
+
+CELLS: dict[str, dict[str, Any]] = {
+    "single": SINGLE,
+    "memory": {},
+    **{f"memory, N = {n}": {"num_clips": n} for n in NUMBERS if n != 5},
+    "multi-clip": {"interaction": None},
+    "frozen": {"freeze_backbone": True},
+    "average": {"interaction": "average"},
+    "residual": {"infusion": "residual"},
+    "r = 1": {"reduction": 1},
+    "r = 2": {"reduction": 2},
+    "r = 8": {"reduction": 8},
+    "scratch": {"init": None},
+    "multi-iteration": {"strategy": "multi_iteration"},
+    "multi-iteration, own term": {"strategy": "multi_iteration", "gradient": "own"},
+    **{f"single, stride {s}": {**SINGLE, "stride": s} for s in (4, 8, 16)},
+}
+"""What each training changes in the recipe."""
+
+TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "Figure 4": (
+        "clips in training (tested on ten)",
+        (
+            ("single", "1, without memory"),
+            ("memory, N = 1", "1"),
+            ("memory, N = 3", "3"),
+            ("memory", "5"),
+            ("memory, N = 9", "9"),
+        ),
+    ),
+    "Table 2 (a)": (
+        "parts of the framework",
+        (
+            ("single", "single clips, end to end"),
+            ("multi-clip", "several clips, no memory, end to end"),
+            ("frozen", "several clips and memory, backbone frozen"),
+            ("memory", "several clips and memory, end to end"),
+        ),
+    ),
+    "Table 2 (b)": (
+        "design",
+        (
+            ("multi-clip", "no memory"),
+            ("average", "average pooling, gating"),
+            ("residual", "associative, residual"),
+            ("memory", "associative, gating"),
+        ),
+    ),
+    "Table 2 (c)": (
+        "reduction r",
+        (("r = 1", "1"), ("r = 2", "2"), ("memory", "4"), ("r = 8", "8")),
+    ),
+    "Table 2 (d)": ("training", (("scratch", "from scratch"), ("memory", "stage-wise"))),
+    "Table 2 (e)": (
+        "strategy",
+        (
+            ("memory", "batch reduction"),
+            ("multi-iteration", "multi-iteration, whole gradient"),
+            ("multi-iteration, own term", "multi-iteration, own term only"),
+        ),
+    ),
+    "Table 2 (f)": (
+        "temporal stride",
+        (
+            ("single", "2, single clips"),
+            ("single, stride 4", "4, single clips"),
+            ("single, stride 8", "8, single clips"),
+            ("single, stride 16", "16, single clips"),
+            ("memory", "2, memory"),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What one cell answered, the mean over its trainings."""
+
+    right: Tensor
+    """float64 ``[videos]``."""
+    clips: Tensor
+    """float64 ``[videos, 10]``, in the order of time."""
+
+
+def main() -> None:
+    """Train the cells and write the tables."""
+    options = read_options()
+    base: MemoryRecipe = read_recipe(options.recipe)[0]
+    base = replace(
+        base,
+        data=str(options.data),
+        init=str(options.init),
+        cache=str(options.cache or options.work / "cache"),
+        save_every=10**6,
+    )
+    changes = dict(pair.split("=", 1) for pair in options.set)
+    base = replace(base, **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()})
+    names = options.cells.split("|") if options.cells else [*CELLS]
+    names = [name for name in names if name not in options.without.split("|")]
+    found = {name: train(name, base, options) for name in names}
+    if not options.cells:
+        write(found, base, options)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--init", type=Path, required=True, help="backbone of the first stage")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/memory"))
+    parser.add_argument("--cache", type=Path, help="of decoded frames")
+    parser.add_argument("--cells", help="train these only, | between, and write nothing")
+    parser.add_argument("--without", default="", help="cells to leave out, | between")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--scratch-steps", type=int, help="of the cell without a first stage")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
+    return parser.parse_args()
+
+
+def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained:
+    """Train a cell with every seed."""
+    rights, clips = [], []
+    for seed in range(options.seeds):
+        changed = replace(base, **CELLS[name])
+        if changed.strategy == "multi_iteration":
+            changed = replace(changed, batch_size=base.videos_per_step)  # as many videos per step
+        if name == "scratch":
+            changed = replace(changed, steps=options.scratch_steps or base.steps)
+        folder = name.replace(", ", "-").replace(" = ", "").replace(" ", "_")
+        out = options.work / options.name / f"{folder}-s{seed}"
+        metrics = train_memory(replace(changed, out=str(out), seed=seed))
+        print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
+        with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        rights.append(torch.tensor([float(row["right"]) for row in rows]).double())
+        clips.append(torch.tensor([[float(c) for c in row["clips"]] for row in rows]).double())
+    return Trained(torch.stack(rights).mean(0), torch.stack(clips).mean(0))
+
+
+def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Namespace) -> None:
+    """Write tables.json, tables.md and figure4.png."""
+    draws = Resamples(len(found["single"].right))
+    tables = {}
+    for title, (column, rows) in TABLES.items():
+        reference = rows[0][0]
+        tables[title] = {
+            "column": column,
+            "rows": [
+                {
+                    "cell": cell,
+                    "told": told,
+                    "accuracy": asdict(draws.interval(found[cell].right)),
+                    "clip_accuracy": float(found[cell].clips.mean()),
+                    "vs_first": None
+                    if cell == reference or reference not in found
+                    else asdict(draws.difference(found[cell].right, found[reference].right)),
+                    "vs_single": None
+                    if cell == "single"
+                    else asdict(draws.difference(found[cell].right, found["single"].right)),
+                }
+                for cell, told in rows
+                if cell in found
+            ],
+        }
+    places = {
+        cell: [round(x, 4) for x in one.clips.mean(0).tolist()] for cell, one in found.items()
+    }
+    hidden = ("data", "out", "cache", "init")
+    protocol = {
+        "manifest_sha256": load_manifest(options.data).sha256,
+        "test_videos": len(found["single"].right),
+        "trainings_per_cell": options.seeds,
+        "recipe": {k: v for k, v in asdict(base).items() if k not in hidden},
+        "scratch_steps": options.scratch_steps or base.steps,
+        "command": " ".join(["python", "benchmarks/memory.py", *map(portable, sys.argv[1:])]),
+        "hardware": asdict(gather_hardware("cpu")),
+        "versions": gather_versions(),
+    }
+    out = ROOT / "benchmarks" / "results" / "memory" / options.name
+    out.mkdir(parents=True, exist_ok=True)
+    record = {**protocol, "tables": tables, "clip_accuracy_by_place": places}
+    (out / "tables.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / "tables.md").write_text(markdown(tables, protocol))
+    draw(found, out / "figure4.png", title=options.name)
+    print((out / "tables.md").read_text())
+
+
+def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """Return all tables."""
+    lines = [
+        "# Collaborative memory: the form of figure 4 and table 2",
+        "",
+        f"{protocol['test_videos']} test videos, ten clips each through the center crop; intervals "
+        "are 95 % bootstrap over the videos, of differences on the same videos, in points; "
+        f"{protocol['trainings_per_cell']} training(s) per cell (how trainings differ is not in "
+        'the intervals). "Clips" is the mean accuracy of single clips, each with what the memory '
+        "tells it.",
+    ]
+    for title, table in tables.items():
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"| {table['column']} | accuracy | - first row | - single clips | clips |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['told']} | {interval(row['accuracy'], sign='')} | "
+            f"{interval(row['vs_first'])} | {interval(row['vs_single'])} | "
+            f"{100 * row['clip_accuracy']:.1f} |"
+            for row in table["rows"]
+        ]
+    told = [f"- {key}: {value}" for key, value in protocol.items()]
+    return "\n".join([*lines, "", *told, ""])
+
+
+def draw(found: Mapping[str, Trained], path: Path, *, title: str) -> None:
+    """Draw video accuracy over N, and clip accuracy over its place in time."""
+    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    draws = Resamples(len(found["single"].right))
+    curve = [(n, "memory" if n == 5 else f"memory, N = {n}") for n in NUMBERS]
+    curve = [(n, cell) for n, cell in curve if cell in found]
+    points = [draws.interval(found[cell].right) for _, cell in curve]
+    y = [100 * p.estimate for p in points]
+    bounds = [
+        [100 * (p.estimate - p.low) for p in points],
+        [100 * (p.high - p.estimate) for p in points],
+    ]
+    left.errorbar([n for n, _ in curve], y, yerr=bounds, marker="o", capsize=3, label="memory")
+    single = 100 * float(found["single"].right.mean())
+    left.axhline(single, color="gray", ls="--", label="single clips, no memory")
+    left.set_xticks(NUMBERS)
+    left.set_xlabel("clips of a video in training, N")
+    left.set_ylabel("video accuracy, %")
+    cells: Sequence[str] = [c for c in ("single", "multi-clip", "memory") if c in found]
+    for cell, marker in zip(cells, "s^o"):
+        of_place = 100 * found[cell].clips.mean(0)
+        right.plot(range(1, len(of_place) + 1), of_place, marker=marker, label=cell)
+    right.set_xlabel("clip of the video, in order of time")
+    right.set_ylabel("clip accuracy, %")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.suptitle(f"{title}: form of figure 4", fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
