@@ -41,13 +41,15 @@ class Assembled:
     is_multilabel: bool = False
 
     def refuse_fast(self) -> None:
-        """Refuse several encoders where one is to be compiled.
+        """Refuse several encoders, or a memory, where one classifier is to be compiled.
 
         Raises:
-            UsageError: there are several.
+            UsageError: there are.
         """
-        if self.aggregator is not None:
-            raise UsageError("fast runs a single classifier by OpenVINO, no FASTER model: omit it")
+        if self.aggregator is not None or self.context is not None:
+            raise UsageError(
+                "fast runs a single classifier by OpenVINO, no FASTER model or memory: omit it"
+            )
 
 
 def is_faster_model(model: str) -> bool:

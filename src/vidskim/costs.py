@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
 from vidskim.assembled import is_faster_model
 from vidskim.backbones.checkpoint import load_backbone
@@ -15,6 +16,8 @@ from vidskim.errors import UsageError, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_file import load_faster
 from vidskim.faster_methods import PRESETS, untrained_faster
+from vidskim.memory import Collaborative, load_collaborative
+from vidskim.memory_methods import is_memory_model
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pyth")
 """By which a name is known to be a checkpoint's path."""
@@ -26,7 +29,8 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     Networks on images are counted on 3 x 224 x 224, those on sound on 1 x 40 x 200.
 
     Args:
-        name: of the registry, ``hf:<id or folder>``, or the path of a checkpoint.
+        name: of the registry, ``hf:<id or folder>``, or the path of a checkpoint; a memory in it is
+            counted as each clip writes and reads it.
         input_shape: another input, ``(C, T, H, W)`` or, of an image, ``(C, H, W)``. Image networks
             are built for its channels.
 
@@ -34,6 +38,10 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
         UsageError: an unknown name, or an input that the network does not take.
         CheckpointError: a configuration or checkpoint that cannot be read.
     """
+    if is_memory_model(name):
+        model = load_collaborative(name)
+        shape = model.clip.input_shape if input_shape is None else (1, *input_shape)
+        return count(OneClip(model), shape)
     channels = input_shape[0] if input_shape is not None and name in IMAGE_BACKBONES else None
     network = _without_numbers(name, in_channels=channels)
     if input_shape is not None:
@@ -46,6 +54,19 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     if network.clip is None:
         return count(network, (1, network.options["in_channels"], *network.image_size))
     return count(network, network.clip.input_shape)
+
+
+class OneClip(nn.Module):
+    """A backbone and its memory on a single clip, which writes the memory and reads it."""
+
+    def __init__(self, model: Collaborative) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map a clip ``[1, 3, T, h, w]`` to its logits ``[1, K]``."""
+        logits: Tensor = self.model(x[:, None])[:, 0]
+        return logits
 
 
 def find_faster(name: str) -> Faster | None:

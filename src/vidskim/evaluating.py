@@ -39,7 +39,8 @@ def evaluate(
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
             cascade, oracle; of a FASTER model also faster, faster16 and faster32, and behind any
             name with slashes a pattern, a route or 'average': faster/1:3, faster/motion,
-            faster/all/average (the mean of the clips' classes instead of the aggregator).
+            faster/all/average (the mean of the clips' classes instead of the aggregator); of a
+            backbone with a memory also memory, and memory/alone or uniform/alone without it.
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely (default: 10, or as the FASTER model says).

@@ -417,7 +417,7 @@ class Recognizer:
         elif not isinstance(self.schedule, Pattern | None):
             reason = "the schedule follows the saliency of all clips: give a fixed pattern"
         elif self.context is not None:
-            reason = "the context relates all clips: leave it out"
+            reason = "a memory relates all clips of a video: recognize it when it is finished"
         elif not isinstance(self.aggregator, StepwiseAggregator):
             reason = f"{type(self.aggregator).__name__} takes all clips at once"
         if reason or not isinstance(self.aggregator, StepwiseAggregator):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pathways_by_frames import Net, logits, random_state, shapes
-from test_slow import I3D_NL
+from test_slow import I3D_NL, SLOW_NL
 from test_slowfast import R50_NL, R101_NL, plan
 from torch.nn.functional import batch_norm, conv3d, max_pool3d
 
@@ -189,6 +189,7 @@ def _blob_name(key: str) -> str:
             {"res4_kernels": "101_101"},
         ),
         ("i3d_r50_8x8_nl", I3D_NL, {}),
+        ("slow_r50_8x8_nl", SLOW_NL, {"nonlocal_pool": "1x2x2"}),
     ],
 )
 def test_two_pathways_and_non_local_blocks_are_read_by_caffe2_names(name, net, told):

@@ -1,5 +1,6 @@
 """R(2+1)D-34 to -152 beside torchvision's classes put together as VMZ does, and PyTorchVideo's."""
 
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bottleneck_by_frames import Layer, Net, logits, random_state
 
 from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.identify import identify
+from vidskim.backbones.nonlocal_block import NonlocalBlock
 from vidskim.cost import count
 from vidskim.errors import UsageError
 
@@ -34,6 +36,72 @@ def test_costs_are_those_of_the_papers(name, options, input_shape, macs, params)
         network = create_backbone(name, **options)
     counted = count(network, (1, 3, *input_shape))
     assert (counted.macs, counted.params) == (macs, params)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "pool", "places", "keys", "macs", "params"),
+    [
+        # res4 of a 32x256x256 clip: half the frames, a sixteenth of height and width
+        ("r2plus1d_101", {}, "2x2x2", (16, 16, 16), (8, 8, 8), 262_497_140_736, 56_756_048),
+        ("r2plus1d_101", {}, "1x2x2", (16, 16, 16), (16, 8, 8), 270_550_204_416, 56_756_048),
+        ("r2plus1d_50", {}, "2x2x2", (2, 14, 14), (1, 7, 7), 31_426_549_760, 53_290_337),
+        (
+            "r2plus1d_50",
+            {"layout": "pytorchvideo"},
+            "2x2x2",
+            (8, 14, 14),
+            (4, 7, 7),
+            64_027_000_832,
+            34_412_880,
+        ),
+    ],
+)
+def test_non_local_blocks_cost_what_their_shapes_say(
+    name, options, pool, places, keys, macs, params
+):
+    with torch.device("meta"):
+        plain = create_backbone(name, **options)
+        network = create_backbone(f"{name}_nl", nonlocal_pool=pool, **options)
+    assert (network.clip, network.transform) == (plain.clip, plain.transform)
+    without, counted = (count(net, net.clip.input_shape) for net in (plain, network))
+    P, Q, C = prod(places), prod(keys), 1024
+    # query and output at every place, key and value after pooling; products, sums of values
+    block = (2 * P + 2 * Q) * C * C // 2 + 2 * P * Q * C // 2
+    assert counted.macs == without.macs + 3 * block == macs
+    weights = 4 * C * C // 2 + 3 * C // 2 + 3 * C  # with biases, and the norm's scale and shift
+    assert counted.params == without.params + 3 * weights == params
+
+
+@pytest.mark.parametrize(
+    ("name", "places"), [("r2plus1d_50", (1, 3, 5)), ("r2plus1d_101", (6, 13, 20))]
+)
+def test_three_non_local_blocks_stand_in_res4(name, places):
+    torch.manual_seed(0)
+    network = create_backbone(f"{name}_nl", num_classes=3, width=4)
+    plain = create_backbone(name, num_classes=3, width=4).eval()
+    for module in network.modules():
+        if isinstance(module, NonlocalBlock):
+            torch.nn.init.uniform_(module.norm.weight, 0.5, 1.5)
+        if isinstance(module, torch.nn.BatchNorm3d):
+            module.momentum = 1.0  # takes over the statistics of one batch, or products outgrow all
+    x = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        network(x)
+        state = network.eval().state_dict()
+        plain.load_state_dict({key: state[key] for key in plain.state_dict()})
+        maps = plain.layer2(plain.layer1(plain.stem(x)))
+        for number, block in enumerate(plain.layer3):
+            maps = block(maps)
+            if number in places:
+                attention = NonlocalBlock(64, affinity="dot_product", pool=(2, 2, 2)).eval()
+                at = f"layer3.nonlocal{number}."
+                attention.load_state_dict(
+                    {key.removeprefix(at): v for key, v in state.items() if key.startswith(at)}
+                )
+                maps = attention(maps)
+        expected = plain.classify(plain.layer4(maps))
+        torch.testing.assert_close(network(x), expected)
+        assert not torch.allclose(expected, plain(x), rtol=1e-3)
 
 
 def pytorchvideo_net(depths: tuple[int, ...], *, prefix: str = "") -> Net:
@@ -183,11 +251,13 @@ def test_mmaction2_weights_give_the_same_logits(tmp_path):
     assert expected.std(0).min() > 0.01
 
 
-def test_own_names_tell_the_layout():
+@pytest.mark.parametrize("name", ["r2plus1d_50", "r2plus1d_50_nl"])
+def test_own_names_tell_the_layout(name):
     for layout in ("faster", "pytorchvideo"):
         with torch.device("meta"):
-            state = create_backbone("r2plus1d_50", layout=layout).state_dict()
-        found = identify(state, name="r2plus1d_50", path=Path("x.pth"))
+            state = create_backbone(name, layout=layout).state_dict()
+        found = identify(state, name=None, path=Path("x.pth"))
+        assert found.name == name
         assert found.options == {"layout": layout}
 
 
@@ -197,6 +267,8 @@ def test_own_names_tell_the_layout():
         ("r2plus1d_50", {"layout": "fast"}, "unknown layout 'fast'.*valid: faster, pytorchvideo"),
         ("r2plus1d_34", {"mid": "mmaction"}, "unknown mid 'mmaction': did you mean 'mmaction2'"),
         ("r2plus1d_18", {"mid": "mmaction2"}, "unknown mid 'mmaction2'"),
+        ("r2plus1d_50_nl", {"layout": "vmz"}, "unknown layout 'vmz'.*valid: faster, pytorchvideo"),
+        ("r2plus1d_101_nl", {"nonlocal_pool": "2x2"}, "unknown nonlocal_pool '2x2'"),
         ("r2plus1d_152", {"pool": 1}, "pool of r2plus1d_152 is true or false, got 1"),
     ],
 )

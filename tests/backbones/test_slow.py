@@ -37,12 +37,16 @@ I3D_NL = Net(
     attention={3: (1, 3), 4: (1, 3, 5)},
     softmax=True,
 )
+SLOW_NL = replace(SLOW, attention={3: (1, 3), 4: (1, 3, 5)})
 PUBLISHED = [
     ("slow_r50_8x8", PySlowFast(SLOW)),
     ("slow_r50_8x8", PyTorchVideo(SLOW)),
     ("i3d_r50_8x8", PySlowFast(I3D)),
     ("i3d_r50_8x8", PyTorchVideo(I3D)),
     ("i3d_r50_8x8_nl", PySlowFast(I3D_NL)),
+    # none is published, but anyone's runs of SLOW_NLN_4x16_R50 and SLOW_NLN_8x8_R50 are so named
+    ("slow_r50_4x16_nl", PySlowFast(SLOW_NL)),
+    ("slow_r50_8x8_nl", PySlowFast(SLOW_NL)),
 ]
 
 
@@ -124,6 +128,65 @@ def test_costs_are_those_of_the_papers_and_of_pyslowfast(name, at_224, at_256, p
     assert (counted.macs, counted.params) == (at_224, params)
     network.head_window = (7, 7)  # PySlowFast's head applies its layer at 2 x 2 places at 256
     assert count(network, (1, 3, 8, 256, 256)).macs == at_256
+
+
+def attention_macs(channels: int, places: int, keys: int) -> int:
+    """Four 1x1x1 convolutions between C and C / 2, products with the keys, sums of the values."""
+    inside = channels // 2
+    return 2 * (places + keys) * channels * inside + 2 * places * keys * inside
+
+
+@pytest.mark.parametrize(
+    ("name", "pool", "frames", "macs"),
+    [
+        ("slow_r50_4x16", "1x2x2", 4, 28_998_533_120),
+        ("slow_r50_8x8", "1x2x2", 8, 63_975_620_608),
+        ("slow_r50_4x16", "2x2x2", 4, 26_989_887_488),
+        ("slow_r50_8x8", "2x2x2", 8, 56_968_642_560),
+    ],
+)
+def test_non_local_blocks_cost_what_their_shapes_say(name, pool, frames, macs):
+    with torch.device("meta"):
+        plain, network = create_backbone(name), create_backbone(f"{name}_nl", nonlocal_pool=pool)
+    assert str(network.clip) == str(plain.clip)
+    without, counted = (count(net, net.clip.input_shape) for net in (plain, network))
+    steps = frames // int(pool[0])
+    res3 = attention_macs(512, frames * 28 * 28, steps * 14 * 14)
+    res4 = attention_macs(1024, frames * 14 * 14, steps * 7 * 7)
+    assert counted.macs == without.macs + 2 * res3 + 3 * res4 == macs
+    # weights of the four convolutions, their biases, scale and shift of the norm
+    weights = sum(n * (4 * c * c // 2 + 3 * c // 2 + 3 * c) for n, c in ((2, 512), (3, 1024)))
+    assert counted.params == without.params + weights == 39_812_560
+
+
+def test_keys_and_values_are_pooled_over_time_as_the_option_says():
+    names = PySlowFast(replace(SLOW_NL, pool=(2, 2, 2)))
+    state = random_state(names)
+    x = torch.randn(1, 3, 8, 64, 64)
+    for pool, equal in (("2x2x2", True), ("1x2x2", False)):
+        network = create_backbone(
+            "slow_r50_8x8_nl", num_classes=5, width=names.net.width, nonlocal_pool=pool
+        )
+        network.load_state_dict(LAYOUTS["slow_r50_8x8_nl"][0].translate(state).tensors)
+        with torch.no_grad():
+            ours, theirs = network.eval()(x), logits(names, state, x)
+        assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-4) == equal
+
+
+def test_a_non_local_pyth_file_is_read_whole(tmp_path):
+    names = PySlowFast(replace(SLOW_NL, width=64))
+    state = random_state(names)
+    path = tmp_path / "SLOW_NLN_8x8_R50.pyth"
+    torch.save({"model_state": state, "epoch": 196}, path)
+    network = load_backbone("slow_r50_8x8_nl", checkpoint=path)
+    assert (network.num_classes, network.options["nonlocal_pool"]) == (5, "1x2x2")
+    x = torch.randn(1, 3, 4, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), logits(names, state, x), rtol=1e-4, atol=1e-4)
+    with pytest.raises(CheckpointError, match="fits slow_r50_4x16_nl, slow_r50_8x8_nl, which have"):
+        load_backbone(checkpoint=path)
+    with pytest.raises(CheckpointError, match=r"does not fit slow_r50_8x8: .* left over"):
+        load_backbone("slow_r50_8x8", checkpoint=path)
 
 
 def test_i3d_halves_time_after_res2():

@@ -14,6 +14,7 @@ from torch import nn
 from vidskim.backbones.blocks import RESNET_STAGES, Bottleneck, check_width, set_norm_eps
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
+from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
 from vidskim.transforms import Transform
 
 Stride = tuple[int, int, int]
@@ -34,6 +35,7 @@ class Plan:
     depths: Sequence[int]
     strides: Sequence[Stride] = HALVING
     """Of the first block of res2 to res5."""
+    nonlocal_plan: NonlocalPlan | None = None
     norm_eps: float = 1e-5
     dropout: float = 0.0
 
@@ -86,7 +88,17 @@ class BottleneckNetwork(Network):
                     )
                 )
                 in_channels = 4 * mid_channels
-            self.add_module(f"layer{i + 1}", nn.Sequential(*blocks))
+            stage = nn.Sequential(*blocks)
+            attention = plan.nonlocal_plan
+            if attention is not None and attention.after[i]:
+                stage = with_nonlocal_blocks(
+                    stage,
+                    in_channels,
+                    after=attention.after[i],
+                    affinity=attention.affinity,
+                    pool=attention.pool,
+                )
+            self.add_module(f"layer{i + 1}", stage)
         initialize_convolutions(self)
         set_norm_eps(self, plan.norm_eps)
         self.add_head(in_channels, num_classes, dropout=plan.dropout)

@@ -24,6 +24,11 @@ POOLS = {"1x2x2": (1, 2, 2), "2x2x2": (2, 2, 2)}
 configurations for Kinetics; those for AVA, and the SlowFast and collaborative memory papers' costs.
 """
 
+R50_NONLOCAL = ((), (1, 3), (1, 3, 5), ())
+R101_NONLOCAL = ((), (), (6, 13, 20), ())
+"""Blocks of res2 to res5 that a non-local block follows in PySlowFast's configurations: every other
+one of res3 and res4, or three of res4 that lie seven apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class NonlocalPlan:

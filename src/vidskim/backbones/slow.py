@@ -6,6 +6,11 @@ in all of res2 and in every other block from there on, and halves time after res
 "Non-local Neural Networks", CVPR 2018, section 4; PySlowFast's configs/Kinetics/c2/I3D_8x8_R50 and
 I3D_NLN_8x8_R50). The strides of each stage lie in its 1x3x3 convolution. ``TxS`` in a name is
 frames x stride.
+
+Slow-only's non-local forms are PySlowFast's configs/Kinetics/SLOW_NLN_4x16_R50 and
+SLOW_NLN_8x8_R50, for which it has published no weights. Collaborative Memory (Yang et al., CVPR
+2021, appendix B.1) speaks of three blocks "on the Slow features of res4" instead, and gives
+Slow-only with them neither cost nor accuracy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +31,12 @@ from vidskim.backbones.blocks import (
 )
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
-from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
+from vidskim.backbones.nonlocal_block import (
+    R50_NONLOCAL,
+    NonlocalPlan,
+    pool_size,
+    with_nonlocal_blocks,
+)
 from vidskim.errors import unknown_name
 from vidskim.transforms import Transform
 
@@ -35,7 +45,7 @@ SLOW_KERNELS = ((1,), (1,), (3,), (3,))
 
 I3D_KERNELS = ((3,), (3, 1), (3, 1), (1, 3))
 
-I3D_NONLOCAL = NonlocalPlan(after=((), (1, 3), (1, 3, 5), ()), affinity="softmax", pool=(1, 2, 2))
+I3D_NONLOCAL = NonlocalPlan(after=R50_NONLOCAL, affinity="softmax", pool=(1, 2, 2))
 """Five blocks, after every other block of res3 and res4."""
 
 PYSLOWFAST_TRANSFORM = Transform(
@@ -188,6 +198,38 @@ def slow_r50_32x2(*, num_classes: int = 400, width: int = 64) -> SlowResNet:
     return _slow_r50(32, 2, num_classes=num_classes, width=width)
 
 
+def _slow_r50_nl(
+    num_frames: int, stride: int, *, num_classes: int, width: int, nonlocal_pool: str
+) -> SlowResNet:
+    plan = NonlocalPlan(after=R50_NONLOCAL, affinity="dot_product", pool=pool_size(nonlocal_pool))
+    return SlowResNet(
+        f"slow_r50_{num_frames}x{stride}_nl",
+        shape=replace(SLOW, nonlocal_plan=plan),
+        num_classes=num_classes,
+        width=width,
+        clip=ClipSpec(num_frames, stride, (224, 224)),
+        options={"width": width, "nonlocal_pool": nonlocal_pool},
+    )
+
+
+def slow_r50_4x16_nl(
+    *, num_classes: int = 400, width: int = 64, nonlocal_pool: str = "1x2x2"
+) -> SlowResNet:
+    """Slow-only R50 4x16 with five dot-product blocks; 29.0 GMACs per 4x224x224 clip."""
+    return _slow_r50_nl(4, 16, num_classes=num_classes, width=width, nonlocal_pool=nonlocal_pool)
+
+
+def slow_r50_8x8_nl(
+    *, num_classes: int = 400, width: int = 64, nonlocal_pool: str = "1x2x2"
+) -> SlowResNet:
+    """Slow-only R50 8x8 with five dot-product blocks; 64.0 GMACs per 8x224x224 clip.
+
+    ``nonlocal_pool="2x2x2"`` pools keys and values over time too, as SlowFast's costs in its paper
+    and in Collaborative Memory say; 57.0 GMACs.
+    """
+    return _slow_r50_nl(8, 8, num_classes=num_classes, width=width, nonlocal_pool=nonlocal_pool)
+
+
 def i3d_r50_8x8(
     *, num_classes: int = 400, width: int = 64, layout: str = "pyslowfast"
 ) -> SlowResNet:
@@ -227,6 +269,8 @@ BUILDERS = {
     "slow_r50_8x8": slow_r50_8x8,
     "slow_r50_16x4": slow_r50_16x4,
     "slow_r50_32x2": slow_r50_32x2,
+    "slow_r50_4x16_nl": slow_r50_4x16_nl,
+    "slow_r50_8x8_nl": slow_r50_8x8_nl,
     "i3d_r50_8x8": i3d_r50_8x8,
     "i3d_r50_8x8_nl": i3d_r50_8x8_nl,
 }

@@ -31,7 +31,13 @@ from vidskim.backbones.blocks import (
 )
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
-from vidskim.backbones.nonlocal_block import NonlocalPlan, pool_size, with_nonlocal_blocks
+from vidskim.backbones.nonlocal_block import (
+    R50_NONLOCAL,
+    R101_NONLOCAL,
+    NonlocalPlan,
+    pool_size,
+    with_nonlocal_blocks,
+)
 from vidskim.backbones.pathways import JoinedPathways, Pathways, PathwayStem
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM, bottleneck_stage
 from vidskim.errors import UsageError, unknown_name
@@ -41,10 +47,6 @@ BETA_INVERSE = 8
 
 RES4_KERNELS = {"101_101": (23, 23), "50_101": (6, 23), "50_50": (6, 6)}
 """Blocks of R101's res4 with a temporal kernel, slow and fast, by the name PySlowFast gives it."""
-
-R50_NONLOCAL = ((), (1, 3), (1, 3, 5), ())
-R101_NONLOCAL = ((), (), (6, 13, 20), ())
-"""Blocks of the slow pathway's stages that a non-local block follows."""
 
 CLIP_SPECS = {
     "4x16": (ClipSpec(32, 2, (224, 224)), 8),

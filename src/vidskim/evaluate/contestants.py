@@ -1,9 +1,12 @@
-"""From the names of methods to the recognizers that answer: of one classifier, or of FASTER.
+"""From the names of methods to the recognizers that answer: of a classifier, a memory, or FASTER.
 
 Of a FASTER model a method's name may go on with words between slashes, in any order: a pattern
 (``faster/1:3``), what the expensive encoder is sent by (``faster/motion``), and ``average`` for the
 mean of the clips' class scores instead of the trained aggregator (``faster/all/average``). So every
 comparison of the paper is one call: the same clips, encoders and adapters, one thing changed.
+
+Of a backbone with a memory every method chooses clips that then share the memory; ``/alone`` behind
+a name leaves the memory out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +18,9 @@ from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_methods import METHODS, ROUTES, faster_look, faster_schedule
 from vidskim.look import Look
+from vidskim.memory import Collaborative
+from vidskim.memory_methods import METHOD as MEMORY
+from vidskim.memory_methods import NUM_CLIPS, memory_look, told
 from vidskim.recognizer import Recognizer
 from vidskim.schedule import Schedule, parse_pattern
 from vidskim.types import Saliency
@@ -23,6 +29,8 @@ ORACLE = "oracle"
 EVALUATED = (*presets.METHODS, ORACLE)
 """Methods that can be evaluated; the oracle is told the true label."""
 AVERAGE = "average"
+ALONE = "alone"
+"""Behind a method's name: the clips of a backbone with a memory, without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +93,37 @@ def _is_pattern(word: str) -> bool:
     return True
 
 
-def check_methods(methods: Sequence[str], *, of_faster: bool) -> None:
+def check_methods(
+    methods: Sequence[str], *, of_faster: bool = False, of_memory: bool = False
+) -> None:
     """Refuse methods that a model does not have.
 
     Args:
         methods: their names.
         of_faster: whether the model is a FASTER model.
+        of_memory: whether it is a backbone with a memory.
 
     Raises:
         UsageError: none, or one that is unknown.
     """
     known = (*METHODS, *EVALUATED) if of_faster else EVALUATED
+    if of_memory:
+        known = (MEMORY, *EVALUATED)
     if not methods:
         raise UsageError(f"name at least one method of {', '.join(known)}")
     for method in methods:
-        first, slash, _ = method.partition("/")
+        first, slash, word = method.partition("/")
+        if of_memory and first in known and (not slash or word == ALONE):
+            continue
+        if of_memory and first in known:
+            raise UsageError(
+                f"method {printable(method)!r}: {printable(word)!r} cannot stand there; behind a "
+                f"method of a backbone with a memory goes {ALONE!r}, which leaves the memory out"
+            )
+        if first == MEMORY and not of_memory:
+            raise UsageError(
+                f"method {printable(method)!r} needs a backbone with a memory: give its file"
+            )
         if of_faster:
             parse_variant(method)
         elif first in METHODS or (slash and first in EVALUATED):
@@ -110,6 +134,9 @@ def check_methods(methods: Sequence[str], *, of_faster: bool) -> None:
 
 def is_trained(method: str) -> bool:
     """Say whether a method, of any model, needs saliency networks."""
+    first, _, word = method.partition("/")
+    if first == MEMORY or word == ALONE:
+        return first in presets.TRAINED
     return parse_variant(method).is_trained
 
 
@@ -169,6 +196,69 @@ def of_encoder(
         },
         {method: oracle for method in methods if method == ORACLE},
     )
+
+
+def of_memory(
+    model: Collaborative,
+    methods: Sequence[str],
+    *,
+    k: int | None,
+    saliency: Callable[[], Saliency],
+    candidates: int | None = None,
+    num_crops: int = 1,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Contestants:
+    """Return the recognizers of a backbone with a memory, all of the same weights.
+
+    Args:
+        model: the backbone and its memory.
+        methods: ``memory``, whose clips are spread evenly, or any other that chooses clips; with
+            ``/alone`` the clips do not share the memory. The oracle scores clips alone.
+        k: clips per video, by default ten.
+        saliency: gives the trained saliency of methods that need one.
+        candidates: clips that the first stage of ``cascade`` keeps.
+        num_crops: crops of each clip.
+        precision: "fp32", "bf16", or "auto" for the faster one.
+        device: where the networks run.
+
+    Raises:
+        UsageError: no or an unknown method.
+    """
+    check_methods(methods, of_memory=True)
+    encoder = model.backbone
+    number = NUM_CLIPS if k is None else k
+    together, alone = (
+        Recognizer(
+            encoder,
+            look=presets.dense(),
+            context=context,
+            is_multilabel=model.is_multilabel,
+            num_crops=num_crops,
+            precision=precision,
+            device=device,
+        )
+        for context in (model.memory, None)
+    )
+
+    def base(name: str) -> Recognizer:
+        return alone if name.endswith(f"/{ALONE}") else together
+
+    def oracle(name: str) -> Callable[[str], Recognizer]:
+        return lambda label: base(name).with_look(presets.oracle(encoder, label=label, k=number))
+
+    fixed: dict[str, Recognizer] = {}
+    by_label: dict[str, Callable[[str], Recognizer]] = {}
+    for name in methods:
+        method = name.partition("/")[0]
+        if method == ORACLE:
+            by_label[name] = oracle(name)
+        elif method == MEMORY:
+            fixed[name] = base(name).with_look(memory_look(k))
+        else:
+            chosen = presets.look(method, k=number, saliency=saliency, candidates=candidates)
+            fixed[name] = base(name).with_look(chosen)
+    return Contestants(f"{encoder.name}, {told(model)}", encoder.classes or (), fixed, by_label)
 
 
 def of_faster(
@@ -236,7 +326,7 @@ def of_faster(
         method = variant.method if variant.method in METHODS else "faster"
         return faster_schedule(method, faster, pattern=variant.pattern, route=variant.route)
 
-    def told(variant: Variant) -> Callable[[str], Recognizer]:
+    def by_oracle(variant: Variant) -> Callable[[str], Recognizer]:
         def answer(label: str) -> Recognizer:
             if variant.method == ORACLE:
                 chosen = presets.oracle(expensive, label=label, k=num_clips)
@@ -253,7 +343,7 @@ def of_faster(
     for name in methods:
         variant = parse_variant(name)
         if ORACLE in (variant.method, variant.route):
-            by_label[name] = told(variant)
+            by_label[name] = by_oracle(variant)
         else:
             chosen, turns = look(variant), schedule(variant)
             fixed[name] = base(variant.average).with_look(chosen, schedule=turns)

@@ -21,6 +21,8 @@ from vidskim.evaluate.results import MethodResult
 from vidskim.fast import accelerate, check_fast_options
 from vidskim.faster import Faster
 from vidskim.faster_methods import METHODS, open_faster
+from vidskim.memory import Collaborative
+from vidskim.memory_methods import is_memory_model, open_memory
 from vidskim.models import open_model
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
@@ -78,7 +80,8 @@ def evaluate_manifest(
         CheckpointError: weights that cannot be had.
     """
     of_faster = is_faster_model(model) or any(m.partition("/")[0] in METHODS for m in methods)
-    check_methods(methods, of_faster=of_faster)
+    of_memory = is_memory_model(model)
+    check_methods(methods, of_faster=of_faster, of_memory=of_memory)
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 video, got {limit}")
     if k is not None and k < 1:
@@ -90,8 +93,12 @@ def evaluate_manifest(
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
     where = None if told is None else moments_of(told)
-    whole = open_faster(model)[0] if of_faster else open_model(model)[0]
-    networks = whole.networks() if isinstance(whole, Faster) else (whole,)
+    whole: Network | Faster | Collaborative
+    if of_faster:
+        whole = open_faster(model)[0]
+    else:
+        whole = open_memory(model)[0] if of_memory else open_model(model)[0]
+    networks = _networks(whole)
     for network in networks:
         if size is not None:
             set_test_size(network, size)
@@ -99,11 +106,13 @@ def evaluate_manifest(
         check_crops(num_crops, network.transform)
     clip = networks[0].clip
     assert clip is not None
-    encoder: Backbone | Faster = whole
+    encoder: Backbone | Faster | Collaborative = whole
     if fast is None:
         found = [resolve(precision, network, device=device) for network in networks]
-    elif isinstance(whole, Faster):
-        raise UsageError("fast runs a single classifier by OpenVINO, no FASTER model: omit it")
+    elif not isinstance(whole, Network):
+        raise UsageError(
+            "fast runs a single classifier by OpenVINO, no FASTER model or memory: omit it"
+        )
     else:
         compiled = accelerate(
             whole,
@@ -172,8 +181,19 @@ def evaluate_manifest(
     return Report(tuple(results), tuple(rows), protocol)
 
 
-def _told(model: Network | Faster) -> list[str]:
+def _networks(model: Network | Faster | Collaborative) -> tuple[Network, ...]:
+    if isinstance(model, Faster):
+        return model.networks()
+    return (model.backbone if isinstance(model, Collaborative) else model,)
+
+
+def _told(model: Network | Faster | Collaborative) -> list[str]:
     """Return what a model's answers depend on."""
+    if isinstance(model, Collaborative):
+        network = model.backbone
+        options = None if model.memory is None else model.memory.options
+        input_of = f"{network.clip}, {network.transform}"
+        return [weights_sha256(model), input_of, str(options), str(model.is_multilabel)]
     if not isinstance(model, Faster):
         return [weights_sha256(model), str(model.clip), str(model.transform)]
     seen = [f"{network.clip}, {network.transform}" for network in model.networks()]

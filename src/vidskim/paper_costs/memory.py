@@ -5,8 +5,8 @@ from functools import cache
 import torch
 
 from vidskim.cost import Count, count
+from vidskim.memory import CollaborativeMemory
 from vidskim.paper_costs.counted import PYSLOWFAST_WINDOW, counted
-from vidskim.paper_costs.parts import MemoryOfOneClip
 from vidskim.paper_costs.row import PaperRow, Table
 
 PAPER = "Collaborative memory"
@@ -32,10 +32,10 @@ PROJECTIONS = (
 
 @cache
 def memory_count(num_frames: int, *, reduction: int = 4) -> Count:
-    """Count the memory on one clip of ``num_frames`` slow frames."""
+    """Count the memory that runs on one clip of ``num_frames`` slow frames."""
     with torch.device("meta"):
-        module = MemoryOfOneClip(CHANNELS, reduction=reduction)
-    return count(module, (1, CHANNELS, num_frames, LAST_MAP, LAST_MAP))
+        module = CollaborativeMemory(CHANNELS, reduction=reduction)
+    return count(module, (1, 1, CHANNELS, num_frames, LAST_MAP, LAST_MAP))
 
 
 def crop_macs(name: str, num_frames: int, **options: str) -> int:

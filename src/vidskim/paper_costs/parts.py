@@ -1,8 +1,9 @@
 """What the papers add to a backbone, as far as its cost goes: every multiply-add, no meaning.
 
-FAST-GRU is the one that runs. Of the others: convolutions and matrix products of the right shapes
-in the right places, to be counted on the meta device. None has a bias, and what counts nothing
-(ReLU, sigmoid, products of single numbers) is left out.
+FAST-GRU is the one that runs; collaborative memory is counted as it runs, too, and is not here. Of
+the others: convolutions and matrix products of the right shapes in the right places, to be counted
+on the meta device. None has a bias, and what counts nothing (ReLU, sigmoid, products of single
+numbers) is left out.
 """
 
 from functools import cache
@@ -30,23 +31,6 @@ class FastGruStep(nn.Module):
         """Map ``[N, 2 C, T, H, W]`` (clip, state) to the new state ``[N, C, T, H, W]``."""
         clip, state = joined.chunk(2, dim=1)
         return cast(Tensor, self.cell(clip, state))
-
-
-class MemoryOfOneClip(nn.Module):
-    """What collaborative memory does to one clip (section 3.2, equations 2 to 4), D = C / r."""
-
-    def __init__(self, channels: int = 2048, *, reduction: int = 4) -> None:
-        super().__init__()
-        size = channels // reduction
-        self.key, self.value, self.query = (nn.Linear(channels, size, bias=False) for _ in range(3))
-        self.gate = nn.Linear(size, channels, bias=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``[N, C, T, H, W]`` to the same."""
-        places = features.flatten(2).transpose(1, 2)  # [N, P, C]
-        memory = self.key(places).transpose(1, 2) @ self.value(places)  # [N, D, D]
-        read = self.query(places) @ memory  # [N, P, D]
-        return cast(Tensor, features * self.gate(read.mean(dim=1))[:, :, None, None, None])
 
 
 class CompressionModule(nn.Module):

@@ -7,13 +7,17 @@ from torch import Tensor
 
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.grow import add_nonlocal
 from vidskim.backbones.hf import is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.cost import count
-from vidskim.errors import UsageError, unknown_name
+from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.train.augment import Augmentation, normalize
 from vidskim.transforms import Transform
+
+NONLOCAL = "_nl"
+"""How the names of networks with non-local blocks end."""
 
 
 class ClipSettings(Protocol):
@@ -123,21 +127,40 @@ def build_network(recipe: ClipSettings, classes: tuple[str, ...], *, init: str |
     Args:
         recipe: whose network.
         classes: what it shall tell apart.
-        init: checkpoint to start from, its head replaced unless it has the same classes; None
-            starts from scratch, or from the weights of a model of Hugging Face.
+        init: checkpoint to start from, its head replaced unless it has the same classes; for a
+            network with non-local blocks also one of the same network without them. None starts
+            from scratch, or from the weights of a model of Hugging Face.
 
     Raises:
         UsageError: a width that is not the checkpoint's, or clips that the network does not take.
         CheckpointError: an unusable checkpoint.
     """
     if init is not None:
-        model = load_backbone(None if is_hf(recipe.model) else recipe.model, checkpoint=init)
+        model = _load(recipe.model, init)
     elif is_hf(recipe.model):
         model = load_backbone(recipe.model)
     else:
         width = {} if recipe.width is None else {"width": recipe.width}
         model = create_backbone(recipe.model, num_classes=len(classes), **width)
     return fit_to(model, recipe, classes, init=init)
+
+
+def _load(name: str, init: str) -> Network:
+    """Load the network of a name from a checkpoint of it or, with non-local blocks, without them.
+
+    Networks with non-local blocks are trained from those without (collaborative memory, appendix
+    B.1).
+    """
+    try:
+        return load_backbone(None if is_hf(name) else name, checkpoint=init)
+    except CheckpointError as error:
+        if not name.endswith(NONLOCAL):
+            raise
+        try:
+            plain = load_backbone(name.removesuffix(NONLOCAL), checkpoint=init)
+        except CheckpointError:
+            raise error from None
+        return add_nonlocal(plain, name)
 
 
 def fit_to(
