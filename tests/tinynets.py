@@ -9,6 +9,8 @@ from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.faster import Faster
+from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
+from vidskim.memory.context import Infusion, Interaction
 from vidskim.saliency.network import NetworkSaliency
 from vidskim.saliency.sampler import Sampler
 from vidskim.saliency.sources import MotionMaps
@@ -77,3 +79,22 @@ def tiny_faster(
     learned = create_aggregator(aggregator, channels=32, num_classes=len(CLASSES))
     learned.head.weight.data *= 100
     return Faster(encoders, learned, pattern=parse_pattern(pattern), num_clips=num_clips).eval()
+
+
+def tiny_memory(
+    *,
+    interaction: Interaction | None = "associative",
+    infusion: Infusion = "gating",
+    is_multilabel: bool = False,
+    seed: int = 4,
+) -> Collaborative:
+    """`tiny_classifier` with a memory that changes its answers clearly."""
+    backbone = tiny_classifier()
+    torch.manual_seed(seed)
+    memory = None
+    if interaction is not None:
+        memory = CollaborativeMemory(
+            memory_channels(backbone), interaction=interaction, infusion=infusion
+        )
+        torch.nn.init.normal_(memory.output.weight, std=3.0)
+    return Collaborative(backbone, memory, num_clips=3, is_multilabel=is_multilabel).eval()

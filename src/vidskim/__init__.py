@@ -29,6 +29,12 @@ from vidskim.errors import (
 from vidskim.faster import Faster
 from vidskim.faster_file import load_faster, save_faster
 from vidskim.look import Look
+from vidskim.memory import (
+    Collaborative,
+    CollaborativeMemory,
+    load_collaborative,
+    save_collaborative,
+)
 from vidskim.recognizer import Recognizer
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.video import Video
@@ -38,6 +44,8 @@ __all__ = [
     "CheckpointError",
     "ChosenClip",
     "Clip",
+    "Collaborative",
+    "CollaborativeMemory",
     "Cost",
     "Count",
     "Faster",
@@ -57,9 +65,11 @@ __all__ = [
     "create_backbone",
     "list_backbones",
     "load_backbone",
+    "load_collaborative",
     "load_faster",
     "recognize",
     "save_backbone",
+    "save_collaborative",
     "save_faster",
     "select",
     "split",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from torch import nn
 
+from vidskim import presets
 from vidskim.backbones.network import Network
-from vidskim.errors import UsageError, printable
+from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_file import is_faster
 from vidskim.faster_methods import (
@@ -146,6 +147,8 @@ def make_memory(
                 "give method 'scsampler', whose clips then share the memory"
             )
         look = memory_look(k)
+    elif method not in presets.METHODS:
+        raise unknown_name("method", method, (MEMORY, *presets.METHODS))
     else:
         number = NUM_CLIPS if k is None else k
         look = look_of(
