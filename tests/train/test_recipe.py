@@ -189,10 +189,10 @@ LAUGHS = "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in ran
 def test_a_hostile_recipe_costs_nothing(tmp_path, text, reason):
     path = tmp_path / "recipe.yaml"
     path.write_text("task: clips\n" + text)
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UsageError, match=re.escape(reason)):
         read_recipe(path)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_device_is_no_recipe():

@@ -128,8 +128,8 @@ def check_methods(
             parse_variant(method)
         elif first in METHODS or (slash and first in EVALUATED):
             raise UsageError(f"method {printable(method)!r} needs a FASTER model: give its file")
-        elif method not in EVALUATED:
-            raise unknown_name("method", method, EVALUATED)
+        elif of_memory or method not in EVALUATED:
+            raise unknown_name("method", method, known)
 
 
 def is_trained(method: str) -> bool:
