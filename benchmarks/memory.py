@@ -153,6 +153,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--cells", help="train these only, | between, and write nothing")
     parser.add_argument("--without", default="", help="cells to leave out, | between")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--again", default="", help="cells with one training more, | between")
     parser.add_argument("--scratch-steps", type=int, help="of the cell without a first stage")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
     return parser.parse_args()
@@ -161,7 +162,7 @@ def read_options() -> argparse.Namespace:
 def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained:
     """Train a cell with every seed."""
     rights, clips = [], []
-    for seed in range(options.seeds):
+    for seed in range(options.seeds + (name in options.again.split("|"))):
         changed = replace(base, **CELLS[name])
         if changed.strategy == "multi_iteration":
             changed = replace(changed, batch_size=base.videos_per_step)  # as many videos per step
@@ -211,6 +212,7 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
         "manifest_sha256": load_manifest(options.data).sha256,
         "test_videos": len(found["single"].right),
         "trainings_per_cell": options.seeds,
+        "one_training_more": options.again,
         "recipe": {k: v for k, v in asdict(base).items() if k not in hidden},
         "scratch_steps": options.scratch_steps or base.steps,
         "command": " ".join(["python", "benchmarks/memory.py", *map(portable, sys.argv[1:])]),
