@@ -19,7 +19,7 @@ from vidskim.backbones.header import (
     write_tensors,
 )
 from vidskim.backbones.network import Network
-from vidskim.backbones.state_dict import read_state_dict
+from vidskim.backbones.state_dict import read_finite_state
 from vidskim.errors import CheckpointError, UsageError, listed
 from vidskim.faster import Adapter, Faster, Places, map_shape
 from vidskim.schedule import parse_pattern
@@ -93,10 +93,7 @@ def load_faster(path: str | Path) -> Faster:
     """
     path = Path(path)
     raw = _read(path)
-    state = read_state_dict(path)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
+    state = read_finite_state(path)
     try:
         encoders = [
             build_network(_header_of(told), _part(state, f"encoders.{place}."), path=path).eval()

@@ -8,7 +8,6 @@ from vidskim.cost import count
 from vidskim.costs import OneClip
 from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
 
-
 DEEP = ("101", "152", "_34", "16x", "32x", "4x16_nl")
 """Parts of the names of networks that differ from another one in depth or length alone."""
 NAMES = [

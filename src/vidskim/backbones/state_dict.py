@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vidskim.backbones.numpy_pickle import read_numpy_pickle
-from vidskim.errors import CheckpointError
+from vidskim.errors import CheckpointError, listed
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "model_state")
 """Keys under which training scripts keep the weights of a model, at times one in another."""
@@ -56,6 +56,19 @@ Format = Literal["safetensors", "torch", "pickle"]
 
 LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How PyTorch's files began before they were zip archives: its magic number, pickled."""
+
+
+def read_finite_state(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weight file, see `read_state_dict`, all of which are numbers.
+
+    Raises:
+        CheckpointError: one is not, or as `read_state_dict`.
+    """
+    state = read_state_dict(path)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
+    return state
 
 
 def weight_format(path: Path) -> Format:

@@ -15,7 +15,7 @@ from vidskim.backbones.header import (
     read_raw,
     write_tensors,
 )
-from vidskim.backbones.state_dict import read_state_dict
+from vidskim.backbones.state_dict import read_finite_state
 from vidskim.errors import CheckpointError, listed
 from vidskim.memory.collaborative import Collaborative, memory_channels
 from vidskim.memory.context import CollaborativeMemory
@@ -79,10 +79,7 @@ def load_collaborative(path: str | Path) -> Collaborative:
     """
     path = Path(path)
     raw = _read(path)
-    state = read_state_dict(path)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
+    state = read_finite_state(path)
     parts = {
         part: {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
         for part in ("backbone.", "memory.")
