@@ -53,6 +53,7 @@ CELLS: dict[str, dict[str, Any]] = {
     "multi-iteration": {"strategy": "multi_iteration"},
     "multi-iteration, own term": {"strategy": "multi_iteration", "gradient": "own"},
     **{f"single, stride {s}": {**SINGLE, "stride": s} for s in (4, 8, 16)},
+    "memory, equal epochs": {"reference_videos": 27, "steps": 1296, "warmup_steps": 108},
 }
 """What each training changes in the recipe."""
 
@@ -66,6 +67,10 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("memory", "5"),
             ("memory, N = 9", "9"),
         ),
+    ),
+    "Equal epochs": (
+        "each video drawn as often, the learning rate scaled to the videos of a step, as in the paper",
+        (("single", "single clips"), ("memory, equal epochs", "memory, five clips")),
     ),
     "Table 2 (a)": (
         "parts of the framework",
