@@ -69,7 +69,7 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "Equal epochs": (
-        "each video drawn as often, the learning rate scaled to the videos of a step, as in the paper",
+        "each video drawn as often, the learning rate scaled to the videos of a step",
         (("single", "single clips"), ("memory, equal epochs", "memory, five clips")),
     ),
     "Table 2 (a)": (

@@ -8,7 +8,7 @@ videos; multi-iteration has one clip of `--clips` videos in a pass, as training 
 CPU seconds are given per clip that was learned from, since steps hold different numbers of them.
 Peak memory is the process's high-water mark during the measured steps, less what it held before the
 network was built; the C library is told to give freed memory back at once, or its own gaps would be
-measured. The input of a step is in it: multi-iteration holds N clips of every video.
+measured. The clips of a step are made anew in it, in multi-iteration one after another.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from vidskim.backbones.registry import create_backbone
 from vidskim.cost import peak_rss_bytes, reset_peak_rss
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
-from vidskim.train.multi_clip import multi_iteration
+from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import use_sub_batches
 from vidskim.train.video_loss import video_loss
 
@@ -80,7 +80,12 @@ def measure(strategy: str, num_clips: int, options: argparse.Namespace) -> dict[
     grouping = use_sub_batches(model.backbone)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     videos = options.clips // num_clips if strategy == "batch_reduction" else options.clips
-    x = torch.randn(videos, num_clips, 3, options.frames, options.size, options.size)
+
+    def draw(n: int) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(n)
+        shape = (videos, 1, 3, options.frames, options.size, options.size)
+        return torch.randn(shape, generator=generator)
+
     target = torch.randint(400, (videos,))
 
     def loss_of(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -91,7 +96,7 @@ def measure(strategy: str, num_clips: int, options: argparse.Namespace) -> dict[
         if strategy == "multi_iteration":
             multi_iteration(
                 model,
-                x,
+                ClipByClip(num_clips, draw),
                 target,
                 loss_of=loss_of,
                 grouping=grouping,
@@ -99,6 +104,7 @@ def measure(strategy: str, num_clips: int, options: argparse.Namespace) -> dict[
             )
         else:
             grouping.num_groups = num_clips
+            x = torch.cat([draw(n) for n in range(num_clips)], dim=1)
             loss_of(model(x), target).backward()
         optimizer.step()
 
@@ -116,7 +122,6 @@ def measure(strategy: str, num_clips: int, options: argparse.Namespace) -> dict[
         "cpu_seconds_per_step": statistics.median(seconds),
         "cpu_seconds_per_clip": statistics.median(seconds) / (videos * num_clips),
         "peak_bytes": peak_rss_bytes() - before,
-        "input_bytes": x.numel() * 4,
     }
 
 

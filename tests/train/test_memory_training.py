@@ -230,6 +230,10 @@ def test_processes_share_a_batch(memory_recipe, tmp_path, tiny_csv):
     parts = [batches(place, 2)(5) for place in range(2)]
     torch.testing.assert_close(torch.cat([x for x, _ in parts]), whole, rtol=0, atol=0)
     assert torch.cat([t for _, t in parts]).tolist() == target.tolist()
+    one_by_one, again = batches(0, 1).one_by_one(5)
+    for n in range(2):
+        torch.testing.assert_close(one_by_one.draw(n), whole[:, n : n + 1], rtol=0, atol=0)
+    assert (one_by_one.num_clips, again.tolist()) == (2, target.tolist())
     assert not torch.equal(whole, batches(0, 1)(6)[0])
     assert not torch.equal(whole[:, 0], whole[:, 1])
     with pytest.raises(UsageError, match="3 videos per step cannot be shared"):

@@ -9,7 +9,7 @@ from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
 from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
-from vidskim.train.multi_clip import condensed, multi_iteration
+from vidskim.train.multi_clip import ClipByClip, condensed, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.video_loss import video_loss
 
@@ -97,6 +97,20 @@ def test_full_gradient_is_that_of_one_pass(form):
         assert a[0].memory is not None
         for name, parameter in a[0].memory.named_parameters():
             assert parameter.grad.abs().max() > 1e-6, name
+
+
+def test_clips_drawn_one_by_one():
+    a, b = build(FORMS[0]), build(FORMS[0])
+    x, y = batch(a[0])
+    drawn = []
+
+    def draw(n: int) -> Tensor:
+        drawn.append(n)
+        return x[:, n : n + 1]
+
+    torch.testing.assert_close(two_scans(*b, ClipByClip(N, draw), y), one_pass(*a, x, y))
+    assert_same(a[0], b[0])
+    assert drawn == [0, 1, 2, 0, 1, 2]
 
 
 @pytest.mark.parametrize("make", [tiny_slowfast, tiny_i3d])

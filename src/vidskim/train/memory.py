@@ -34,7 +34,7 @@ from vidskim.train.clip_network import augmentation_of, build_network, check_cli
 from vidskim.train.examples import check_numbers, read_examples
 from vidskim.train.fit import Take, make_fabric
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory, schedule_of
-from vidskim.train.multi_clip import multi_iteration
+from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.task import optimize, publish
 from vidskim.train.video_answers import video_answers, write_video_answers
@@ -105,7 +105,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     complete = optimize(
         model,
         recipe,
-        batch_of=batches,
+        batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
         run=run,
         fabric=fabric,
         stop_after=stop_after,
@@ -189,7 +189,7 @@ def step_of(
         fabric.backward(loss)
         return loss.detach()
 
-    def by_turns(wrapped: nn.Module, clips: Tensor, target: Tensor) -> Tensor:
+    def by_turns(wrapped: nn.Module, clips: ClipByClip, target: Tensor) -> Tensor:
         with fabric.autocast():
             loss = multi_iteration(
                 model,

@@ -25,7 +25,7 @@ The paper does not say what of the gradient the second scan has. Two forms are h
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -43,9 +43,19 @@ Backward = Callable[[Tensor], object]
 """Starts the backward pass from a loss."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClipByClip:
+    """The clips of a step that are made when it is their turn, so that not even they are kept."""
+
+    num_clips: int
+    """N."""
+    draw: Callable[[int], Tensor]
+    """Makes clip n of every video, ``[B, 1, 3, T, h, w]``; the same each time."""
+
+
 def multi_iteration(
     model: Collaborative,
-    clips: Tensor,
+    clips: Tensor | ClipByClip,
     target: Tensor,
     *,
     loss_of: Loss,
@@ -60,7 +70,8 @@ def multi_iteration(
 
     Args:
         model: in training mode.
-        clips: ``[B, N, 3, T, h, w]``; each is moved to the model's device when it is its turn.
+        clips: ``[B, N, 3, T, h, w]``, or drawn one after another, twice; each is moved to the
+            model's device when it is its turn.
         target: of the videos.
         loss_of: of the logits of all clips.
         grouping: of the backbone's norms.
@@ -72,16 +83,18 @@ def multi_iteration(
     """
     device = next(model.backbone.parameters()).device
     grouping.num_groups = 1
-    seeds = torch.randint(2**62, (clips.shape[1],)).tolist()
+    N = clips.num_clips if isinstance(clips, ClipByClip) else clips.shape[1]
+    seeds = torch.randint(2**62, (N,)).tolist()
 
     def encode(n: int) -> Tensor:
+        x = clips.draw(n) if isinstance(clips, ClipByClip) else clips[:, n : n + 1]
         torch.manual_seed(seeds[n])  # what a backbone draws at random is the same in both scans
-        return model.encode(clips[:, n : n + 1].to(device))  # [B, 1, C, T', H', W']
+        return model.encode(x.to(device))  # [B, 1, C, T', H', W']
 
     memory: Memory | None = None
     known: list[Tensor] = []
     with torch.no_grad(), grouping.paused():
-        for n in range(clips.shape[1]):
+        for n in range(N):
             features = encode(n)
             if model.memory is not None:
                 memory = model.memory.write(features, memory)

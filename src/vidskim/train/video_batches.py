@@ -9,7 +9,6 @@ Every clip's draw is a function of the seed, the step and its place in the batch
 processes therefore share a step by each making its own videos of the same batch.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from vidskim.errors import UsageError
 from vidskim.train.augment import Augmentation, random_clip
 from vidskim.train.clip_network import prepared
 from vidskim.train.clips import rows_of_step
+from vidskim.train.multi_clip import ClipByClip
 from vidskim.transforms import Transform
 
 
@@ -61,19 +61,23 @@ class VideoBatches:
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return this process's clips ``[B, N, 3, T, h, w]`` and their targets."""
+        drawn, target = self.one_by_one(step)
+        return torch.cat([drawn.draw(n) for n in range(self.num_clips)], dim=1), target
+
+    def one_by_one(self, step: int) -> tuple[ClipByClip, Tensor]:
+        """Return the same clips, each drawn when it is its turn, and their targets."""
         rows = rows_of_step(
             step, num_rows=len(self.frames), batch_size=self.num_videos, seed=self.seed
         )
         place, processes = self.share
         count = self.num_videos // processes
         mine = range(place * count, (place + 1) * count)
-        clips = torch.stack([self._clip(step, int(rows[b]), b, n) for b, n in self._places(mine)])
-        x = prepared(clips, self.transform)
-        target = torch.from_numpy(self.targets[rows[list(mine)]])
-        return x.reshape(count, self.num_clips, *x.shape[1:]), target
 
-    def _places(self, videos: Sequence[int]) -> list[tuple[int, int]]:
-        return [(b, n) for b in videos for n in range(self.num_clips)]
+        def draw(n: int) -> Tensor:
+            clips = torch.stack([self._clip(step, int(rows[b]), b, n) for b in mine])
+            return prepared(clips, self.transform)[:, None]  # [B, 1, 3, T, h, w]
+
+        return ClipByClip(self.num_clips, draw), torch.from_numpy(self.targets[rows[list(mine)]])
 
     def _clip(self, step: int, row: int, video: int, n: int) -> Tensor:
         """Draw clip n of the video at a place of the batch."""
