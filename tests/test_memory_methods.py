@@ -187,6 +187,7 @@ def test_untrained(video, capsys):
         (["--model", "FILE", "--pattern", "1:7"], "FASTER"),
         (["--model", "FILE", "--method", "faster"], "FASTER"),
         (["--model", "FILE", "--method", "memry"], "did you mean"),
+        (["--model", "FILE", "--method", "memory/alone"], "by 'vidskim evaluate' only"),
         (["--model", "FILE", "--sampler", "x.safetensors"], "without a sampler"),
         (["--model", "FILE", "--random-weights"], "random weights go with"),
         (["--model", "FILE", "--k", "0"], "k"),

@@ -169,6 +169,11 @@ def check_method(method: str | None) -> None:
     Raises:
         UsageError: a method with a slash.
     """
+    if method is not None and method.endswith("/alone"):
+        raise UsageError(
+            f"method {printable(method)!r} is measured by 'vidskim evaluate' only: give method "
+            f"{printable(method.partition('/')[0])!r}"
+        )
     if method is not None and "/" in method:
         raise UsageError(
             f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "

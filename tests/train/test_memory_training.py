@@ -65,7 +65,10 @@ def difference(a: Path, b: Path) -> float:
 def test_from_recipe_to_file(memory_recipe, tmp_path):
     recipe = memory_recipe(tmp_path / "run")
     metrics = train_memory(recipe)
-    assert metrics["protocol"] == "3 clips x 1 crop, 4x1, 24x24 pixels, split test"
+    assert metrics["protocol"] == (
+        "3 clips x 1 crop from the first to the last frame, overlapping in short videos, 4x1, "
+        "24x24 pixels, split test"
+    )
     assert (metrics["steps"], metrics["train_videos"], metrics["test_videos"]) == (4, 4, 2)
     model = load_collaborative(tmp_path / "run" / "model.safetensors")
     assert model.num_clips == 2
@@ -287,3 +290,45 @@ def test_other_tasks_refuse_several_processes(clip_recipe, tmp_path, monkeypatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="trains in one process, 2 were started"):
         train_clips(clip_recipe(tmp_path / "run"))
+
+
+def test_processes_that_cannot_be(memory_recipe, tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="devices is 1024, this machine has"):
+        train_memory(memory_recipe(tmp_path / "a", devices=1024, batch_size=2048))
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UsageError, match="4 videos per step cannot be shared evenly by 3"):
+        train_memory(memory_recipe(tmp_path / "b"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="whole goes with one process"):
+        train_memory(memory_recipe(tmp_path / "c", batch_norm="whole"))
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    with pytest.raises(UsageError, match="WORLD_SIZE in the environment is 'many'"):
+        train_memory(memory_recipe(tmp_path / "d"))
+
+
+def test_a_run_does_not_go_on_with_other_data(memory_recipe, tmp_path, tiny_csv):
+    rows = read_manifest(tiny_csv).rows
+    write_manifest(rows, tmp_path / "mine.csv")
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    train_memory(recipe, stop_after=2)
+    write_manifest(rows[1:], tmp_path / "mine.csv")
+    with pytest.raises(UsageError, match="another manifest of this name"):
+        train_memory(recipe)
+
+
+def test_a_memory_that_is_left_out_is_told(memory_recipe, tmp_path):
+    train_memory(memory_recipe(tmp_path / "a"))
+    file = str(tmp_path / "a" / "model.safetensors")
+    with pytest.warns(UserWarning, match="its memory is left out"):
+        build(memory_recipe(tmp_path / "b", init=file, interaction=None), ("left", "right"))
+
+
+def test_unreadable_test_videos_are_told_before_training(memory_recipe, tmp_path, tiny_csv):
+    rows = list(read_manifest(tiny_csv).rows)
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    rows[-1] = replace(rows[-1], path=broken)
+    write_manifest(rows, tmp_path / "mine.csv")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        train_memory(memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv")))
+    assert not (tmp_path / "run" / "log.jsonl").exists()

@@ -141,6 +141,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
         run=run,
         fabric=fabric,
         stop_after=stop_after,
+        data=examples.manifest_sha256,
     )
     if not complete:
         return {}

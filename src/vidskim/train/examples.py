@@ -45,7 +45,7 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "short_side": (1, 2**12),
     "steps": (1, 2**62),
     "stride": (1, 2**12),
-    "test_clips": (1, 2**20),
+    "test_clips": (1, 2**12),
     "test_k": (1, 2**20),
     "time_shift": (0, 1),
     "warmup_epochs": (0, 1e6),

@@ -116,6 +116,7 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         run=run,
         fabric=fabric,
         stop_after=stop_after,
+        data=examples.manifest_sha256,
     )
     if not complete:
         return {}

@@ -52,10 +52,11 @@ def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = Fal
     right, so answering in bfloat16 is not concerned).
 
     Raises:
-        UsageError: mixed precision where there is no CUDA device, or several processes for a task
-            that trains in one.
+        UsageError: mixed precision where there is no CUDA device, several processes for a task that
+            trains in one, or more than this machine has devices (cores, without CUDA).
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    started = _started("WORLD_SIZE")
+    world = started or 1
     if world > 1 and not is_shared:
         raise UsageError(
             f"this task trains in one process, {world} were started; a backbone is trained on "
@@ -67,7 +68,7 @@ def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = Fal
             "use 32-true"
         )
     if world > 1:
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", world))
+        local = _started("LOCAL_WORLD_SIZE") or world
         return Fabric(
             accelerator="auto",
             strategy="ddp",
@@ -75,9 +76,33 @@ def make_fabric(precision: Precision, *, devices: int = 1, is_shared: bool = Fal
             num_nodes=world // local,
             precision=precision,
         )
+    if started is not None:
+        devices = 1  # whoever started this process has decided
+    present = torch.cuda.device_count() or os.cpu_count() or 1
+    if devices > present:
+        raise UsageError(f"devices is {devices}, this machine has {present}: give at most as many")
     strategy = "ddp" if devices > 1 else "auto"
     fabric = Fabric(accelerator="auto", strategy=strategy, devices=devices, precision=precision)
     return fabric
+
+
+def _started(name: str) -> int | None:
+    """Return a number that a launcher of processes left in the environment, None if there is none.
+
+    Raises:
+        UsageError: it is no number of processes.
+    """
+    told = os.environ.get(name)
+    if told is None:
+        return None
+    if not told.isdecimal() or int(told) < 1:
+        raise UsageError(f"{name} in the environment is {told!r}, not a number of processes")
+    return int(told)
+
+
+def num_processes(devices: int) -> int:
+    """Return how many processes train together: as many as a launcher started, or ``devices``."""
+    return _started("WORLD_SIZE") or devices
 
 
 def is_first_process() -> bool:
@@ -100,6 +125,7 @@ def fit(
     fabric: Fabric,
     stop_after: int | None = None,
     take: Take | None = None,
+    data: str | None = None,
 ) -> bool:
     """Train a model in place, resuming the run's state if there is one.
 
@@ -117,6 +143,7 @@ def fit(
         stop_after: stop at this step without finishing (tests stop a run with it).
         take: forward and backward pass of a step, gradients averaged over processes; by default
             one of each, by ``loss_of``.
+        data: what names the training data; a state that was left by others is refused.
 
     Returns:
         True when all steps are done.
@@ -129,6 +156,11 @@ def fit(
     scaler = fabric.strategy.precision  # holds the loss scale of float16
     start, loss_sum, seen = 0, 0.0, 0
     state = run.load_state()
+    if state is not None and state.get("data") not in (None, data):
+        raise UsageError(
+            f"{run.state_path}: was trained on another manifest of this name; choose another out "
+            "folder or remove it"
+        )
     if state is not None:
         try:
             model.load_state_dict(state["model"])
@@ -202,6 +234,7 @@ def fit(
                     "step": done,
                     "loss_sum": loss_sum,
                     "seen": seen,
+                    "data": data,
                 }
             )
     model.eval()

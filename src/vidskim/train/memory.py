@@ -5,6 +5,7 @@ Yang et al., "Beyond Short Clips", CVPR 2021. The backbone is trained on single 
 Without a memory the task is the paper's "multi-clip" training.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
@@ -32,7 +33,7 @@ from vidskim.memory import (
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
 from vidskim.train.examples import check_numbers, read_examples
-from vidskim.train.fit import Take, make_fabric
+from vidskim.train.fit import Take, make_fabric, num_processes
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory, schedule_of
 from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
@@ -74,6 +75,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision, devices=recipe.devices, is_shared=True)
+    check_shared(recipe, num_processes(recipe.devices))
     fabric.launch()
     examples = read_examples(
         recipe.data,
@@ -88,7 +90,10 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     assert transform is not None
     largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
     read = partial(frame_store, folder=Path(recipe.cache))
-    frames = first_alone(fabric, lambda: read(examples.train, transform=largest))
+    frames, held_out = first_alone(
+        fabric,
+        lambda: (read(examples.train, transform=largest), read(examples.test, transform=transform)),
+    )
     batches = VideoBatches(
         frames,
         targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
@@ -101,7 +106,9 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         seed=recipe.seed,
         share=(fabric.global_rank, fabric.world_size),
     )
-    grouping.is_synchronized = synchronizes(recipe, fabric.world_size)
+    grouping.is_synchronized = fabric.world_size > 1 and (
+        recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
+    )
     complete = optimize(
         model,
         recipe,
@@ -110,12 +117,12 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         fabric=fabric,
         stop_after=stop_after,
         slow=model.stage_parameters(),
+        data=examples.manifest_sha256,
         schedule=schedule_of(recipe, num_videos=len(frames)),
         take=step_of(recipe, model, grouping=grouping, fabric=fabric),
     )
     if not complete or not fabric.is_global_zero:
         return {}
-    held_out = read(examples.test, transform=transform)
     answers = video_answers(
         model,
         held_out,
@@ -128,7 +135,10 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         "test_videos": len(held_out),
         "train_videos": len(frames),
         "steps": schedule_of(recipe, num_videos=len(frames)).steps,
-        "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
+        "protocol": (
+            f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "
+            f"short videos, {model.clip}, split {recipe.test_split}"
+        ),
     }
     published: nn.Module = model
     save: Callable[..., None] = save_collaborative
@@ -157,6 +167,10 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
         memory = CollaborativeMemory(memory_channels(backbone), **recipe.memory_options)
         if started is not None and started.memory is not None:
             _fill(memory, started.memory, path=str(recipe.init))
+    elif started is not None and started.memory is not None:
+        warnings.warn(
+            f"{recipe.init}: its memory is left out, as interaction is null", stacklevel=2
+        )
     if recipe.dropout is not None:
         set_dropout(backbone, recipe.dropout)
     model = Collaborative(
@@ -206,17 +220,20 @@ def step_of(
     return by_turns if recipe.strategy == "multi_iteration" else at_once
 
 
-def synchronizes(recipe: MemoryRecipe, processes: int) -> bool:
-    """Say whether batch statistics are taken over all processes.
+def check_shared(recipe: MemoryRecipe, processes: int) -> None:
+    """Refuse steps that processes cannot share, before anything is read.
 
     Raises:
-        UsageError: "whole" in several processes, whose passes are of different clips.
+        UsageError: videos that do not divide, or batch norm over all clips of a pass, which is then
+            in several processes.
     """
-    if processes == 1:
-        return False
-    if recipe.batch_norm == "whole":
+    if recipe.videos_per_step % processes:
+        raise UsageError(
+            f"{recipe.videos_per_step} videos per step cannot be shared evenly by {processes} "
+            "processes: give another batch_size"
+        )
+    if processes > 1 and recipe.batch_norm == "whole":
         raise UsageError("batch_norm whole goes with one process: give sub_batch or synchronized")
-    return recipe.batch_norm == "synchronized" or recipe.videos_per_step == processes
 
 
 def average_gradients(model: nn.Module, fabric: Fabric) -> None:

@@ -72,7 +72,7 @@ class MemoryRecipe:
         optimizer: "sgd" or "adamw".
         precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
         devices: processes to start on this machine, one per device; under ``torchrun`` it says how
-            many.
+            many. Started from Python, each runs the calling script again.
         seed: for initialization, order and augmentation.
         test_clips: clips per video, evenly placed, that are related and averaged for measuring.
         save_every: steps between saved states.

@@ -26,6 +26,7 @@ def optimize(
     slow: Iterable[nn.Parameter] = (),
     schedule: Schedule | None = None,
     take: Take | None = None,
+    data: str | None = None,
 ) -> bool:
     """Train a network as its recipe says, resuming the run's state; return whether it is done.
 
@@ -40,6 +41,7 @@ def optimize(
         slow: parameters that learn at the recipe's ``body_rate``.
         schedule: of the learning rate; by default as the recipe's keys say.
         take: forward and backward pass of a step, see `vidskim.train.fit.fit`.
+        data: hash of the manifest; a state of another one is not gone on with.
 
     Raises:
         CheckpointError: a damaged state.
@@ -67,6 +69,7 @@ def optimize(
         fabric=fabric,
         stop_after=stop_after,
         take=take,
+        data=data,
     )
 
 
