@@ -188,7 +188,10 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
     """Write tables.json, tables.md and figure4.png."""
     draws = Resamples(len(found["single"].right))
     tables = {}
-    for title, (column, rows) in TABLES.items():
+    for title, (column, all_rows) in TABLES.items():
+        rows = [row for row in all_rows if row[0] in found]
+        if len(rows) < 2:  # nothing to compare
+            continue
         reference = rows[0][0]
         tables[title] = {
             "column": column,
@@ -199,14 +202,13 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
                     "accuracy": asdict(draws.interval(found[cell].right)),
                     "clip_accuracy": float(found[cell].clips.mean()),
                     "vs_first": None
-                    if cell == reference or reference not in found
+                    if cell == reference
                     else asdict(draws.difference(found[cell].right, found[reference].right)),
                     "vs_single": None
                     if cell == "single"
                     else asdict(draws.difference(found[cell].right, found["single"].right)),
                 }
                 for cell, told in rows
-                if cell in found
             ],
         }
     places = {
