@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone
 from vidskim.data.manifest import read_manifest, write_manifest
-from vidskim.errors import CheckpointError, ManifestError, UsageError
+from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
 from vidskim.memory import load_collaborative
 from vidskim.memory.file import read_collaborative_metadata
+from vidskim.train.fit import with_peers
 from vidskim.train.memory import build, train_memory
 from vidskim.train.memory_recipe import MemoryRecipe, schedule_of
 from vidskim.train.video_batches import VideoBatches
@@ -332,3 +333,16 @@ def test_unreadable_test_videos_are_told_before_training(memory_recipe, tmp_path
     with pytest.raises(ManifestError, match="cannot be read"):
         train_memory(memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv")))
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def test_a_lost_process_is_one_line():
+    class Two:
+        world_size = 2
+
+    with (
+        pytest.raises(VidskimError, match="another process of this training has ended"),
+        with_peers(Two()),
+    ):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer [127.0.0.1]")
+    with pytest.raises(RuntimeError, match="shape"), with_peers(Two()):
+        raise RuntimeError("shape mismatch")

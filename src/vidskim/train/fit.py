@@ -8,7 +8,8 @@ goes on at the exact step and ends with the same weights, bit for bit on one dev
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,6 +109,28 @@ def num_processes(devices: int) -> int:
 def is_first_process() -> bool:
     """Say whether this process is the first that ``torchrun`` started, or the only one."""
     return os.environ.get("RANK", "0") == "0"
+
+
+LOST = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
+"""Words of the errors of a process whose peers are gone."""
+
+
+@contextmanager
+def with_peers(fabric: Fabric) -> Iterator[None]:
+    """Say in one line that another process of a training has ended, whose message tells why.
+
+    Raises:
+        VidskimError: one has.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not any(word in str(error) for word in LOST):
+            raise
+        raise VidskimError(
+            "another process of this training has ended, see its message; the same command goes on "
+            "from the last saved step"
+        ) from None
 
 
 Take = Callable[[nn.Module, Any, Tensor], Tensor]

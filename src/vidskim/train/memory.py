@@ -33,7 +33,7 @@ from vidskim.memory import (
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
 from vidskim.train.examples import check_numbers, read_examples
-from vidskim.train.fit import Take, make_fabric, num_processes
+from vidskim.train.fit import Take, make_fabric, num_processes, with_peers
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory, schedule_of
 from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
@@ -90,37 +90,41 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     assert transform is not None
     largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
     read = partial(frame_store, folder=Path(recipe.cache))
-    frames, held_out = first_alone(
-        fabric,
-        lambda: (read(examples.train, transform=largest), read(examples.test, transform=transform)),
-    )
-    batches = VideoBatches(
-        frames,
-        targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
-        num_clips=recipe.num_clips,
-        num_videos=recipe.videos_per_step,
-        num_frames=recipe.num_frames,
-        stride=recipe.stride,
-        augmentation=augmentation_of(recipe),
-        transform=transform,
-        seed=recipe.seed,
-        share=(fabric.global_rank, fabric.world_size),
-    )
-    grouping.is_synchronized = fabric.world_size > 1 and (
-        recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
-    )
-    complete = optimize(
-        model,
-        recipe,
-        batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
-        slow=model.stage_parameters(),
-        data=examples.manifest_sha256,
-        schedule=schedule_of(recipe, num_videos=len(frames)),
-        take=step_of(recipe, model, grouping=grouping, fabric=fabric),
-    )
+    with with_peers(fabric):
+        frames, held_out = first_alone(
+            fabric,
+            lambda: (
+                read(examples.train, transform=largest),
+                read(examples.test, transform=transform),
+            ),
+        )
+        batches = VideoBatches(
+            frames,
+            targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
+            num_clips=recipe.num_clips,
+            num_videos=recipe.videos_per_step,
+            num_frames=recipe.num_frames,
+            stride=recipe.stride,
+            augmentation=augmentation_of(recipe),
+            transform=transform,
+            seed=recipe.seed,
+            share=(fabric.global_rank, fabric.world_size),
+        )
+        grouping.is_synchronized = fabric.world_size > 1 and (
+            recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
+        )
+        complete = optimize(
+            model,
+            recipe,
+            batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
+            run=run,
+            fabric=fabric,
+            stop_after=stop_after,
+            slow=model.stage_parameters(),
+            data=examples.manifest_sha256,
+            schedule=schedule_of(recipe, num_videos=len(frames)),
+            take=step_of(recipe, model, grouping=grouping, fabric=fabric),
+        )
     if not complete or not fabric.is_global_zero:
         return {}
     answers = video_answers(
