@@ -171,7 +171,8 @@ def fit_to(
     Raises:
         UsageError: a model or width that is not the checkpoint's, or clips that it does not take.
     """
-    if model.name != recipe.model:
+    is_other = not is_hf(model.name) if is_hf(recipe.model) else model.name != recipe.model
+    if is_other:
         raise UsageError(
             f"{init}: holds {model.name}, the recipe has {recipe.model}: name it there"
         )
