@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import nn
 
@@ -21,7 +20,7 @@ from vidskim.faster_methods import (
 from vidskim.look import Look
 from vidskim.memory_methods import METHOD as MEMORY
 from vidskim.memory_methods import NUM_CLIPS, memory_look, open_memory
-from vidskim.models import VALID
+from vidskim.models import is_file_of
 from vidskim.recognizer import Origin
 from vidskim.samplers import SamplerOptions, check_used, look_of, open_sampler
 from vidskim.schedule import Schedule
@@ -59,10 +58,7 @@ def is_faster_model(model: str) -> bool:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = Path(model)
-    return (
-        model not in VALID and path.suffix == ".safetensors" and path.is_file() and is_faster(path)
-    )
+    return is_file_of(model, is_faster)
 
 
 def make_faster(

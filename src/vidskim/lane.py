@@ -20,8 +20,6 @@ class ClipMacs:
 
     whole: int
     features: int
-    map_numel: int
-    """Numbers in the map of one clip."""
 
 
 @dataclass(slots=True)
@@ -42,6 +40,7 @@ class Lane:
     device: torch.device
     precision: str
     _macs: dict[tuple[int, ...], ClipMacs] = field(default_factory=dict)
+    _map_numels: dict[tuple[int, ...], int] = field(default_factory=dict)
     _last: tuple[int, ...] | None = None
 
     @property
@@ -60,7 +59,11 @@ class Lane:
     def map_bytes(self) -> int:
         """Bytes of the map of one view, of the size it saw last."""
         assert self.encoder.clip is not None
-        return 4 * self.count(self._last or self.encoder.clip.input_shape).map_numel
+        shape = self._last or self.encoder.clip.input_shape
+        if shape not in self._map_numels:
+            assert isinstance(self.encoder, nn.Module)
+            self._map_numels[shape] = _map_numel(self.encoder, shape)
+        return 4 * self._map_numels[shape]
 
     def encode(self, x: Tensor, account: Account) -> Tensor:
         """Map views ``[M, 3, T, h, w]`` to ``[M, C, T', H', W']``, charged to an account."""
@@ -86,7 +89,6 @@ class Lane:
             self._macs[shape] = ClipMacs(
                 whole=count(self.encoder, shape).macs,
                 features=count(Features(self.encoder), shape).macs,
-                map_numel=_map_numel(self.encoder, shape),
             )
         return self._macs[shape]
 

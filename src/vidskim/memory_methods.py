@@ -18,7 +18,7 @@ from vidskim.memory import (
     load_collaborative,
     memory_channels,
 )
-from vidskim.models import VALID, open_model
+from vidskim.models import is_file_of, open_model
 from vidskim.recognizer import Origin
 
 METHOD = "memory"
@@ -33,10 +33,7 @@ def is_memory_model(model: str) -> bool:
     Raises:
         CheckpointError: the file is damaged.
     """
-    path = Path(model)
-    if model in VALID or path.suffix != ".safetensors" or not path.is_file():
-        return False
-    return is_collaborative(path)
+    return is_file_of(model, is_collaborative)
 
 
 def open_memory(model: str, *, random_weights: bool = False) -> tuple[Collaborative, Origin]:

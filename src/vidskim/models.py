@@ -76,6 +76,20 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     return network, Origin(f"{name}, random weights", warnings=(warning,))
 
 
+def is_file_of(model: str, holds: Callable[[Path], bool]) -> bool:
+    """Say whether a model's name is the path of a file of ours that holds what is asked for.
+
+    Args:
+        model: as users give it.
+        holds: tells by the header of a safetensors file.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    path = Path(model)
+    return model not in VALID and path.suffix == ".safetensors" and path.is_file() and holds(path)
+
+
 def demo_checkpoint(part: str) -> Path:
     """Return the file of the shipped ``classifier`` or ``sampler``."""
     with as_file(files("vidskim") / "weights" / f"{part}.safetensors") as path:

@@ -103,8 +103,3 @@ def memory_channels(backbone: Network) -> int:
     layer, and the cost of a second memory on the fast one is not in its figures.
     """
     return cast(int, getattr(backbone, "slow_channels", backbone.num_features))
-
-
-def make_memory(backbone: Network, **options: str | int) -> CollaborativeMemory:
-    """Return an untrained memory for a backbone; see `CollaborativeMemory` for the options."""
-    return CollaborativeMemory(memory_channels(backbone), **options)  # type: ignore[arg-type]

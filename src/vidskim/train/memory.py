@@ -25,11 +25,11 @@ from vidskim.errors import UsageError
 from vidskim.memory import (
     Collaborative,
     CollaborativeMemory,
-    is_collaborative,
     load_collaborative,
     memory_channels,
     save_collaborative,
 )
+from vidskim.memory_methods import is_memory_model
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
 from vidskim.train.examples import check_numbers, read_examples
@@ -39,7 +39,7 @@ from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.task import optimize, publish
 from vidskim.train.video_answers import video_answers, write_video_answers
-from vidskim.train.video_batches import VideoBatches
+from vidskim.train.video_batches import VideoBatches, check_share
 from vidskim.train.video_loss import video_loss
 
 Made = TypeVar("Made")
@@ -113,6 +113,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         grouping.is_synchronized = fabric.world_size > 1 and (
             recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
         )
+        schedule = schedule_of(recipe, num_videos=len(frames))
         complete = optimize(
             model,
             recipe,
@@ -122,7 +123,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
             stop_after=stop_after,
             slow=model.stage_parameters(),
             data=examples.manifest_sha256,
-            schedule=schedule_of(recipe, num_videos=len(frames)),
+            schedule=schedule,
             take=step_of(recipe, model, grouping=grouping, fabric=fabric),
         )
     if not complete or not fabric.is_global_zero:
@@ -138,7 +139,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         **answers.measured(),
         "test_videos": len(held_out),
         "train_videos": len(frames),
-        "steps": schedule_of(recipe, num_videos=len(frames)).steps,
+        "steps": schedule.steps,
         "protocol": (
             f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "
             f"short videos, {model.clip}, split {recipe.test_split}"
@@ -160,7 +161,7 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
         CheckpointError: an unusable start.
     """
     started = None
-    if recipe.init is not None and is_collaborative_file(recipe.init):
+    if recipe.init is not None and is_memory_model(recipe.init):
         started = load_collaborative(recipe.init)
     if started is None:
         backbone = build_network(recipe, classes, init=recipe.init)
@@ -183,11 +184,6 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
     if recipe.freeze_backbone:
         model.freeze_backbone()
     return model
-
-
-def is_collaborative_file(path: str) -> bool:
-    """Say whether a start is a file of this task."""
-    return Path(path).suffix == ".safetensors" and is_collaborative(path)
 
 
 def step_of(
@@ -231,11 +227,7 @@ def check_shared(recipe: MemoryRecipe, processes: int) -> None:
         UsageError: videos that do not divide, or batch norm over all clips of a pass, which is then
             in several processes.
     """
-    if recipe.videos_per_step % processes:
-        raise UsageError(
-            f"{recipe.videos_per_step} videos per step cannot be shared evenly by {processes} "
-            "processes: give another batch_size"
-        )
+    check_share(recipe.videos_per_step, processes=processes)
     if processes > 1 and recipe.batch_norm == "whole":
         raise UsageError("batch_norm whole goes with one process: give sub_batch or synchronized")
 

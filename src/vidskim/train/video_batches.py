@@ -53,11 +53,7 @@ class VideoBatches:
     share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
-        if self.num_videos % self.share[1]:
-            raise UsageError(
-                f"{self.num_videos} videos per step cannot be shared evenly by {self.share[1]} "
-                "processes: give another batch_size"
-            )
+        check_share(self.num_videos, processes=self.share[1])
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         """Return this process's clips ``[B, N, 3, T, h, w]`` and their targets."""
@@ -87,4 +83,17 @@ class VideoBatches:
             stride=self.stride,
             augmentation=self.augmentation,
             generator=np.random.default_rng([self.seed, 1, step, video, n]),
+        )
+
+
+def check_share(num_videos: int, *, processes: int) -> None:
+    """Refuse a number of videos per step that processes cannot share.
+
+    Raises:
+        UsageError: it does not divide.
+    """
+    if num_videos % processes:
+        raise UsageError(
+            f"{num_videos} videos per step cannot be shared evenly by {processes} processes: give "
+            "another batch_size"
         )
