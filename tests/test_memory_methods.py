@@ -192,7 +192,7 @@ def test_untrained(video, capsys):
         (["--model", "FILE", "--random-weights"], "random weights go with"),
         (["--model", "FILE", "--k", "0"], "k"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
-        (["--model", "FILE", "--fast", "bf16"], "or memory"),
+        (["--model", "FILE", "--fast", "bf16"], "memory or compression"),
     ],
 )
 def test_refused(video, file, capsys, words, told):

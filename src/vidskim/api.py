@@ -12,6 +12,7 @@ from vidskim.assembled import (
     is_faster_model,
     make_faster,
     make_memory,
+    make_sfc,
     refuse_faster_options,
     refuse_route,
     with_other_look,
@@ -19,6 +20,7 @@ from vidskim.assembled import (
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.resolution import set_test_size
 from vidskim.chosen import Budget, Selection, select_moments
+from vidskim.errors import UsageError
 from vidskim.fast import accelerate, check_fast_options
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.growing import check_source
@@ -28,8 +30,11 @@ from vidskim.memory_methods import is_memory_model
 from vidskim.models import open_model
 from vidskim.recognizer import Recognizer
 from vidskim.samplers import SamplerOptions, look_of
+from vidskim.sfc_methods import METHOD as SFC
+from vidskim.sfc_methods import is_sfc_model
 from vidskim.types import Prediction
 from vidskim.video import Video
+from vidskim.whole import WholeRecognizer
 
 DEFAULT_MODEL = "r2plus1d_18"
 DEFAULT_METHOD = "motion"
@@ -44,6 +49,7 @@ def make_recognizer(
     options: SamplerOptions | None = None,
     pattern: str | None = None,
     route: str | None = None,
+    segment_frames: int | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
@@ -98,6 +104,18 @@ def make_recognizer(
             options=options,
             random_weights=random_weights,
         )
+    elif method == SFC or is_sfc_model(model):
+        refuse_faster_options(model, pattern=pattern, route=route)
+        made = make_sfc(
+            model,
+            method=method or SFC,
+            k=k,
+            sampler=sampler,
+            options=options,
+            random_weights=random_weights,
+            segment_frames=segment_frames,
+            size=size,
+        )
     else:
         refuse_faster_options(model, pattern=pattern, route=route)
         look = look_of(
@@ -109,14 +127,31 @@ def make_recognizer(
         )
         network, origin = open_model(model, random_weights=random_weights)
         made = Assembled(look, origin, (network,))
+    if segment_frames is not None and made.whole is None:
+        raise UsageError(
+            "segments are joined by a model with a compression inside: leave segment_frames out, "
+            "or give method 'sfc' and its model"
+        )
     for network in made.encoders:
-        if size is not None:
+        if size is not None and made.whole is None:
             set_test_size(network, size)
     encoders: tuple[Backbone, ...] = made.encoders
     if fast is not None:
         made.refuse_fast()
         (network,) = made.encoders
         encoders = (accelerate(network, kind=fast, videos=videos, calibrate=calibrate),)
+    if made.whole is not None:
+        if batch_size is not None:
+            raise UsageError("a whole video is one pass: leave batch_size out")
+        return WholeRecognizer(
+            made.whole,
+            look=made.look,
+            segment=made.segment,
+            num_crops=num_crops,
+            precision=precision,
+            device=device,
+            origin=made.origin,
+        )
     return Recognizer(
         encoders[0],
         others=encoders[1:],
@@ -144,6 +179,7 @@ def recognize(
     options: SamplerOptions | None = None,
     pattern: str | None = None,
     route: str | None = None,
+    segment_frames: int | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
     size: int | None = None,
@@ -158,10 +194,12 @@ def recognize(
     Args:
         path: the file.
         method: which clips are looked at closely: dense, uniform, random, packets, motion,
-            scsampler or cascade, of a FASTER model faster, faster16 or faster32, and of a backbone
-            with a memory memory. By default motion, and faster or memory for such a model.
+            scsampler or cascade, of a FASTER model faster, faster16 or faster32, of a backbone with
+            a memory memory, and of one with a compression inside sfc. By default motion, and
+            faster, memory or sfc for such a model.
         model: backbone with published weights, path of a checkpoint, or ``demo``.
-        k: clips to look at; by default 10, and those of a FASTER model or preset.
+        k: clips to look at; by default 10, and those of a FASTER model or preset. Of sfc, segments
+            that are joined; by default the whole video, and 8 segments of a long one.
         sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
             source, with commas between; by default the demo's.
         options: how they are used together, see `vidskim.samplers.SamplerOptions`.
@@ -169,6 +207,7 @@ def recognize(
             1:7, all, none, first, or letters, see `vidskim.schedule.parse_pattern`.
         route: packets, motion or scsampler: send the expensive encoder to the clips that these
             find most salient, as often as the pattern has it.
+        segment_frames: length of the segments that a compressed backbone joins, before the stride.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
         num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
@@ -196,6 +235,7 @@ def recognize(
         options=options,
         pattern=pattern,
         route=route,
+        segment_frames=segment_frames,
         random_weights=random_weights,
         num_crops=num_crops,
         size=size,

@@ -1,4 +1,4 @@
-"""From a model's name to the parts of its recognizer: a classifier, one with a memory, FASTER."""
+"""From a model's name to the parts of its recognizer: a classifier, memory, compression, FASTER."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from vidskim import presets
+from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
+from vidskim.compress import Compressed
 from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_file import is_faster
@@ -24,6 +26,8 @@ from vidskim.models import is_file_of
 from vidskim.recognizer import Origin
 from vidskim.samplers import SamplerOptions, check_used, look_of, open_sampler
 from vidskim.schedule import Schedule
+from vidskim.sfc_methods import METHOD as SFC
+from vidskim.sfc_methods import NUM_SEGMENTS, open_sfc, segment_of, set_whole_size, sfc_look
 from vidskim.types import Aggregator, Context, PartedSaliency
 
 
@@ -39,16 +43,21 @@ class Assembled:
     aggregator: Aggregator | None = None
     context: Context | None = None
     is_multilabel: bool = False
+    whole: Compressed | None = None
+    """What takes the chosen clips joined, in place of the encoder."""
+    segment: ClipSpec | None = None
+    """The clips that are chosen from, where they are not the encoder's."""
 
     def refuse_fast(self) -> None:
-        """Refuse several encoders, or a memory, where one classifier is to be compiled.
+        """Refuse whatever is more than one classifier that can be compiled.
 
         Raises:
             UsageError: there are.
         """
-        if self.aggregator is not None or self.context is not None:
+        if self.aggregator is not None or self.context is not None or self.whole is not None:
             raise UsageError(
-                "fast runs a single classifier by OpenVINO, no FASTER model or memory: omit it"
+                "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
+                "inside: omit it"
             )
 
 
@@ -157,6 +166,45 @@ def make_memory(
         context=found.memory,
         is_multilabel=found.is_multilabel,
     )
+
+
+def make_sfc(
+    model: str,
+    *,
+    method: str,
+    k: int | None,
+    sampler: str | None,
+    options: SamplerOptions | None,
+    random_weights: bool,
+    segment_frames: int | None,
+    size: int | None,
+) -> Assembled:
+    """Assemble a compressed backbone, whose input its own method or another one chooses.
+
+    Raises:
+        UsageError: a model without a compression, an unknown method, a sampler for a method without
+            one, a segment shorter than the stride.
+        CheckpointError: weights that cannot be had.
+    """
+    found, origin = open_sfc(model, random_weights=random_weights)
+    segment = segment_of(found, segment_frames)
+    if size is not None:
+        set_whole_size(found, size)
+    if method == SFC:
+        if sampler is not None or options not in (None, SamplerOptions()):
+            raise UsageError(
+                f"method {method!r} takes the whole video, without a sampler: leave it out, or "
+                "give method 'scsampler', whose clips are then joined"
+            )
+        look = sfc_look(segment, k)
+    elif method not in presets.METHODS:
+        raise unknown_name("method", method, (SFC, *presets.METHODS))
+    else:
+        number = NUM_SEGMENTS if k is None else k
+        look = look_of(
+            method, k=number, sampler=sampler, options=options, random_weights=random_weights
+        )
+    return Assembled(look, origin, (found.backbone,), whole=found, segment=segment)
 
 
 def check_method(method: str | None) -> None:

@@ -21,7 +21,16 @@ from vidskim.precision import check_precision
 from vidskim.relating import MAX_KEPT_BYTES, SharedMemory, related
 from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
-from vidskim.types import Aggregator, ChosenClip, Clip, Context, Prediction, Score, VideoInfo
+from vidskim.types import (
+    Aggregator,
+    ChosenClip,
+    Clip,
+    Context,
+    Prediction,
+    Score,
+    TimeAttention,
+    VideoInfo,
+)
 from vidskim.video import Video
 from vidskim.views import check_crops, fold
 
@@ -35,6 +44,15 @@ class Origin:
 
     model: str
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Clips that were read, and logits per crop ``[V, K]``."""
+
+    seen: tuple[ChosenClip, ...]
+    logits: Tensor
+    attention: TimeAttention | None = None
 
 
 @runtime_checkable
@@ -271,7 +289,7 @@ class Recognizer:
                 label = self.lanes[place].label
                 yield self._prediction(
                     live.info,
-                    _Answer((ChosenClip(clip, None, label),), logits),
+                    Answer((ChosenClip(clip, None, label),), logits),
                     account,
                     num_grid=clip.index + 1,
                     warnings=live.warnings,
@@ -280,7 +298,7 @@ class Recognizer:
     def _prediction(
         self,
         info: VideoInfo,
-        answer: "_Answer",
+        answer: Answer,
         account: Account,
         *,
         num_grid: int,
@@ -313,11 +331,12 @@ class Recognizer:
             encoders=tuple(lane.label for lane in self.lanes),
             schedule=str(self.schedule) if len(self.lanes) > 1 else None,
             is_multilabel=self.is_multilabel,
+            attention=answer.attention,
         )
 
     def _encode(
         self, video: Video, choice: Choice, chosen: Sequence[int], account: Account
-    ) -> "_Answer | None":
+    ) -> Answer | None:
         """Encode clips of the grid batch by batch; None if not one of them can be read."""
         clips = [choice.grid[n] for n in chosen]
         scores = choice.scores
@@ -356,7 +375,7 @@ class Recognizer:
                     together = context(together)
                 logits = aggregator(together)
         account.add_macs(counter.macs, stage="aggregate")
-        return _Answer(tuple(seen), logits)
+        return Answer(tuple(seen), logits)
 
     def _features(
         self, video: Video, clips: Sequence[Clip], place_of: Mapping[int, int], account: Account
@@ -447,14 +466,6 @@ def usable_device(name: str | torch.device) -> torch.device:
             f"device {str(name)!r} cannot be used here ({reason}): try 'cpu'"
         ) from None
     return device
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """Clips that were read, and logits per crop ``[V, K]``."""
-
-    seen: tuple[ChosenClip, ...]
-    logits: Tensor
 
 
 def _told(part: Tensor) -> tuple[float | None, ...]:

@@ -116,6 +116,38 @@ class ChosenClip:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeAttention:
+    """What a video that was compressed inside the network (SFC) was compressed from.
+
+    K steps were kept of T; each is a mix of all T.
+    """
+
+    frame_indices: tuple[int, ...]
+    """The first frame of each of the T steps."""
+    seconds: tuple[float, ...]
+    """When it is shown."""
+    weights: Tensor
+    """M, ``[K, T]``; each row sums to one."""
+    kept: tuple[int, ...] | None
+    """The steps that the K queries are; None where a query is no single step."""
+
+    @property
+    def received(self) -> Tensor:
+        """How much of what was kept comes from each step, ``[T]``; sums to one."""
+        return self.weights.mean(0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``attention`` object of ``vidskim recognize --json``."""
+        return {
+            "frame_indices": list(self.frame_indices),
+            "seconds": list(self.seconds),
+            "received": [round(x, 6) for x in self.received.tolist()],
+            "num_kept": len(self.weights),
+            "kept": None if self.kept is None else list(self.kept),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The answer for one video: classes, the moments that said so, and what it cost."""
 
@@ -142,6 +174,8 @@ class Prediction:
     """Which of several encoders sees which clip, see `vidskim.schedule`; None for a single one."""
     is_multilabel: bool = False
     """Whether each score is the probability of its own class, of which several may be true."""
+    attention: TimeAttention | None = None
+    """What was attended to, where the whole video went through the network at once (SFC)."""
 
     @property
     def label(self) -> str:
@@ -165,6 +199,7 @@ class Prediction:
             "encoders": list(self.encoders),
             "schedule": self.schedule,
             "is_multilabel": self.is_multilabel,
+            "attention": None if self.attention is None else self.attention.to_json(),
         }
 
 

@@ -8,9 +8,10 @@ import torch
 from tqdm import tqdm
 
 from vidskim.backbones.contract import Backbone
+from vidskim.compress import Compressed
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
-from vidskim.evaluate.contestants import EVALUATED, of_encoder, of_faster, of_memory
+from vidskim.evaluate.contestants import EVALUATED, of_encoder, of_faster, of_memory, of_sfc
 from vidskim.evaluate.journal import Journal
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
@@ -28,7 +29,7 @@ Moments = Mapping[str, Sequence[tuple[float, float]]]
 def benchmark(
     manifest: Manifest,
     *,
-    encoder: Backbone | Faster | Collaborative,
+    encoder: Backbone | Faster | Collaborative | Compressed,
     methods: Sequence[str],
     k: int | None,
     saliency: Callable[[], Saliency],
@@ -47,7 +48,8 @@ def benchmark(
 
     Args:
         manifest: whole videos; each row is answered from the whole file.
-        encoder: the clip classifier, a backbone with a memory, or a FASTER model.
+        encoder: the clip classifier, a backbone with a memory or a compression inside, or a FASTER
+            model.
         methods: names of `EVALUATED`; of a FASTER model as
             `vidskim.evaluate.contestants.parse_variant` reads them.
         k: clips a method may choose; by default 10, or those of the FASTER model.
@@ -76,6 +78,8 @@ def benchmark(
         contestants = of_faster(encoder, methods, k=k, **options)
     elif isinstance(encoder, Collaborative):
         contestants = of_memory(encoder, methods, k=k, **options)
+    elif isinstance(encoder, Compressed):
+        contestants = of_sfc(encoder, methods, k=k, **options)
     else:
         contestants = of_encoder(encoder, methods, k=10 if k is None else k, **options)
     labels = {label for row in manifest.rows for label in row.labels}

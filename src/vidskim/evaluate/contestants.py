@@ -1,12 +1,13 @@
-"""From the names of methods to the recognizers that answer: of a classifier, a memory, or FASTER.
+"""From the names of methods to the recognizers that answer, of every kind of model.
 
 Of a FASTER model a method's name may go on with words between slashes, in any order: a pattern
 (``faster/1:3``), what the expensive encoder is sent by (``faster/motion``), and ``average`` for the
 mean of the clips' class scores instead of the trained aggregator (``faster/all/average``). So every
 comparison of the paper is one call: the same clips, encoders and adapters, one thing changed.
 
-Of a backbone with a memory every method chooses clips that then share the memory; ``/alone`` behind
-a name leaves the memory out.
+Of a backbone with a memory every method chooses clips that then share the memory; of one with a
+compression inside, clips that are then joined to one input, and ``sfc/8`` takes eight segments.
+``/alone`` behind a name leaves memory or compression out.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 from vidskim import presets, selection
 from vidskim.backbones.contract import Backbone
+from vidskim.compress import Compressed
 from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_methods import METHODS, ROUTES, faster_look, faster_schedule
@@ -23,14 +25,18 @@ from vidskim.memory_methods import METHOD as MEMORY
 from vidskim.memory_methods import NUM_CLIPS, memory_look, told
 from vidskim.recognizer import Recognizer
 from vidskim.schedule import Schedule, parse_pattern
+from vidskim.sfc_methods import METHOD as SFC
+from vidskim.sfc_methods import NUM_SEGMENTS, sfc_look
+from vidskim.sfc_methods import told as told_sfc
 from vidskim.types import Saliency
+from vidskim.whole import WholeRecognizer
 
 ORACLE = "oracle"
 EVALUATED = (*presets.METHODS, ORACLE)
 """Methods that can be evaluated; the oracle is told the true label."""
 AVERAGE = "average"
 ALONE = "alone"
-"""Behind a method's name: the clips of a backbone with a memory, without it."""
+"""Behind a method's name: the clips of a backbone alone, without its memory or compression."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,11 @@ def _is_pattern(word: str) -> bool:
 
 
 def check_methods(
-    methods: Sequence[str], *, of_faster: bool = False, of_memory: bool = False
+    methods: Sequence[str],
+    *,
+    of_faster: bool = False,
+    of_memory: bool = False,
+    of_sfc: bool = False,
 ) -> None:
     """Refuse methods that a model does not have.
 
@@ -102,40 +112,51 @@ def check_methods(
         methods: their names.
         of_faster: whether the model is a FASTER model.
         of_memory: whether it is a backbone with a memory.
+        of_sfc: whether it is one with a compression inside.
 
     Raises:
         UsageError: none, or one that is unknown.
     """
+    own = {MEMORY: of_memory, SFC: of_sfc}
     known = (*METHODS, *EVALUATED) if of_faster else EVALUATED
-    if of_memory:
-        known = (MEMORY, *EVALUATED)
+    known = (*(name for name, is_there in own.items() if is_there), *known)
     if not methods:
         raise UsageError(f"name at least one method of {', '.join(known)}")
     for method in methods:
         first, slash, word = method.partition("/")
-        if of_memory and first in known and (not slash or word == ALONE):
-            continue
-        if of_memory and first in known:
+        if first in own and not own[first]:
+            what = "memory" if first == MEMORY else "compression inside"
             raise UsageError(
-                f"method {printable(method)!r}: {printable(word)!r} cannot stand there; behind a "
-                f"method of a backbone with a memory goes {ALONE!r}, which leaves the memory out"
+                f"method {printable(method)!r} needs a backbone with a {what}: give its file"
             )
-        if first == MEMORY and not of_memory:
-            raise UsageError(
-                f"method {printable(method)!r} needs a backbone with a memory: give its file"
-            )
-        if of_faster:
+        if of_memory or of_sfc:
+            if first not in known:
+                raise unknown_name("method", method, known)
+            if slash and word != ALONE and not (first == SFC and _segments(word)):
+                raise UsageError(
+                    f"method {printable(method)!r}: {printable(word)!r} cannot stand there; behind "
+                    f"a method of this model goes {ALONE!r}, for the backbone by itself"
+                    + (f", and behind {SFC!r} a number of segments" if of_sfc else "")
+                )
+        elif of_faster:
             parse_variant(method)
         elif first in METHODS or (slash and first in EVALUATED):
             raise UsageError(f"method {printable(method)!r} needs a FASTER model: give its file")
-        elif of_memory or method not in EVALUATED:
+        elif method not in EVALUATED:
             raise unknown_name("method", method, known)
+
+
+def _segments(word: str) -> int | None:
+    """Read a number of segments, None if it is none."""
+    if not (word.isascii() and word.isdecimal() and len(word) < 6):
+        return None
+    return int(word) or None
 
 
 def is_trained(method: str) -> bool:
     """Say whether a method, of any model, needs saliency networks."""
     first, _, word = method.partition("/")
-    if first == MEMORY or word == ALONE:
+    if first in (MEMORY, SFC) or word == ALONE:
         return first in presets.TRAINED
     return parse_variant(method).is_trained
 
@@ -241,24 +262,133 @@ def of_memory(
         for context in (model.memory, None)
     )
 
-    def base(name: str) -> Recognizer:
-        return alone if name.endswith(f"/{ALONE}") else together
+    fixed, told_label = _two_kinds(
+        methods,
+        together,
+        alone,
+        encoder=encoder,
+        k=number,
+        saliency=saliency,
+        candidates=candidates,
+        own=lambda name: memory_look(k) if name.partition("/")[0] == MEMORY else None,
+    )
+    return Contestants(f"{encoder.name}, {told(model)}", encoder.classes or (), fixed, told_label)
 
-    def oracle(name: str) -> Callable[[str], Recognizer]:
-        return lambda label: base(name).with_look(presets.oracle(encoder, label=label, k=number))
 
+def of_sfc(
+    model: Compressed,
+    methods: Sequence[str],
+    *,
+    k: int | None,
+    saliency: Callable[[], Saliency],
+    candidates: int | None = None,
+    num_crops: int = 1,
+    precision: str = "fp32",
+    device: str = "cpu",
+) -> Contestants:
+    """Return the recognizers of a backbone with a compression inside, all of the same weights.
+
+    Args:
+        model: the backbone and its compression.
+        methods: ``sfc``, the whole video and eight segments of a long one; ``sfc/N``, N segments
+            of any; any other that chooses clips, which are joined; each with ``/alone`` for the
+            backbone on single clips, ``sfc/alone`` for ten spread evenly. The oracle scores clips
+            alone.
+        k: clips per video, by default ten, eight where they are joined.
+        saliency: gives the trained saliency of methods that need one.
+        candidates: clips that the first stage of ``cascade`` keeps.
+        num_crops: crops of each clip of the backbone alone; whole frames are joined.
+        precision: "fp32", "bf16", or "auto" for the faster one.
+        device: where the networks run.
+
+    Raises:
+        UsageError: no or an unknown method.
+    """
+    check_methods(methods, of_sfc=True)
+    joined = WholeRecognizer(model, look=presets.dense(), precision=precision, device=device)
+    alone = Recognizer(
+        model.backbone,
+        look=presets.dense(),
+        num_crops=num_crops,
+        precision=precision,
+        device=device,
+    )
+
+    def own(name: str) -> Look | None:
+        first, _, word = name.partition("/")
+        if first != SFC:
+            return None
+        if word == ALONE:
+            return presets.uniform(k=NUM_CLIPS if k is None else k)
+        return sfc_look(model.clip, _segments(word))
+
+    kinds = []
+    for is_alone, number in ((False, NUM_SEGMENTS), (True, NUM_CLIPS)):
+        names = [name for name in methods if name.endswith(f"/{ALONE}") == is_alone]
+        kinds.append(
+            _two_kinds(
+                names,
+                joined,
+                alone,
+                encoder=model.backbone,
+                k=number if k is None else k,
+                saliency=saliency,
+                candidates=candidates,
+                own=own,
+            )
+        )
+    (fixed, told_label), (more_fixed, more_told) = kinds
+    return Contestants(
+        f"{model.name}, {told_sfc(model)}",
+        model.classes or (),
+        {**fixed, **more_fixed},
+        {**told_label, **more_told},
+    )
+
+
+def _two_kinds(
+    methods: Sequence[str],
+    together: Recognizer,
+    alone: Recognizer,
+    *,
+    encoder: Backbone,
+    k: int,
+    saliency: Callable[[], Saliency],
+    candidates: int | None,
+    own: Callable[[str], Look | None],
+) -> tuple[dict[str, Recognizer], dict[str, Callable[[str], Recognizer]]]:
+    """Return the recognizers of methods with and without ``/alone``, by name.
+
+    Args:
+        methods: their names.
+        together: who answers from clips that are told of each other.
+        alone: who answers with ``/alone``.
+        encoder: by which the oracle scores clips.
+        k: clips that are chosen.
+        saliency: gives the trained saliency of methods that need one.
+        candidates: clips that the first stage of ``cascade`` keeps.
+        own: the look of the model's own methods, None for the name of another.
+
+    Returns:
+        Those that are the same for every video, and those that are told the true label.
+    """
     fixed: dict[str, Recognizer] = {}
     by_label: dict[str, Callable[[str], Recognizer]] = {}
+
+    def oracle(base: Recognizer) -> Callable[[str], Recognizer]:
+        return lambda label: base.with_look(presets.oracle(encoder, label=label, k=k))
+
     for name in methods:
         method = name.partition("/")[0]
+        base = alone if name.endswith(f"/{ALONE}") else together
         if method == ORACLE:
-            by_label[name] = oracle(name)
-        elif method == MEMORY:
-            fixed[name] = base(name).with_look(memory_look(k))
-        else:
-            chosen = presets.look(method, k=number, saliency=saliency, candidates=candidates)
-            fixed[name] = base(name).with_look(chosen)
-    return Contestants(f"{encoder.name}, {told(model)}", encoder.classes or (), fixed, by_label)
+            by_label[name] = oracle(base)
+            continue
+        look = own(name)
+        if look is None:
+            look = presets.look(method, k=k, saliency=saliency, candidates=candidates)
+        fixed[name] = base.with_look(look)
+    return fixed, by_label
 
 
 def of_faster(

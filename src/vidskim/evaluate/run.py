@@ -10,6 +10,7 @@ from vidskim.backbones.contract import Backbone
 from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.backbones.network import Network
 from vidskim.backbones.resolution import set_test_size
+from vidskim.compress import Compressed
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
@@ -27,6 +28,7 @@ from vidskim.models import open_model
 from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
 from vidskim.samplers import SamplerOptions, check_used, open_sampler, settings_of
+from vidskim.sfc_methods import is_sfc_model, open_sfc, set_whole_size
 from vidskim.types import PartedSaliency
 from vidskim.views import check_crops
 
@@ -80,8 +82,8 @@ def evaluate_manifest(
         CheckpointError: weights that cannot be had.
     """
     of_faster = is_faster_model(model) or any(m.partition("/")[0] in METHODS for m in methods)
-    of_memory = is_memory_model(model)
-    check_methods(methods, of_faster=of_faster, of_memory=of_memory)
+    of_memory, of_sfc = is_memory_model(model), is_sfc_model(model)
+    check_methods(methods, of_faster=of_faster, of_memory=of_memory, of_sfc=of_sfc)
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 video, got {limit}")
     if k is not None and k < 1:
@@ -93,11 +95,15 @@ def evaluate_manifest(
     manifest = replace(manifest, rows=manifest.rows[:limit])
     told = None if moments is None else load_manifest(moments)
     where = None if told is None else moments_of(told)
-    whole: Network | Faster | Collaborative
+    whole: Network | Faster | Collaborative | Compressed
     if of_faster:
         whole = open_faster(model)[0]
+    elif of_sfc:
+        whole = open_sfc(model)[0]
     else:
         whole = open_memory(model)[0] if of_memory else open_model(model)[0]
+    if isinstance(whole, Compressed) and size is not None:
+        set_whole_size(whole, size)
     networks = _networks(whole)
     for network in networks:
         if size is not None:
@@ -106,12 +112,13 @@ def evaluate_manifest(
         check_crops(num_crops, network.transform)
     clip = networks[0].clip
     assert clip is not None
-    encoder: Backbone | Faster | Collaborative = whole
+    encoder: Backbone | Faster | Collaborative | Compressed = whole
     if fast is None:
         found = [resolve(precision, network, device=device) for network in networks]
     elif not isinstance(whole, Network):
         raise UsageError(
-            "fast runs a single classifier by OpenVINO, no FASTER model or memory: omit it"
+            "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
+            "inside: omit it"
         )
     else:
         compiled = accelerate(
@@ -181,14 +188,17 @@ def evaluate_manifest(
     return Report(tuple(results), tuple(rows), protocol)
 
 
-def _networks(model: Network | Faster | Collaborative) -> tuple[Network, ...]:
+def _networks(model: Network | Faster | Collaborative | Compressed) -> tuple[Network, ...]:
     if isinstance(model, Faster):
         return model.networks()
-    return (model.backbone if isinstance(model, Collaborative) else model,)
+    return (model.backbone if isinstance(model, Collaborative | Compressed) else model,)
 
 
-def _told(model: Network | Faster | Collaborative) -> list[str]:
+def _told(model: Network | Faster | Collaborative | Compressed) -> list[str]:
     """Return what a model's answers depend on."""
+    if isinstance(model, Compressed):
+        inside = [model.at, str(model.compression.options), str(model.transform)]
+        return [weights_sha256(model), *_told(model.backbone)[1:], *inside]
     if isinstance(model, Collaborative):
         network = model.backbone
         options = None if model.memory is None else model.memory.options

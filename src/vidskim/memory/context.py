@@ -12,7 +12,6 @@ Equation 3 is attention without softmax, of every place of a clip to every place
 cost that grows with the number of clips only once.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.errors import UsageError, unknown_name
+from vidskim.full_precision import full_precision
 
 Interaction = Literal["associative", "average"]
 """How clips write: outer products of keys and values (eq. 2), or the mean of all their places."""
@@ -133,7 +133,7 @@ class CollaborativeMemory(nn.Module):
             UsageError: features of another shape, or of other videos than the memory's.
         """
         x = self._places(features)  # [B, n, P, C]
-        with _full_precision(x):
+        with full_precision(x):
             value = self.value(x)  # [B, n, P, D]
             if self.interaction == "associative":
                 key = self.key(x)
@@ -172,7 +172,7 @@ class CollaborativeMemory(nn.Module):
                 f"{list(features.shape)}"
             )
         own = features[:, :, : self.channels]
-        with _full_precision(x):
+        with full_precision(x):
             total = memory.total
             if self.interaction == "average" or self.normalize == "video":
                 total = total / memory.num_places
@@ -207,10 +207,3 @@ class CollaborativeMemory(nn.Module):
             )
         places = features[:, :, : self.channels].flatten(3).transpose(2, 3)
         return places.to(self.output.weight.dtype)
-
-
-def _full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Keep the sums over thousands of places in float32 where the backbone runs in half of it."""
-    if x.device.type == "meta":  # which autocast does not know
-        return nullcontext()
-    return torch.autocast(x.device.type, enabled=False)

@@ -1,0 +1,117 @@
+"""A backbone and its compression to a file and back: one safetensors file with both in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidskim.backbones.checkpoint import assign_state, build_network, check_state
+from vidskim.backbones.header import (
+    DAMAGE,
+    damaged,
+    describe,
+    header_of,
+    read_raw,
+    write_tensors,
+)
+from vidskim.backbones.state_dict import read_finite_state
+from vidskim.compress.attention import TemporalCompression
+from vidskim.compress.compressed import Compressed, check_stage, map_channels
+from vidskim.errors import CheckpointError, listed
+from vidskim.transforms import Transform
+
+
+def save_compressed(
+    model: Compressed, path: str | Path, *, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a safetensors file, which appears only when it is complete.
+
+    Args:
+        model: of any backbone.
+        path: the file.
+        metadata: plain JSON values to keep beside: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+        UsageError: ``metadata`` is not JSON.
+    """
+    header = {
+        "compressed": describe(model.backbone),
+        "at": model.at,
+        "compression": model.compression.options,
+        "whole": model.transform.to_dict(),
+        "metadata": dict(metadata or {}),
+    }
+    write_tensors(model.state_dict(), Path(path), header=header)
+
+
+def is_compressed(path: str | Path) -> bool:
+    """Say whether a file holds a backbone with a compression inside.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or one of a newer vidskim.
+    """
+    return "compressed" in (read_raw(Path(path)) or {})
+
+
+def read_compressed_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what the writer of a file added: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or not one that `save_compressed` wrote.
+    """
+    path = Path(path)
+    told = _read(path).get("metadata")
+    if not isinstance(told, dict):
+        raise damaged(path, ValueError("metadata"))
+    return told
+
+
+def load_compressed(path: str | Path) -> Compressed:
+    """Build a backbone and its compression with the weights of a file.
+
+    Returns:
+        The model on the CPU in evaluation mode, float32.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds something else, or weights that are no
+            numbers.
+    """
+    path = Path(path)
+    raw = _read(path)
+    state = read_finite_state(path)
+    parts = {
+        part: {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
+        for part in ("backbone.", "compression.")
+    }
+    try:
+        header = header_of(raw["compressed"])
+        if header.clip is None or header.transform is None:
+            raise ValueError(f"{header.name} without a clip or transform")
+        backbone = build_network(header, parts["backbone."], path=path).eval()
+        at = str(raw["at"])
+        check_stage(backbone, at)
+        with torch.device("meta"):  # nothing is allocated before it is compared
+            compression = TemporalCompression(
+                map_channels(backbone, at), **dict(raw["compression"])
+            )
+        check_state(compression, parts["compression."], name="the compression", path=path)
+        assign_state(compression, parts["compression."])
+        whole = Transform.from_dict(raw["whole"])
+        model = Compressed(backbone, at=at, compression=compression, transform=whole)
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+    unknown = [name for name in state if not name.startswith(tuple(parts))]
+    if unknown:
+        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    return model.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    raw = read_raw(path)
+    if raw is None or "compressed" not in raw:
+        raise CheckpointError(
+            f"{path}: holds no backbone with a compression; train one with a recipe of task 'sfc'"
+        )
+    return raw

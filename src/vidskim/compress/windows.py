@@ -1,0 +1,151 @@
+"""The early part of a network over a long video: in windows, with the answer of one pass.
+
+A step of the early part's map depends on few frames around it, where all its operations are
+convolutions and poolings. Windows that overlap by so many frames, of which only the steps that saw
+all they depend on are kept, give the numbers of one pass at the memory of one window::
+
+    frames    0 1 2 3 4 5 6 7 8 9 ...
+    window 1  [-----------)             window 2          [-----------)
+    kept      * * * * .                 kept              . * * * .
+
+What a step depends on is measured, not read off the modules: not-a-numbers are put into the frames
+on one side of a place, and whatever step they reach depends on that side. A network in which they
+reach every step (non-local blocks, squeeze and excitation, attention) has no such windows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vidskim.backbones.contract import Maps
+from vidskim.errors import UsageError
+
+WINDOW_FRAMES = 64
+"""Frames of one window, beside those it shares with its neighbors."""
+
+PROBE_FRAMES = 64
+PROBE_SIZE = (32, 32)
+"""Of the frames that are traced; every backbone takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which frames a step of a map depends on.
+
+    Step j depends on those from ``stride * j - before`` to ``stride * j + after``.
+    """
+
+    stride: int
+    before: int
+    after: int
+
+
+def find_reach(early: nn.Module, *, num_frames: int) -> Reach | None:
+    """Measure what the steps of an early part's map depend on.
+
+    Args:
+        early: from frames ``[1, 3, T, h, w]`` to a map ``[1, C, T', H', W']``, in evaluation mode.
+        num_frames: of the clip it is made for.
+
+    Returns:
+        None where windows cannot give the answer of one pass: several pathways, a network that
+        takes no other number of frames, a reach over hundreds of frames, or steps whose place
+        depends on the number of frames.
+    """
+    T = PROBE_FRAMES
+    while 4 * num_frames > T:
+        T *= 2
+    for length in (T, 2 * T, 4 * T):
+        half = length // 2
+        try:
+            later, earlier, odd = (
+                _reached(early, total, part)
+                for total, part in (
+                    (length, slice(half, None)),
+                    (length, slice(None, half)),
+                    (length + 1, slice(half, None)),
+                )
+            )
+        except (UsageError, RuntimeError, ValueError):
+            return None
+        if later is None or earlier is None or odd is None or length % len(later):
+            return None
+        if not bool(later[0]) and not bool(earlier[-1]):
+            if later.nonzero()[0] != odd.nonzero()[0]:  # padding depends on the length (I3D)
+                return None
+            return _reach(later, earlier, num_frames=length)
+    return None
+
+
+def _reached(early: nn.Module, num_frames: int, part: slice) -> Tensor | None:
+    """Say which steps ``[T']`` some of the frames reach; None of several pathways."""
+    some = next(early.parameters())
+    x = torch.zeros(1, 3, num_frames, *PROBE_SIZE, device=some.device, dtype=some.dtype)
+    x[:, :, part] = torch.nan
+    with torch.no_grad():
+        maps = early(x)
+    return maps.isnan().flatten(3).any(3).any(1)[0] if isinstance(maps, Tensor) else None
+
+
+def _reach(later: Tensor, earlier: Tensor, *, num_frames: int) -> Reach:
+    """Return the reach by which halves of some frames reach steps ``[T']``.
+
+    What is seen at one place is exact to one stride, the rest is taken for reached.
+    """
+    stride = num_frames // len(later)
+    half = num_frames // 2
+    before = stride * int(earlier.nonzero()[-1]) - (half - 1)
+    after = half - stride * int(later.nonzero()[0])
+    return Reach(stride, before + stride - 1, after + stride - 1)
+
+
+def in_windows(
+    early: nn.Module,
+    frames: Iterator[Tensor],
+    *,
+    reach: Reach,
+    window_frames: int = WINDOW_FRAMES,
+) -> Iterator[Tensor]:
+    """Yield the map of a whole video part by part, in the order of time.
+
+    Args:
+        early: from ``[1, 3, T, h, w]`` to ``[1, C, T / stride, H', W']``.
+        frames: of the video, ``[1, 3, t, h, w]`` each, of any length, one after another.
+        reach: of the early part.
+        window_frames: new frames per window.
+    """
+    stride = reach.stride
+    held: list[Tensor] = []
+    begin, end, done = 0, 0, 0  # of the frames held; steps that were given
+    for part in frames:
+        held.append(part)
+        end += part.shape[2]
+        known = (end - 1 - reach.after) // stride + 1  # steps that have seen all they depend on
+        if end - begin < window_frames or known <= done:
+            continue
+        yield _steps(early, held, first=done - begin // stride, last=known - begin // stride)
+        done = known
+        # a step more is held: few frames alone, at the end, may be less than a network takes
+        wanted = stride * (done - 1) - reach.before
+        begin = _forget(held, begin=begin, wanted=wanted, stride=stride)
+    if held and end > stride * done:
+        rest = _steps(early, held, first=done - begin // stride, last=None)
+        if rest.shape[2]:
+            yield rest
+
+
+def _steps(early: nn.Module, held: list[Tensor], *, first: int, last: int | None) -> Tensor:
+    window = held[0] if len(held) == 1 else torch.cat(held, dim=2)
+    held[:] = [window]
+    maps: Maps = early(window)
+    assert isinstance(maps, Tensor)
+    return maps[:, :, first:last]
+
+
+def _forget(held: list[Tensor], *, begin: int, wanted: int, stride: int) -> int:
+    """Drop frames that no further step depends on; return where those that are left begin."""
+    start = max(begin, wanted // stride * stride)
+    held[:] = [held[0][:, :, start - begin :]]
+    return start

@@ -1,0 +1,149 @@
+"""Method ``sfc`` by name: which model, which frames, and its parts for a recognizer.
+
+Liu et al., "Selective Feature Compression", ICCV 2021: a trimmed video goes in as it is; of a long
+one eight segments, spread evenly, are joined (section 6).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vidskim import selection
+from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.network import Network
+from vidskim.backbones.resolution import resized_transform
+from vidskim.compress import Compressed, TemporalCompression, is_compressed, load_compressed
+from vidskim.compress.compressed import map_channels
+from vidskim.errors import UsageError
+from vidskim.look import Look
+from vidskim.models import is_file_of, open_model
+from vidskim.recognizer import Origin
+
+METHOD = "sfc"
+
+MAX_FRAMES = 4096
+"""Frames of a video up to which it goes in whole: the paper's "approximately 4k frames (2 minutes
+of videos at 30 FPS)"; counted before the stride."""
+
+NUM_SEGMENTS = 8
+"""Of a longer one (section 6)."""
+
+
+def is_sfc_model(model: str) -> bool:
+    """Say whether a model's name is the path of a backbone with a compression inside.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    return is_file_of(model, is_compressed)
+
+
+def open_sfc(model: str, *, random_weights: bool = False) -> tuple[Compressed, Origin]:
+    """Return a backbone with its compression and where it comes from.
+
+    Args:
+        model: the path of one; with random weights the name of any clip classifier, which is given
+            an untrained compression where the paper has it.
+        random_weights: build the networks untrained, for measuring cost and speed.
+
+    Raises:
+        UsageError: a model without a compression, and no random weights.
+        CheckpointError: a file that is missing or damaged.
+    """
+    if is_sfc_model(model):
+        if random_weights:
+            raise UsageError(
+                "random weights go with a backbone's name, not with the file of a compression"
+            )
+        found = load_compressed(model)
+        return found, Origin(f"{model} ({found.backbone.name}, {told(found)})")
+    if not random_weights:
+        if Path(model).suffix == ".safetensors" and not Path(model).exists():
+            open_model(model)  # says what is missing
+        raise UsageError(
+            f"method {METHOD!r} needs a backbone with a compression inside, {model} has none: "
+            "train one with recipes/sfc and give its file as the model"
+        )
+    backbone, origin = open_model(model, random_weights=True)
+    return untrained_sfc(backbone), origin
+
+
+def untrained_sfc(backbone: Network, *, at: str | None = None) -> Compressed:
+    """Put an untrained compression into a backbone, the same each time; see `default_stage`."""
+    at = at or default_stage(backbone)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        compression = TemporalCompression(map_channels(backbone, at))
+    return Compressed(backbone, at=at, compression=compression).eval()
+
+
+def default_stage(backbone: Network) -> str:
+    """Return where the paper cuts: after res3, TPN after res4; other networks in their middle."""
+    if "neck" in backbone.stages:
+        return "res4"
+    return "res3" if "res3" in backbone.stages else backbone.stages[(len(backbone.stages) - 1) // 2]
+
+
+def told(model: Compressed) -> str:
+    """Return what a model's compression is, in a few words."""
+    return f"compressed {model.compression.ratio} to 1 after {model.at}"
+
+
+def sfc_look(segment: ClipSpec, k: int | None) -> Look:
+    """Return the look of the method.
+
+    That is the whole video up to `MAX_FRAMES`, else eight segments spread evenly; with k, so many
+    segments of any video.
+
+    Args:
+        segment: see `segment_of`.
+        k: number of segments.
+
+    Raises:
+        UsageError: k below 1.
+    """
+    if k is not None:
+        selection.check_k(k)
+        return Look(METHOD, selection.by_place(k), k=k)
+    span = segment.num_frames * segment.stride
+
+    def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
+        if num_clips * span <= max(MAX_FRAMES, span):
+            return selection.dense(num_clips)
+        return selection.uniform(num_clips, k=NUM_SEGMENTS)
+
+    return Look(METHOD, choose)
+
+
+def set_whole_size(model: Compressed, size: int) -> None:
+    """Let a model look at whole frames of another short side.
+
+    Raises:
+        UsageError: no size in pixels.
+    """
+    if type(size) is not int or size < 1:
+        raise UsageError(f"a test size is a whole number of pixels above zero, got {size!r}")
+    model.transform = replace(resized_transform(model.transform, size), crop=None)
+
+
+def segment_of(model: Compressed, num_frames: int | None) -> ClipSpec:
+    """Return the candidates for segments: the backbone's clips, or clips of so many frames.
+
+    Args:
+        model: whose.
+        num_frames: of one segment, before the stride: 32 and 128 in the paper's table 7.
+
+    Raises:
+        UsageError: fewer than the stride.
+    """
+    clip = model.clip
+    if num_frames is None:
+        return clip
+    if type(num_frames) is not int or num_frames < clip.stride:
+        raise UsageError(
+            f"a segment has at least {clip.stride} frames, the stride of {model.name}, got "
+            f"{num_frames!r}"
+        )
+    return replace(clip, num_frames=num_frames // clip.stride)

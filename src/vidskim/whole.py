@@ -1,0 +1,143 @@
+"""Recognizing a whole video in one pass, compressed inside the network (SFC).
+
+Clips are chosen as for any other classifier: all of them, or segments. But they are not encoded one
+by one: their frames, joined, are the input of one pass (selective feature compression, sections 3
+and 6).
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from vidskim.backbones.contract import ClipSpec
+from vidskim.compress import Attention, Compressed
+from vidskim.cost import Account, MacCounter
+from vidskim.errors import UsageError
+from vidskim.look import Choice, Look
+from vidskim.precision import PRECISIONS
+from vidskim.recognizer import Answer, Origin, Recognizer
+from vidskim.types import ChosenClip, Clip, TimeAttention
+from vidskim.video import Video
+
+
+class WholeRecognizer(Recognizer):
+    """A `Recognizer` that joins the chosen clips to one input of a compressed backbone.
+
+    Args:
+        model: the backbone with its compression.
+        look: which clips are joined; ``dense`` for the whole video.
+        segment: the clips that are chosen from, by default those the backbone was made for.
+        num_crops: must be 1: whole frames are seen.
+        precision: see `Recognizer`; the attention itself is float32.
+        device: where the networks run.
+        origin: what the answers call the model.
+
+    Raises:
+        UsageError: several crops, or see `Recognizer`.
+    """
+
+    def __init__(
+        self,
+        model: Compressed,
+        *,
+        look: Look,
+        segment: ClipSpec | None = None,
+        num_crops: int = 1,
+        precision: str = "fp32",
+        device: str | torch.device = "cpu",
+        origin: Origin | None = None,
+    ) -> None:
+        if num_crops != 1:
+            raise UsageError(
+                f"a whole video is seen in whole frames, not in {num_crops} crops: leave them out"
+            )
+        super().__init__(
+            model.backbone, look=look, precision=precision, device=device, origin=origin
+        )
+        self.model = model.eval().to(self.device)
+        if segment is not None:
+            self.clip = segment
+
+    def _encode(
+        self, video: Video, choice: Choice, chosen: Sequence[int], account: Account
+    ) -> Answer | None:
+        """Join clips of the grid, and answer for all of them; None if none can be read."""
+        seen: list[Clip] = []
+        parts = self._read(video, [choice.grid[n] for n in chosen], seen, account)
+        first = next(parts, None)
+        if first is None:
+            return None
+        precision = self.lanes[0].precision
+        with account.stage("encode"), MacCounter() as counter:
+            enabled = PRECISIONS.get(precision) is not None
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+                answer = self.model.answer(_chained(first, parts))
+        account.add_macs(counter.macs, stage="encode")
+        frames = [n for clip in seen for n in clip.frame_indices[: clip.num_valid]]
+        if len(frames) < self.model.min_frames:
+            video.warnings.append(
+                f"{len(frames)} frames are fewer than the network takes with a ratio of "
+                f"{self.model.compression.ratio}: the last one is repeated up to "
+                f"{self.model.min_frames}"
+            )
+        scores = choice.scores
+        return Answer(
+            tuple(
+                ChosenClip(
+                    clip,
+                    None if scores is None else float(scores[clip.index]),
+                    self.lanes[0].label,
+                )
+                for clip in seen
+            ),
+            answer.logits.float(),
+            time_attention(
+                answer.attention,
+                frames=frames,
+                num_steps=answer.num_steps,
+                times=video.timestamps_seconds.tolist(),
+            ),
+        )
+
+    def _read(
+        self, video: Video, clips: Sequence[Clip], seen: list[Clip], account: Account
+    ) -> Iterator[Tensor]:
+        """Yield the frames of clips ``[1, 3, t, h, w]``, each once, and say which were read."""
+        stream = video.iter_frames(list(clips))
+        while True:
+            with account.stage("read"):
+                clip, frames = next(stream, (None, None))
+                if clip is None or frames is None:
+                    return
+                x = self.model.transform(frames[: clip.num_valid])[None]
+                del frames  # before the next clip is read: 44 MB at 1280x720
+                seen.append(clip)
+                x = x.to(self.device).contiguous(memory_format=torch.channels_last_3d)
+            yield x
+
+
+def time_attention(
+    attention: Attention, *, frames: Sequence[int], num_steps: int, times: Sequence[float]
+) -> TimeAttention:
+    """Say of an attention over the steps of a map when these are.
+
+    Args:
+        attention: of one video.
+        frames: numbers of the frames that went in.
+        num_steps: T of the map; where the last frame was repeated, the last steps are its.
+        times: of every frame of the video, in seconds.
+    """
+    per_step = max(1, round(len(frames) / num_steps)) if num_steps <= len(frames) else 1
+    indices = tuple(frames[min(step * per_step, len(frames) - 1)] for step in range(num_steps))
+    return TimeAttention(
+        frame_indices=indices,
+        seconds=tuple(times[min(n, len(times) - 1)] for n in indices),
+        weights=attention.weights[0].float().cpu(),
+        kept=None if attention.kept is None else tuple(attention.kept[0].tolist()),
+    )
+
+
+def _chained(first: Tensor, rest: Iterator[Tensor]) -> Iterator[Tensor]:
+    yield first
+    yield from rest
