@@ -196,7 +196,7 @@ def make_sfc(
                 f"method {method!r} takes the whole video, without a sampler: leave it out, or "
                 "give method 'scsampler', whose clips are then joined"
             )
-        look = sfc_look(segment, k)
+        look = sfc_look(found, segment=segment, k=k)
     elif method not in presets.METHODS:
         raise unknown_name("method", method, (SFC, *presets.METHODS))
     else:

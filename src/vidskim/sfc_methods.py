@@ -91,23 +91,27 @@ def told(model: Compressed) -> str:
     return f"compressed {model.compression.ratio} to 1 after {model.at}"
 
 
-def sfc_look(segment: ClipSpec, k: int | None) -> Look:
+def sfc_look(model: Compressed, *, segment: ClipSpec | None = None, k: int | None = None) -> Look:
     """Return the look of the method.
 
-    That is the whole video up to `MAX_FRAMES`, else eight segments spread evenly; with k, so many
-    segments of any video.
+    That is what the model was trained on: segments spread evenly, or the whole video, and eight
+    segments where it is longer than `MAX_FRAMES`. With k, so many segments.
 
     Args:
-        segment: see `segment_of`.
+        model: whose.
+        segment: length of one, by default the model's; see `segment_of`.
         k: number of segments.
 
     Raises:
         UsageError: k below 1.
     """
+    if k is None and model.segments is not None:
+        k = model.segments[0]
     if k is not None:
         selection.check_k(k)
         return Look(METHOD, selection.by_place(k), k=k)
-    span = segment.num_frames * segment.stride
+    clip = segment or model.segment
+    span = clip.num_frames * clip.stride
 
     def choose(scores: Tensor | None, num_clips: int, generator: torch.Generator) -> list[int]:
         if num_clips * span <= max(MAX_FRAMES, span):
@@ -129,7 +133,7 @@ def set_whole_size(model: Compressed, size: int) -> None:
 
 
 def segment_of(model: Compressed, num_frames: int | None) -> ClipSpec:
-    """Return the candidates for segments: the backbone's clips, or clips of so many frames.
+    """Return the candidates for segments: the model's own, or clips of so many frames.
 
     Args:
         model: whose.
@@ -138,7 +142,7 @@ def segment_of(model: Compressed, num_frames: int | None) -> ClipSpec:
     Raises:
         UsageError: fewer than the stride.
     """
-    clip = model.clip
+    clip = model.segment
     if num_frames is None:
         return clip
     if type(num_frames) is not int or num_frames < clip.stride:

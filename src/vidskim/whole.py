@@ -27,7 +27,7 @@ class WholeRecognizer(Recognizer):
     Args:
         model: the backbone with its compression.
         look: which clips are joined; ``dense`` for the whole video.
-        segment: the clips that are chosen from, by default those the backbone was made for.
+        segment: the clips that are chosen from, by default the model's own.
         num_crops: must be 1: whole frames are seen.
         precision: see `Recognizer`; the attention itself is float32.
         device: where the networks run.
@@ -56,8 +56,7 @@ class WholeRecognizer(Recognizer):
             model.backbone, look=look, precision=precision, device=device, origin=origin
         )
         self.model = model.eval().to(self.device)
-        if segment is not None:
-            self.clip = segment
+        self.clip = segment or model.segment
 
     def _encode(
         self, video: Video, choice: Choice, chosen: Sequence[int], account: Account

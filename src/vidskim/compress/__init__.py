@@ -6,7 +6,7 @@ pass; ``file`` is that model in one file.
 """
 
 from vidskim.compress.attention import Attention, TemporalCompression, attention_macs
-from vidskim.compress.compressed import Answer, Compressed, map_shape, whole_frame
+from vidskim.compress.compressed import Answer, Compressed, map_channels, map_shape, whole_frame
 from vidskim.compress.file import (
     is_compressed,
     load_compressed,
@@ -22,6 +22,7 @@ __all__ = [
     "attention_macs",
     "is_compressed",
     "load_compressed",
+    "map_channels",
     "map_shape",
     "read_compressed_metadata",
     "save_compressed",

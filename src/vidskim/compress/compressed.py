@@ -74,6 +74,8 @@ class Compressed(nn.Module):
         self.compression = compression
         assert backbone.transform is not None
         self.transform: Transform = transform or whole_frame(backbone.transform)
+        self.segments: tuple[int, int] | None = None
+        """(number, frames of each) that it was trained on, joined; None for whole videos."""
         self._reach: Reach | None = None
         self._is_traced = False
         for parameter in backbone.parameters():
@@ -94,6 +96,13 @@ class Compressed(nn.Module):
     def clip(self) -> ClipSpec:
         """The clip the backbone was made for; its stride is that of the whole video's frames."""
         return clip_of(self.backbone)
+
+    @property
+    def segment(self) -> ClipSpec:
+        """The stretches that are joined, of a video that does not go in whole."""
+        return (
+            self.clip if self.segments is None else replace(self.clip, num_frames=self.segments[1])
+        )
 
     @property
     def classes(self) -> tuple[str, ...] | None:

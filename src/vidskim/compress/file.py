@@ -21,6 +21,9 @@ from vidskim.compress.compressed import Compressed, check_stage, map_channels
 from vidskim.errors import CheckpointError, listed
 from vidskim.transforms import Transform
 
+MAX_STEPS = 65536
+"""Frames that a file may ask for: more is a damaged number."""
+
 
 def save_compressed(
     model: Compressed, path: str | Path, *, metadata: Mapping[str, Any] | None = None
@@ -41,6 +44,7 @@ def save_compressed(
         "at": model.at,
         "compression": model.compression.options,
         "whole": model.transform.to_dict(),
+        "segments": model.segments,
         "metadata": dict(metadata or {}),
     }
     write_tensors(model.state_dict(), Path(path), header=header)
@@ -100,6 +104,7 @@ def load_compressed(path: str | Path) -> Compressed:
         assign_state(compression, parts["compression."])
         whole = Transform.from_dict(raw["whole"])
         model = Compressed(backbone, at=at, compression=compression, transform=whole)
+        model.segments = _segments(raw["segments"])
     except DAMAGE as error:
         raise damaged(path, error) from error
     unknown = [name for name in state if not name.startswith(tuple(parts))]
@@ -115,3 +120,12 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: holds no backbone with a compression; train one with a recipe of task 'sfc'"
         )
     return raw
+
+
+def _segments(told: Any) -> tuple[int, int] | None:
+    if told is None:
+        return None
+    number, frames = told
+    if type(number) is not int or type(frames) is not int or not 0 < number * frames <= MAX_STEPS:
+        raise ValueError(f"segments {told!r}")
+    return number, frames

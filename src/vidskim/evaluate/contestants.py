@@ -320,7 +320,7 @@ def of_sfc(
             return None
         if word == ALONE:
             return presets.uniform(k=NUM_CLIPS if k is None else k)
-        return sfc_look(model.clip, _segments(word))
+        return sfc_look(model, k=_segments(word))
 
     kinds = []
     for is_alone, number in ((False, NUM_SEGMENTS), (True, NUM_CLIPS)):

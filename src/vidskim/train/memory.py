@@ -34,7 +34,8 @@ from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
 from vidskim.train.examples import check_numbers, read_examples
 from vidskim.train.fit import Take, make_fabric, num_processes, with_peers
-from vidskim.train.memory_recipe import MemoryRecipe, check_memory, schedule_of
+from vidskim.train.length import schedule_of
+from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.task import optimize, publish

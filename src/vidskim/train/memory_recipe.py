@@ -6,8 +6,8 @@ from typing import Any, Literal
 from vidskim.errors import UsageError
 from vidskim.memory.context import Infusion, Interaction, Normalization
 from vidskim.train.fit import Precision
+from vidskim.train.length import check_length
 from vidskim.train.multi_clip import Gradient
-from vidskim.train.optim import Schedule, scaled_learning_rate
 
 
 @dataclass(frozen=True)
@@ -150,9 +150,8 @@ def check_memory(recipe: MemoryRecipe) -> None:
     """Refuse what cannot be meant together.
 
     Raises:
-        UsageError: a pass that holds no whole video, steps beside epochs or neither, drops that are
-            no rising numbers, a warm-up as long as the training, or a norm over all clips of a pass
-            where a pass has one clip of every video.
+        UsageError: a pass that holds no whole video, a norm over all clips of a pass where a pass
+            has one clip of every video, or see `check_length`.
     """
     if recipe.videos_per_step < 1:
         raise UsageError(
@@ -160,22 +159,7 @@ def check_memory(recipe: MemoryRecipe) -> None:
             f"{recipe.num_clips}: give a batch_size of at least {recipe.num_clips}, or strategy "
             "multi_iteration, which has one clip of every video in a pass"
         )
-    if (recipe.steps is None) == (recipe.epochs is None):
-        raise UsageError("give either steps or epochs")
-    if recipe.steps is not None and (recipe.warmup_epochs, recipe.drop_epochs) != (None, None):
-        raise UsageError("warmup_epochs and drop_epochs go with epochs, not with steps")
-    if recipe.epochs is not None and recipe.warmup_steps:
-        raise UsageError("warmup_steps goes with steps: give warmup_epochs beside epochs")
-    if recipe.epochs is not None:
-        drops = read_drops(recipe.drop_epochs)
-        if drops and drops[-1] >= recipe.epochs:
-            raise UsageError(
-                f"drop_epochs {recipe.drop_epochs} are not all before epoch {recipe.epochs:g}"
-            )
-        if (recipe.warmup_epochs or 0) >= recipe.epochs:
-            raise UsageError(
-                f"warmup_epochs is {recipe.warmup_epochs:g} of {recipe.epochs:g} epochs; give fewer"
-            )
+    check_length(recipe)
     if recipe.batch_norm == "whole" and recipe.strategy == "multi_iteration":
         raise UsageError(
             "batch_norm whole needs all clips in one pass: give strategy batch_reduction, or "
@@ -183,44 +167,3 @@ def check_memory(recipe: MemoryRecipe) -> None:
         )
     if recipe.multilabel and recipe.label_smoothing:
         raise UsageError("label_smoothing is for one label per video: leave it out of multilabel")
-
-
-def schedule_of(recipe: MemoryRecipe, *, num_videos: int) -> Schedule:
-    """Return the learning rate of every step.
-
-    Args:
-        recipe: what to do.
-        num_videos: of an epoch.
-    """
-    videos = recipe.videos_per_step
-    rate = recipe.learning_rate
-    if recipe.reference_videos is not None:
-        rate = scaled_learning_rate(rate, batch=videos, reference=recipe.reference_videos)
-    if recipe.epochs is None:
-        assert recipe.steps is not None
-        return Schedule(rate, recipe.steps, recipe.warmup_steps)
-    per_epoch = num_videos / videos
-    return Schedule(
-        rate,
-        max(1, round(recipe.epochs * per_epoch)),
-        round((recipe.warmup_epochs or 0) * per_epoch),
-        drop_factor=recipe.drop_factor,
-        drops=tuple(round(epoch * per_epoch) for epoch in read_drops(recipe.drop_epochs)),
-    )
-
-
-def read_drops(text: str | None) -> tuple[float, ...]:
-    """Read epochs with commas between.
-
-    Raises:
-        UsageError: they are no rising numbers above zero.
-    """
-    if text is None:
-        return ()
-    try:
-        drops = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        drops = (-1.0,)
-    if list(drops) != sorted(set(drops)) or not all(0 < drop < 1e6 for drop in drops):
-        raise UsageError(f"drop_epochs are rising numbers with commas between, got {text!r}")
-    return drops

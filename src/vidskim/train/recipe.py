@@ -19,6 +19,8 @@ from vidskim.train.memory import train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
 from vidskim.train.saliency import train_saliency
 from vidskim.train.saliency_recipe import SaliencyRecipe
+from vidskim.train.sfc import train_sfc
+from vidskim.train.sfc_recipe import SfcRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),
@@ -26,6 +28,7 @@ TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "saliency_joint": (JointRecipe, train_joint),
     "faster": (FasterRecipe, train_faster),
     "memory": (MemoryRecipe, train_memory),
+    "sfc": (SfcRecipe, train_sfc),
 }
 
 

@@ -1,0 +1,121 @@
+"""How long a training on whole videos takes, and how its learning rate falls, by its recipe."""
+
+from typing import Protocol
+
+from vidskim.errors import UsageError
+from vidskim.train.optim import Schedule, scaled_learning_rate
+
+
+class LengthSettings(Protocol):
+    """The keys of a recipe that say how long it trains; see `MemoryRecipe` for what they mean."""
+
+    @property
+    def videos_per_step(self) -> int:
+        """Videos of one step, of all processes."""
+        ...
+
+    @property
+    def steps(self) -> int | None:
+        """Optimizer steps."""
+        ...
+
+    @property
+    def warmup_steps(self) -> int:
+        """Of them."""
+        ...
+
+    @property
+    def epochs(self) -> float | None:
+        """Instead of steps."""
+        ...
+
+    @property
+    def warmup_epochs(self) -> float | None:
+        """Instead of ``warmup_steps``."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """At its highest."""
+        ...
+
+    @property
+    def reference_videos(self) -> int | None:
+        """Videos per step that it is meant for."""
+        ...
+
+    @property
+    def drop_epochs(self) -> str | None:
+        """Epochs after which it drops."""
+        ...
+
+    @property
+    def drop_factor(self) -> float:
+        """What it is multiplied by then."""
+        ...
+
+
+def check_length(recipe: LengthSettings) -> None:
+    """Refuse lengths that cannot be meant together.
+
+    Raises:
+        UsageError: steps beside epochs or neither, drops that are no rising numbers, or a warm-up
+            as long as the training.
+    """
+    if (recipe.steps is None) == (recipe.epochs is None):
+        raise UsageError("give either steps or epochs")
+    if recipe.steps is not None and (recipe.warmup_epochs, recipe.drop_epochs) != (None, None):
+        raise UsageError("warmup_epochs and drop_epochs go with epochs, not with steps")
+    if recipe.epochs is not None and recipe.warmup_steps:
+        raise UsageError("warmup_steps goes with steps: give warmup_epochs beside epochs")
+    if recipe.epochs is not None:
+        drops = read_drops(recipe.drop_epochs)
+        if drops and drops[-1] >= recipe.epochs:
+            raise UsageError(
+                f"drop_epochs {recipe.drop_epochs} are not all before epoch {recipe.epochs:g}"
+            )
+        if (recipe.warmup_epochs or 0) >= recipe.epochs:
+            raise UsageError(
+                f"warmup_epochs is {recipe.warmup_epochs:g} of {recipe.epochs:g} epochs; give fewer"
+            )
+
+
+def schedule_of(recipe: LengthSettings, *, num_videos: int) -> Schedule:
+    """Return the learning rate of every step.
+
+    Args:
+        recipe: what to do.
+        num_videos: of an epoch.
+    """
+    videos = recipe.videos_per_step
+    rate = recipe.learning_rate
+    if recipe.reference_videos is not None:
+        rate = scaled_learning_rate(rate, batch=videos, reference=recipe.reference_videos)
+    if recipe.epochs is None:
+        assert recipe.steps is not None
+        return Schedule(rate, recipe.steps, recipe.warmup_steps)
+    per_epoch = num_videos / videos
+    return Schedule(
+        rate,
+        max(1, round(recipe.epochs * per_epoch)),
+        round((recipe.warmup_epochs or 0) * per_epoch),
+        drop_factor=recipe.drop_factor,
+        drops=tuple(round(epoch * per_epoch) for epoch in read_drops(recipe.drop_epochs)),
+    )
+
+
+def read_drops(text: str | None) -> tuple[float, ...]:
+    """Read epochs with commas between.
+
+    Raises:
+        UsageError: they are no rising numbers above zero.
+    """
+    if text is None:
+        return ()
+    try:
+        drops = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        drops = (-1.0,)
+    if list(drops) != sorted(set(drops)) or not all(0 < drop < 1e6 for drop in drops):
+        raise UsageError(f"drop_epochs are rising numbers with commas between, got {text!r}")
+    return drops
