@@ -10,6 +10,7 @@ from vidskim.backbones.catalog.record import Weights
 from vidskim.chosen import Selection
 from vidskim.cost import Count
 from vidskim.errors import printable
+from vidskim.evaluate.attended import lay_steps, most_attended, seen_stretches
 from vidskim.evaluate.edges import infer_edges
 from vidskim.faster_cost import VideoCost
 from vidskim.inspection import Inspection
@@ -32,10 +33,17 @@ COUNTERS = (
 def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
     """Return an answer: classes, moments, time line, cost."""
     lines = _classes(answer)
-    views = f"{len(answer.clips)} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
-    lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
-    lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
+    many = len(answer.clips)
+    if answer.attention is None:
+        views = f"{many} clips" + (f" x {n} crops" if (n := answer.num_crops) > 1 else "")
+        lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
+        lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
+    else:
+        clips = f"{many} clips joined" if many > 1 else "one clip"
+        lines += ["", f"{clips}, seen at once ({answer.method}, {answer.model}):"]
+        lines += [f"  {clock(a)} - {clock(b)}" for a, b in seen_stretches(answer)]
     lines += _time_line(answer, canvas=canvas)
+    lines += _attention(answer, canvas=canvas)
     if take_turns(answer):
         strong, weak = (canvas or Canvas()).marks
         lines.append(f"encoders  {shares_text(answer, marks=(f'{strong} ', f'{weak} '))}")
@@ -153,6 +161,28 @@ def _time_line(answer: Prediction | Selection, *, canvas: Canvas | None) -> list
         canvas=canvas or Canvas(),
     )
     return ["", *drawn]
+
+
+def _attention(answer: Prediction, *, canvas: Canvas | None) -> list[str]:
+    """Return what was attended to over time, where the answer was compressed over it."""
+    if answer.attention is None:
+        return []
+    steps, moments = lay_steps(answer), most_attended(answer)
+    edges, received = steps.over_time()
+    drawn = draw_strip(
+        {"attention": received},
+        edges=edges,
+        marks=[(moment.start_seconds, moment.end_seconds) for moment in moments],
+        duration_seconds=steps.duration_seconds,
+        canvas=canvas or Canvas(),
+        marked="most",
+    )
+    K, T = steps.weights.shape
+    told = f"kept      {K} of {T} step{'' if T == 1 else 's'}"
+    if moments:
+        at = ", ".join(f"{clock(m.start_seconds).strip()} ({m.share})" for m in moments)
+        told += f"; attends most to {at}"
+    return ["", *drawn, told]
 
 
 def inspection(report: Inspection) -> str:

@@ -2,6 +2,7 @@
 
 from vidskim import console
 from vidskim.arguments import typed
+from vidskim.errors import UsageError
 from vidskim.options import paths_of, refuse, sampler_options
 from vidskim.streaming import answer_live
 
@@ -30,6 +31,7 @@ def recognize(
     calibrate: str | None = None,
     device: str = "cpu",
     timeline: str | None = None,
+    attention: str | None = None,
     report: str | None = None,
     stream: bool = False,
     idle: float | None = None,
@@ -41,7 +43,7 @@ def recognize(
         video: path of a video file; with --stream also of a pipe, or - for standard input.
         method: dense, uniform, random, packets, motion (default), scsampler or cascade; of a FASTER
             model faster (its default), faster16 or faster32; of a backbone with a memory between
-            its clips memory (its default).
+            its clips memory (its default), of one with a compression inside sfc (its default).
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely (default: 10, or as the FASTER model says).
@@ -68,6 +70,8 @@ def recognize(
         calibrate: manifest or folder whose videos int8 is calibrated on (default: those at hand).
         device: where the networks run, for example 'cuda'.
         timeline: write a picture of the saliency and the chosen moments to this PNG.
+        attention: of method sfc or an SFC model: write a picture of the steps that were kept of the
+            video, what they attend to over time, and the frames of these moments, to this PNG.
         report: write a page with all that is known of the answer to this HTML file.
         stream: answer after every clip, from a file that still grows or from a pipe.
         idle: with --stream, seconds after which a file that has not grown is finished (default:
@@ -92,6 +96,7 @@ def recognize(
                 "--fast": fast is not None,
                 "--calibrate": calibrate is not None,
                 "--timeline": timeline is not None,
+                "--attention": attention is not None,
                 "--report": report is not None,
             },
             reason="cannot go with --stream, which answers before the whole video is known",
@@ -111,9 +116,17 @@ def recognize(
         return
     refuse({"--idle": idle is not None, "VIDEO -": video == "-"}, reason="goes with --stream")
     from vidskim import api, printing
+    from vidskim.sfc_methods import METHOD as SFC
+    from vidskim.sfc_methods import is_sfc_model
 
     console.check_output(timeline, option="--timeline", suffixes=(".png",))
+    console.check_output(attention, option="--attention", suffixes=(".png",))
     console.check_output(report, option="--report", suffixes=(".html", ".htm"))
+    if attention is not None and method != SFC and not is_sfc_model(model):
+        raise UsageError(
+            f"--attention goes with --method {SFC}, or with the file of a model that has a "
+            f"compression inside: got --model {model}"
+        )
     prediction = api.recognize(
         video,
         method=method,
@@ -136,6 +149,10 @@ def recognize(
         from vidskim.evaluate.storyboard import save_timeline
 
         save_timeline(prediction, timeline)
+    if attention is not None:
+        from vidskim.evaluate.attention_picture import save_attention
+
+        save_attention(prediction, attention)
     if report is not None:
         from vidskim.page import save_report
 

@@ -40,6 +40,7 @@ def draw_strip(
     lesser: Sequence[tuple[float, float]] = (),
     duration_seconds: float,
     canvas: Canvas,
+    marked: str = "chosen",
 ) -> list[str]:
     """Draw scores over time, one line each, and below them what was chosen.
 
@@ -54,6 +55,7 @@ def draw_strip(
         lesser: the same of what was chosen for less; in one column a mark of the others wins.
         duration_seconds: of the video.
         canvas: where it is shown.
+        marked: what stands before the marks.
     """
     behind = 2 + len("0.00-0.00")
     width = max(NARROWEST, min(canvas.width - LABEL_WIDTH - behind, WIDEST))
@@ -72,7 +74,7 @@ def draw_strip(
     clock = _clock(duration, width=width)
     return [
         *lines,
-        f"{'chosen':<{LABEL_WIDTH}}{''.join(below)}".rstrip(),
+        f"{marked:<{LABEL_WIDTH}}{''.join(below)}".rstrip(),
         " " * LABEL_WIDTH + clock,
     ]
 

@@ -124,7 +124,13 @@ def draw_tie(
 
 
 def draw_thumbnail(
-    figure: Figure, image: np.ndarray, *, slot: Slot, caption: str, color: str
+    figure: Figure,
+    image: np.ndarray,
+    *,
+    slot: Slot,
+    caption: str,
+    color: str,
+    line_width: float = 2.4,
 ) -> None:
     """Draw one picture with a frame and a line of text below.
 
@@ -134,6 +140,7 @@ def draw_thumbnail(
         slot: its place.
         caption: below it.
         color: of the frame.
+        line_width: of the frame, in points.
     """
     width, height = figure.get_size_inches()
     left, bottom = (slot.center - slot.width / 2) / width, slot.bottom / height
@@ -142,7 +149,7 @@ def draw_thumbnail(
     axes.imshow(image, aspect="auto", interpolation="bilinear")
     axes.set_axis_off()
     frame = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, edgecolor=color)
-    frame.set(linewidth=2.4, clip_on=False)
+    frame.set(linewidth=line_width, clip_on=False)
     axes.add_patch(frame)
     x, y = slot.center / width, (slot.bottom - 0.06) / height
     figure.text(x, y, caption, ha="center", va="top", fontsize=9, color="#222222")

@@ -1,7 +1,7 @@
 """An answer as a picture: fetch one frame of every chosen clip, then draw the time line."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,16 +35,40 @@ def save_timeline(
         UsageError: ``path`` is no PNG or cannot be written.
         VideoError: the video is gone.
     """
-    if Path(path).suffix.lower() != ".png":
-        raise UsageError(f"{path}: a time line is a PNG; give a name that ends in .png")
+    check_png(path, what="a time line")
     from vidskim.evaluate.timeline import draw_timeline  # matplotlib takes a second to import
 
     frames = middle_frames(prediction.video.path, prediction.clips)
+    write_whole(
+        path, lambda part: draw_timeline(prediction, frames, part, moments=moments, title=title)
+    )
+
+
+def check_png(path: str | Path, *, what: str) -> None:
+    """Refuse a picture that is no PNG.
+
+    Raises:
+        UsageError: another suffix.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise UsageError(f"{path}: {what} is a PNG; give a name that ends in .png")
+
+
+def write_whole(path: str | Path, draw: Callable[[Path], None]) -> None:
+    """Write a picture that appears under its name only when it is complete.
+
+    Args:
+        path: the PNG to write; its folder is made.
+        draw: writes it to a path.
+
+    Raises:
+        UsageError: ``path`` cannot be written.
+    """
     part = Path(path).with_name(f".{Path(path).stem}.{os.getpid()}.part.png")
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
-            draw_timeline(prediction, frames, part, moments=moments, title=title)
+            draw(part)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)
@@ -80,3 +104,15 @@ def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:
     shape = next(iter(images.values())).shape if images else (3, THUMBNAIL_HEIGHT, 192)
     blank = torch.full(shape, 128, dtype=torch.uint8)
     return torch.stack([images.get(n, blank) for n in range(len(middles))])
+
+
+def frames_at(path: str | Path, numbers: Sequence[int]) -> Tensor:
+    """Return frames by their numbers, uint8 ``[K, 3, h, w]``, 144 pixels high at most.
+
+    A frame that cannot be decoded is gray.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    clips = [Clip(n, number, 1, 1, 0.0, 0.0, 1) for n, number in enumerate(numbers)]
+    return middle_frames(path, [ChosenClip(clip, None, "") for clip in clips])

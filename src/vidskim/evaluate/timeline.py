@@ -34,6 +34,8 @@ MOST = 16
 """Thumbnails drawn at most; more are thinned out evenly and the picture says so."""
 TOP = 1.05
 """Upper end of the saliency axis."""
+LONGEST = 76
+"""Letters of a title; a longer one loses its middle."""
 STEPS = 600
 """Steps the curve can show; of more, neighbors are drawn as one step at their maximum."""
 
@@ -81,7 +83,7 @@ def draw_timeline(
     FigureCanvasAgg(figure)
     box = (LEFT / WIDTH, panel / height, (RIGHT - LEFT) / WIDTH, PANEL / height)
     axes = figure.add_axes(box)
-    _write_head(figure, prediction, title=title)
+    write_head(figure, title or Path(prediction.video.path).name, _told(prediction))
     _add_legend(figure, prediction, moments=bool(moments))
     for start, end in moments or ():
         axes.axvspan(start, end, color=MOMENT, alpha=0.25, linewidth=0, zorder=1)
@@ -89,7 +91,8 @@ def draw_timeline(
     colors = [CHEAP if is_cheap(prediction, chosen) else CHOSEN for chosen in clips]
     for chosen, color in zip(clips, colors):
         _mark_clip(axes, chosen, duration=duration, color=color)
-    _style(axes, duration=duration, looks=prediction.saliency is not None)
+    _style(axes, looks=prediction.saliency is not None)
+    add_clock(axes, duration=duration)
     found = _found(clips, moments)
     for index, slot, x in zip(shown, slots, wanted):
         color = MOMENT if found[index] else colors[index]
@@ -102,8 +105,13 @@ def draw_timeline(
     if len(shown) < len(clips):
         text = f"{len(shown)} of {len(clips)} chosen clips are shown"
         figure.text(RIGHT / WIDTH, 0.04 / height, text, ha="right", fontsize=8.5, color=GRAY)
+    save(figure, path)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as a PNG, whatever letters the names in it have."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # exotic letters in a name
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(path, format="png", dpi="figure")
 
 
@@ -157,10 +165,27 @@ def _found(
     return met
 
 
-def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) -> None:
+def write_head(figure: Figure, name: str, told: Sequence[str]) -> None:
+    """Write the title in the picture's upper left corner, and a line of facts below it.
+
+    Args:
+        figure: of `WIDTH`.
+        name: of the file, which need not be UTF-8.
+        told: facts, which stand apart.
+    """
+    name = printable(os.fsencode(name).decode(errors="replace"))
+    if len(name) > LONGEST:
+        name = f"{name[: LONGEST - 20]}...{name[-17:]}"
+    height = figure.get_size_inches()[1]
+    x, y = LEFT / WIDTH, 1 - 0.40 / height
+    figure.text(x, y, name, fontsize=14, fontweight="bold", color=INK, parse_math=False)
+    line = "   ·   ".join(told)
+    figure.text(x, y - 0.27 / height, line, fontsize=10.5, color=GRAY, parse_math=False)
+
+
+def _told(prediction: Prediction) -> list[str]:
+    """Return what the head tells of an answer."""
     best, cost, count = prediction.predictions[0], prediction.cost, len(prediction.clips)
-    name = title or Path(prediction.video.path).name
-    name = os.fsencode(name).decode(errors="replace")  # a file name need not be UTF-8
     of = f" of {len(prediction.saliency)}" if prediction.saliency is not None else ""
     clips = f"{count}{of} clip{'s' if of or count > 1 else ''}"
     looked = f"{prediction.method} looked closely at {clips}"
@@ -170,11 +195,7 @@ def _write_head(figure: Figure, prediction: Prediction, *, title: str | None) ->
     if cost.macs and cost.dense_macs > cost.macs:
         ratio = cost.dense_macs / cost.macs
         parts.append(f"{ratio:.{0 if ratio >= 10 else 1}f}x fewer multiply-adds than for all")
-    height = figure.get_size_inches()[1]
-    x, y = LEFT / WIDTH, 1 - 0.40 / height
-    figure.text(x, y, name, fontsize=14, fontweight="bold", color=INK, parse_math=False)
-    line = "   ·   ".join(parts)
-    figure.text(x, y - 0.27 / height, line, fontsize=10.5, color=GRAY, parse_math=False)
+    return parts
 
 
 def _add_legend(figure: Figure, prediction: Prediction, *, moments: bool) -> None:
@@ -235,20 +256,26 @@ def _mark_clip(axes: Axes, chosen: ChosenClip, *, duration: float, color: str) -
         axes.add_patch(bar)
 
 
-def _style(axes: Axes, *, duration: float, looks: bool) -> None:
-    """Put the clock above the panel, as video editors do: below it stand the thumbnails."""
-    axes.set_xlim(0, duration)
+def _style(axes: Axes, *, looks: bool) -> None:
+    """Limit and name the saliency axis."""
     axes.set_ylim(0, TOP)
     axes.set_yticks([0, 0.5, 1] if looks else [])
     if looks:
         axes.set_ylabel("saliency", fontsize=10, color=INK)
-    axes.xaxis.tick_top()
-    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-    step = next((s for s in steps if duration / s <= 14), duration / 10)
-    axes.xaxis.set_major_locator(MultipleLocator(step))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value)))
-    axes.tick_params(which="both", colors=GRAY, labelsize=9.5, length=0)
     axes.grid(color=GRID, linewidth=0.8)
+
+
+def add_clock(axes: Axes, *, duration: float) -> None:
+    """Put the clock above a panel, as video editors do: below it stand the thumbnails."""
+    axes.set_xlim(0, duration)
+    axes.xaxis.tick_top()
+    is_short = duration < 2
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+    usable = (0.1, 0.2, *steps) if is_short else steps
+    step = next((s for s in usable if duration / s <= 14), duration / 10)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value, fine=is_short)))
+    axes.tick_params(which="both", colors=GRAY, labelsize=9.5, length=0)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

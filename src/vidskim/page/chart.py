@@ -32,6 +32,22 @@ class Mark:
     """Whether the cheap of several encoders saw it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """A picture that lies on the time line, from its beginning to its end."""
+
+    name: str
+    href: str
+    """Its data, as an address."""
+    height: float
+    """Units of the drawing."""
+    lowest: str
+    highest: str
+    """What its lowest and its uppermost row are called."""
+    holes: Sequence[tuple[float, float]] = ()
+    """Start and end in seconds of what it does not show."""
+
+
 Across = Callable[[float], float]
 """Seconds to a place on the drawing."""
 _LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
@@ -45,6 +61,8 @@ def draw_chart(
     edges: NDArray[np.float64],
     marks: Sequence[Mark],
     duration_seconds: float,
+    banner: Banner | None = None,
+    label: str = "saliency over time with the chosen moments marked",
 ) -> str:
     """Return the drawing.
 
@@ -55,10 +73,12 @@ def draw_chart(
         edges: ``[N + 1]`` seconds, where the clips begin and the last one ends.
         marks: what was chosen.
         duration_seconds: of the video.
+        banner: drawn above the panels.
+        label: what the drawing is, for those who do not see it.
     """
     duration = max(duration_seconds, float(edges[-1]), 1e-6)
     names = [*(name for name in scores if name != main), main]
-    tops, y = {}, float(TOP)
+    tops, y = {}, TOP + (0.0 if banner is None else banner.height + GAP)
     for name in names:
         tops[name] = y
         y += (MAIN if name == main else PANEL) + GAP
@@ -68,8 +88,7 @@ def draw_chart(
         return LEFT + (RIGHT - LEFT) * min(max(seconds / duration, 0.0), 1.0)
 
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {bottom + 8:.0f}" role="img" '
-        'aria-label="saliency over time with the chosen moments marked">'
+        f'<svg viewBox="0 0 {WIDTH} {bottom + 8:.0f}" role="img" aria-label="{escape(label)}">'
     ]
     parts += _ticks(duration, across=across, bottom=bottom)
     for mark in marks:
@@ -79,6 +98,8 @@ def draw_chart(
             f'<rect class="{kind}" x="{x:.2f}" y="{TOP}" width="{wide:.2f}" '
             f'height="{bottom - TOP:.0f}"><title>{escape(mark.text)}</title></rect>'
         )
+    if banner is not None:
+        parts += _hang(banner, across=across)
     for name in names:
         height = MAIN if name == main else PANEL
         top, kind = tops[name], "main" if name == main else "part"
@@ -115,6 +136,24 @@ def _ticks(duration: float, *, across: Across, bottom: float) -> list[str]:
             f"{tick_label(number * step)}</text>"
         )
     return drawn
+
+
+def _hang(banner: Banner, *, across: Across) -> list[str]:
+    """Return the picture, its holes covered, with its name and its rows named beside it."""
+    middle, bottom = TOP + banner.height / 2 + 4, TOP + banner.height
+    side = f'x="{LEFT - 6}" text-anchor="end"'
+    return [
+        f'<text class="name" x="0" y="{middle:.0f}">{escape(printable(banner.name))}</text>',
+        f'<text {side} y="{TOP + 9}">{escape(banner.highest)}</text>',
+        f'<text {side} y="{bottom:.0f}">{escape(banner.lowest)}</text>',
+        f'<image x="{LEFT}" y="{TOP}" width="{RIGHT - LEFT}" height="{banner.height:.0f}" '
+        f'preserveAspectRatio="none" href="{escape(banner.href)}"/>',
+        *(
+            f'<rect class="hole" x="{across(start):.2f}" y="{TOP}" '
+            f'width="{across(end) - across(start):.2f}" height="{banner.height:.0f}"/>'
+            for start, end in banner.holes
+        ),
+    ]
 
 
 def _runs(

@@ -11,13 +11,15 @@ import numpy as np
 
 from vidskim.chosen import Selection
 from vidskim.errors import printable
+from vidskim.evaluate.attended import lay_steps, most_attended
 from vidskim.evaluate.edges import infer_edges
-from vidskim.evaluate.storyboard import middle_frames
+from vidskim.evaluate.storyboard import frames_at, middle_frames
 from vidskim.io.jpeg import to_jpeg
+from vidskim.page.attention import draw_attention
 from vidskim.page.chart import Mark, draw_chart
 from vidskim.page.style import STYLE
 from vidskim.turns import is_cheap, is_routed, shares, shares_text, take_turns
-from vidskim.types import ChosenClip, Clip, Cost, Prediction, VideoInfo
+from vidskim.types import ChosenClip, Clip, Cost, Prediction, TimeAttention, VideoInfo
 from vidskim.video import Video
 
 MOST_SHOTS = 24
@@ -42,7 +44,8 @@ def page(answer: Prediction | Selection, *, command: str | None) -> str:
         f'<p class="under">{_headline(answer)}</p>',
         _tiles(answer),
         _warnings(answer.warnings),
-        _time_line(answer),
+        _attention(answer),
+        _time_line(answer) if _attended(answer) is None or answer.saliency is not None else "",
         _shots(answer),
     ]
     pair = [_file(video), _settings(answer, command=command)]
@@ -75,6 +78,14 @@ def _section(title: str, content: str, *, kind: str = "") -> str:
 
 def _headline(answer: Prediction | Selection) -> str:
     of = "" if answer.saliency is None else f" of {len(answer.saliency)}"
+    attention = _attended(answer)
+    if isinstance(answer, Prediction) and attention is not None:
+        K, T = attention.weights.shape
+        many = len(answer.clips)
+        return (
+            f"{_text(answer.model)} saw {many} clip{'' if many == 1 else 's'} at once and kept {K} "
+            f"of {T} steps, {_text(answer.method)}"
+        )
     if isinstance(answer, Prediction):
         return (
             f"{_text(answer.model)} looked closely at {len(answer.clips)}{of} clips, chosen by "
@@ -99,7 +110,10 @@ def _tiles(answer: Prediction | Selection) -> str:
         tiles.append((f"{cost.seconds.get('total', 0.0):.2f} s", "from file to answer"))
     elif answer.frames is not None:
         tiles.append((f"{len(answer.frames.indices)}", f"of {answer.video.num_frames} frames"))
-    if isinstance(answer, Prediction) or answer.frames is None:
+    if (attention := _attended(answer)) is not None:
+        K, T = attention.weights.shape
+        tiles.append((f"{K} of {T}", "steps of time were kept"))
+    elif isinstance(answer, Prediction) or answer.frames is None:
         tiles.append((f"{seen:.1f} s", f"in chosen clips, {min(share, 1):.1%} of it"))
     cells = [f'<div class="tile"><b>{_text(a)}</b><span>{_text(b)}</span></div>' for a, b in tiles]
     return f'<div class="tiles">{"".join(cells)}</div>'
@@ -110,6 +124,43 @@ def _warnings(warnings: Sequence[str]) -> str:
         return ""
     items = "".join(f"<li>{_text(text)}</li>" for text in warnings)
     return _section("Warnings", f"<ul>{items}</ul>", kind="warn")
+
+
+def _attended(answer: Prediction | Selection) -> TimeAttention | None:
+    return answer.attention if isinstance(answer, Prediction) else None
+
+
+def _attention(answer: Prediction | Selection) -> str:
+    """Return what was attended to over time, where the answer was compressed over it."""
+    if not isinstance(answer, Prediction) or answer.attention is None:
+        return ""
+    moments = most_attended(answer)
+    drawn = draw_attention(answer, moments, address_of=_image, clock=_clock)
+    legend = (
+        '<span><i class="scale"></i>how much a kept step attends to a moment</span>'
+        '<span><i style="background:var(--curve)"></i>received: share of what was kept that comes '
+        "from each step</span>"
+    )
+    if moments:
+        legend += '<span><i style="background:var(--attended)"></i>attended to most</span>'
+    if lay_steps(answer).holes:
+        legend += '<span><i style="background:var(--line)"></i>not seen</span>'
+    frames = [moment.frame for moment in moments]
+    pictures = frames_at(answer.video.path, frames) if frames else ()
+    figures = [
+        _figure_of(
+            _image(picture.permute(1, 2, 0).numpy()),
+            when=_clock(moment.start_seconds),
+            score=moment.share,
+            spoken=f"{_clock(moment.start_seconds)} - {_clock(moment.end_seconds)}",
+        )
+        for moment, picture in zip(moments, pictures)
+    ]
+    return _section(
+        "Attention over time",
+        f'<div class="wide attended">{drawn}</div><p class="legend">{legend}</p>'
+        f'<div class="shots attended">{"".join(figures)}</div>',
+    )
 
 
 def _time_line(answer: Prediction | Selection) -> str:
@@ -195,7 +246,8 @@ def _shots(answer: Prediction | Selection) -> str:
     ]
     what = "frames" if is_frames else "clips"
     note = f'<p class="note">{len(shown)} of {many} are shown.</p>' if len(shown) < many else ""
-    parts = [_section(f"Chosen {what}", f'<div class="shots">{"".join(figures)}</div>{note}')]
+    title = f"Chosen {what}" if _attended(answer) is None else "Clips that were joined"
+    parts = [_section(title, f'<div class="shots">{"".join(figures)}</div>{note}')]
     if dull:
         rest = [_figure(c, image, is_frame=False) for c, image in zip(dull, images[len(shown) :])]
         grid = f'<div class="shots dull">{"".join(rest)}</div>'
@@ -247,14 +299,22 @@ def _figure(
     clip = chosen.clip
     middle = (clip.start_seconds + clip.end_seconds) / 2
     when = _clock(clip.start_seconds) if is_frame else f"{_clock(middle)}"
-    score = "" if chosen.saliency is None else f"<b>{chosen.saliency:.3f}</b>"
-    spoken = _text(_moment(clip.start_seconds, None if is_frame else clip.end_seconds, None))
+    score = "" if chosen.saliency is None else f"{chosen.saliency:.3f}"
+    spoken = _moment(clip.start_seconds, None if is_frame else clip.end_seconds, None)
     if encoder is not None:
-        spoken += f", seen by {_text(encoder)}"
-    kind = ' class="cheap"' if is_cheap else ""
+        spoken += f", seen by {encoder}"
+    return _figure_of(
+        image, when=when, score=score, spoken=spoken, kind="cheap" if is_cheap else ""
+    )
+
+
+def _figure_of(image: str, *, when: str, score: str, spoken: str, kind: str = "") -> str:
+    """Return a picture with its time and its score below."""
+    marked = f' class="{kind}"' if kind else ""
+    told = f"<b>{_text(score)}</b>" if score else ""
     return (
-        f'<figure{kind}><img src="{image}" alt="frame at {when}" title="{spoken}">'
-        f"<figcaption><span>{when}</span>{score}</figcaption></figure>"
+        f'<figure{marked}><img src="{image}" alt="frame at {when}" title="{_text(spoken)}">'
+        f"<figcaption><span>{when}</span>{told}</figcaption></figure>"
     )
 
 

@@ -3,10 +3,10 @@
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2230; --soft: #626a7c; --line: #e3e6ec;
   --ground: #f6f7f9; --card: #ffffff; --curve: #2563c9; --part: #7b8aa6; --chosen: #d9591c;
-  --cheap: #a2508f; --warn: #fff4dc; --warn-ink: #6f4a00; }
+  --cheap: #a2508f; --attended: #e0a800; --warn: #fff4dc; --warn-ink: #6f4a00; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e7eaf1; --soft: #98a1b4; --line: #2d3340;
   --ground: #14171d; --card: #1c2028; --curve: #6ea8ff; --part: #8491aa; --chosen: #ff8a4c;
-  --cheap: #d68cc4; --warn: #3a2f14; --warn-ink: #ffd98a; } }
+  --cheap: #d68cc4; --attended: #ffd34d; --warn: #3a2f14; --warn-ink: #ffd98a; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--ink);
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -36,6 +36,13 @@ svg .main.line { stroke: var(--curve); } svg .main.fill { fill: var(--curve); }
 svg .part.line { stroke: var(--part); } svg .part.fill { fill: var(--part); }
 svg .chosen { fill: var(--chosen); opacity: .2; } svg .mark { fill: var(--chosen); }
 svg .cheap { fill: var(--cheap); }
+.attended svg .chosen, .attended svg .mark { fill: var(--attended); }
+.attended svg .chosen { opacity: .35; }
+svg .hole { fill: var(--line); }
+.shots.attended { margin: 16px 0 0; } .attended img { border: 4px solid var(--attended); }
+.attended figcaption b { color: inherit; }
+.legend .scale { width: 48px; background: linear-gradient(to right, #440154, #3b528b, #21918c,
+  #5ec962, #fde725); }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; margin: 12px 0 0; font-size: 13px;
   color: var(--soft); }
 .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 3px;
