@@ -1,21 +1,25 @@
 import json
+from dataclasses import replace
 
 import pytest
+import torch
 
-from tinynets import CLASSES
+from tinynets import CLASSES, tiny_classifier
 from vidskim import recognize
 from vidskim.aggregate import FastGru
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
-from vidskim.cost import count
-from vidskim.costs import cost_of, read_shape
+from vidskim.compress import Compressed, TemporalCompression, map_channels, save_compressed
+from vidskim.cost import MacCounter, count, on_meta
+from vidskim.costs import cost_of, read_shape, whole_cost, whole_input
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.faster import Faster, map_shape
 from vidskim.faster_file import load_faster, save_faster
 from vidskim.paper_costs import paper_rows
 from vidskim.schedule import parse_pattern
+from vidskim.sfc_methods import untrained_sfc
 from vidskim.transforms import Transform
 
 # What torchvision publishes with its weights: 1e9 multiply-adds (to the digits given), parameters.
@@ -152,6 +156,144 @@ def test_the_price_as_text(faster_file, capsys):
 )
 def test_what_has_no_price_of_a_video_is_refused(words, message, capsys):
     assert main(["cost", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_paper_s_compression_by_name(capsys):
+    """SFC, tables 2 and 5: 247 G and 35.9 M, 1643 G of 30 crops; the rest is told, too."""
+    assert main(["cost", "sfc", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["name"] == "sfc"
+    assert told["input"] == [1, 3, 36, 256, 312]
+    assert told["params"] == 35_934_672
+    assert told["macs"] - told["attention_macs"] == 245_788_737_536
+    assert told["macs_with_2bn"] - told["attention_macs"] == 246_997_876_736
+    assert told["compression"] == {
+        "at": "res3",
+        "ratio": "2",
+        "params": 3_480_576,
+        "num_steps": 36,
+        "num_kept": 18,
+    }
+    assert told["views"]["input"] == [30, 3, 8, 256, 256]
+    assert round(told["views"]["macs_with_2bn"] / 1e9) == 1643
+    assert round(told["uncompressed"]["macs_with_2bn"] / 1e9, 1) == 304.8
+
+
+@pytest.fixture(scope="module")
+def sfc_file(tmp_path_factory):
+    """A tiny network of 8 frames at stride 4; three steps of its map become one."""
+    network = tiny_classifier(stride=4)
+    compression = TemporalCompression(map_channels(network, "res3"), ratio=3)
+    path = tmp_path_factory.mktemp("sfc") / "x.safetensors"
+    save_compressed(Compressed(network, at="res3", compression=compression), path)
+    return path
+
+
+def test_a_compressed_file_s_price(sfc_file, capsys):
+    assert main(["cost", str(sfc_file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    backbone = tiny_classifier()
+    assert told["input"] == [1, 3, 288 // 4, 32, 43]
+    parts = told["compression"]
+    assert (parts["at"], parts["ratio"]) == ("res3", "3")
+    assert (parts["num_steps"], parts["num_kept"]) == (36, 12)
+    assert told["params"] == parts["params"] + sum(p.numel() for p in backbone.parameters())
+    once, clip = count(backbone, told["input"]), count(backbone, (3, 8, 32, 32))
+    assert told["uncompressed"]["macs"] == once.macs > told["macs"]
+    assert told["uncompressed"]["macs_with_2bn"] == once.macs_with_2bn
+    assert told["views"]["macs"] == 30 * clip.macs
+    assert told["attention_macs"] == 36 * 12 * 8 * (4 * 6 + 8 * 11)
+    assert told["macs_with_2bn"] > told["macs"]
+
+
+def test_a_compressed_file_s_price_is_what_an_answer_pays(sfc_file, sample_video, capsys):
+    answer = recognize(sample_video, model=str(sfc_file), method="sfc", k=3)
+    num_frames = sum(chosen.clip.num_valid for chosen in answer.clips)
+    assert num_frames == 24
+    assert main(["cost", str(sfc_file), "--json", "--input", "3x24x32x43"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["input"] == [1, 3, 24, 32, 43]
+    assert told["macs"] == answer.cost.macs
+    assert told["compression"]["num_kept"] == 4
+
+
+def test_a_compressed_file_s_price_as_text(sfc_file, capsys):
+    assert main(["cost", str(sfc_file)]) == 0
+    first, shape, how, _, head, _, *cells, _, share, attention, mac, _ = (
+        capsys.readouterr().out.splitlines()
+    )
+    assert "GMACs per video in one pass, 0." in first
+    assert first.endswith("M of them compress)")
+    assert shape == "input 3x72x32x43 (288 frames of 256x312, as the model sees them)"
+    assert how == "compressed 3 to 1 after res3: 36 steps to 12"
+    assert head.split() == ["GMACs", "MAC+2BN"]
+    names = ("one", "of it attention's", "without them", "one pass, nothing", "10 clips x 3 crops")
+    assert len(cells) == len(names)
+    for cell, name in zip(cells, names, strict=True):
+        assert cell.strip().startswith(name), cell
+    assert "10 clips x 3 crops, 3x8x32x32" in cells[-1]
+    assert "of 10 clips x 3 crops" in share
+    assert "of the pass that compresses nothing" in share
+    assert attention.startswith("attention's own products are ")
+    assert mac.startswith("MAC: ")
+    assert main(["cost", str(sfc_file), "--input", "3x16x32x32"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "input 3x16x32x32"
+
+
+@pytest.mark.parametrize(
+    ("transform", "shape"),
+    [
+        (Transform(short_side=64), (72, 64, 78)),
+        (Transform(resize_to=(48, 60)), (72, 48, 60)),
+        (Transform(short_side=64, crop=(64, 64)), (72, 64, 64)),
+        (Transform(), (72, 256, 312)),
+    ],
+)
+def test_the_video_that_is_priced_is_the_paper_s_as_the_model_sees_it(transform, shape):
+    model = untrained_sfc(tiny_classifier(stride=4))
+    model.transform = transform
+    assert whole_input(model) == (1, 3, *shape)
+
+
+def test_a_video_is_as_long_as_a_model_needs():
+    model = untrained_sfc(tiny_classifier(stride=100))
+    assert whole_input(model)[2] == model.min_frames == 8
+    slowfast = create_backbone("slowfast_r50_8x8", num_classes=4, width=8)
+    slowfast.clip = replace(slowfast.clip, stride=7)
+    assert whole_input(untrained_sfc(slowfast))[2] == 44  # 288 // 7 = 41, in fours
+
+
+def test_networks_that_see_clips_of_one_length_only(tmp_path):
+    pytest.importorskip("transformers")
+    from tiny_hf import build, write
+    from vidskim.backbones.checkpoint import load_backbone
+
+    write(build("vivit"), tmp_path)
+    network = load_backbone(f"hf:{tmp_path}")
+    model = untrained_sfc(network)
+    shape = whole_input(model)
+    T = network.clip.num_frames
+    assert shape[2] % T == 0
+    assert 0 <= shape[2] - 288 // network.clip.stride < T
+    cost = whole_cost(model, name="vivit", input_shape=(3, 3 * T, *shape[3:]))
+    frames = torch.zeros(1, 3, 3 * T, *shape[3:], device="meta")
+    with MacCounter() as counter, torch.no_grad():
+        answer = on_meta(model).answer(iter([frames]))
+    assert cost.one_pass.counted.macs == counter.macs
+    assert cost.one_pass.num_steps == answer.num_steps
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--input", "3x16x32"], "takes channels x frames x height x width, got 3x16x32"),
+        (["--input", "4x16x32x32"], "does not take an input of shape"),
+        (["--sampler", "motion"], "goes with a backbone that sees clips"),
+    ],
+)
+def test_what_no_whole_video_is_or_takes_is_refused(sfc_file, words, message, capsys):
+    assert main(["cost", str(sfc_file), *words]) == 2
     assert message in capsys.readouterr().err
 
 

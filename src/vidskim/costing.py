@@ -1,5 +1,7 @@
 """The verb `cost`: what a network costs on a clip, FASTER on a video, and the papers' figures."""
 
+from typing import Any
+
 from vidskim import console
 from vidskim.errors import UsageError
 
@@ -16,9 +18,10 @@ def cost(
 
     Args:
         name: a backbone, hf:<id or folder>, or the path of a checkpoint; faster16, faster32 or the
-            path of a FASTER model for a whole video, part by part.
+            path of a FASTER model for a whole video, part by part; sfc or the path of a model with
+            a compression inside for a whole video in one pass.
         input: another input than the one it was made for: channels, frames, height and width of a
-            clip (3x32x256x256), channels, height and width of an image (2x14x14).
+            clip (3x32x256x256) or whole video, channels, height and width of an image (2x14x14).
         sampler: also count what these saliency networks cost to look at a minute of video, for each
             number of residual frames per clip; checkpoints, or kinds of sources for the paper's
             networks (motion,residual,audio).
@@ -26,7 +29,7 @@ def cost(
         json: print JSON.
     """
     from vidskim import printing
-    from vidskim.costs import clip_of, cost_of, find_faster, read_shape
+    from vidskim.costs import clip_of, cost_of, find_faster, find_sfc, read_shape, whole_cost
     from vidskim.look_costs import minute_cost, networks_of
     from vidskim.paper_costs import paper_rows
 
@@ -41,8 +44,19 @@ def cost(
         console.show([row.to_json() for row in rows] if json else printing.paper_costs(rows))
         return
     named = str(name)
-    faster = find_faster(named)
-    if faster is not None:
+    shape = None if input is None else read_shape(input)
+    more: dict[str, Any] = {}
+    faster, compressed = find_faster(named), find_sfc(named)
+    if compressed is not None:
+        if sampler is not None:
+            raise UsageError(
+                "--sampler goes with a backbone that sees clips, not with one that sees the whole "
+                "video"
+            )
+        whole = whole_cost(compressed, name=named, input_shape=shape)
+        counted, more = whole.one_pass.counted, whole.to_json()
+        text = printing.whole_cost(named, whole)
+    elif faster is not None:
         from vidskim.faster_cost import video_cost
 
         if input is not None or sampler is not None:
@@ -50,8 +64,8 @@ def cost(
         priced = video_cost(faster)
         counted, more, text = priced.whole, priced.to_json(), printing.video_cost(named, priced)
     else:
-        counted = cost_of(named, input_shape=None if input is None else read_shape(input))
-        more, text = {}, printing.cost(named, counted)
+        counted = cost_of(named, input_shape=shape)
+        text = printing.cost(named, counted)
     if sampler is not None:
         minute = minute_cost(networks_of(sampler), clip=clip_of(named), clip_macs=counted.macs)
         more["minute"] = minute.to_json()

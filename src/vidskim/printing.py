@@ -9,6 +9,7 @@ import numpy as np
 from vidskim.backbones.catalog.record import Weights
 from vidskim.chosen import Selection
 from vidskim.cost import Count
+from vidskim.costs import NUM_CLIPS, NUM_CROPS, VIDEO_FRAMES, VIDEO_SIZE, WholeCost
 from vidskim.errors import printable
 from vidskim.evaluate.attended import lay_steps, most_attended, seen_stretches
 from vidskim.evaluate.edges import infer_edges
@@ -240,6 +241,42 @@ def video_cost(name: str, counted: VideoCost) -> str:
     )
 
 
+def whole_cost(name: str, counted: WholeCost) -> str:
+    """Return what a pass over a whole video costs, and what it takes the place of."""
+    one, bare, views = counted.one_pass, counted.uncompressed, counted.views
+    whole, paper, attention = one.counted, one.as_in_paper, one.attention_macs
+    scale, unit = (1e9, "GMACs") if whole.macs >= 1e7 else (1e6, "MMACs")
+    crops = f"{NUM_CLIPS} clips x {NUM_CROPS} crops"
+    cells = [
+        [what, *(f"{n / scale:.4g}" for n in numbers)]
+        for what, *numbers in (
+            ("one pass", whole.macs, whole.macs_with_2bn),
+            ("  of it attention's own products", attention, attention),
+            ("  without them, as the paper counts", paper.macs, paper.macs_with_2bn),
+            ("one pass, nothing compressed", bare.macs, bare.macs_with_2bn),
+            (f"{crops}, {_by(views.input_shape[1:])}", views.macs, views.macs_with_2bn),
+        )
+    ]
+    video = f" ({VIDEO_FRAMES} frames of {_by(VIDEO_SIZE)}, as the model sees them)"
+    return "\n".join(
+        [
+            f"{printable(name)}: {_giga(whole.macs)} per video in one pass, "
+            f"{whole.params / 1e6:.2f} M parameters "
+            f"({counted.compression_params / 1e6:.2f} M of them compress)",
+            f"input {_by(whole.input_shape[1:])}{video if counted.is_papers_video else ''}",
+            f"compressed {counted.ratio} to 1 after {counted.at}: {one.num_steps} steps to "
+            f"{one.num_kept}",
+            "",
+            _table(["", unit, "MAC+2BN"], cells),
+            "",
+            f"{whole.macs / views.macs:.1%} of {crops}, {whole.macs / bare.macs:.1%} of the pass "
+            "that compresses nothing",
+            f"attention's own products are {attention / whole.macs:.1%} of the pass",
+            COUNTERS,
+        ]
+    )
+
+
 def minute_cost(minute: MinuteCost) -> str:
     """Return what choosing costs beside classifying everything."""
     kinds = list(minute.inputs)
@@ -414,6 +451,10 @@ def sparkline(values: Sequence[float], *, width: int = 72) -> str:
     low, high = min(tops), max(tops)
     scale = (len(BLOCKS) - 2) / (high - low) if high > low else 0.0
     return "".join(BLOCKS[1 + round((top - low) * scale)] for top in tops)
+
+
+def _by(numbers: Sequence[int]) -> str:
+    return "x".join(map(str, numbers))
 
 
 def _giga(macs: int) -> str:
