@@ -12,8 +12,7 @@ from vidskim.backbones.registry import shapes_of
 from vidskim.cost import count
 from vidskim.faster import Faster
 from vidskim.faster_cost import video_count
-from vidskim.paper_costs.faster import as_printed, fast_gru_count, video_macs
-from vidskim.paper_costs.parts import FastGruStep
+from vidskim.paper_costs.faster import FastGruStep, as_printed, fast_gru_count, video_macs
 from vidskim.schedule import parse_pattern
 
 EXPENSIVE = {8: 29_980_276_736, 16: 59_959_734_272, 32: 119_918_649_344}

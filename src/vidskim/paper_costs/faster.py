@@ -1,12 +1,14 @@
 """FASTER: Zhu et al., "FASTER Recurrent Networks for Efficient Video Classification", AAAI 2020."""
 
 from functools import cache
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
+from vidskim.aggregate.fast_gru import FastGruCell
 from vidskim.cost import Count, count
 from vidskim.paper_costs.counted import I3D_108, counted
-from vidskim.paper_costs.parts import FastGruStep
 from vidskim.paper_costs.row import PaperRow, Table
 
 PAPER = "FASTER"
@@ -37,6 +39,19 @@ MISPRINT_980_2 = (
     "a misprint of 980.8: by the rule of the other 14 cells of this table 980.2 cannot be printed, "
     "being no multiple of 16 x 0.1"
 )
+
+
+class FastGruStep(nn.Module):
+    """The step of FAST-GRU that runs in `vidskim.aggregate`, on two maps joined."""
+
+    def __init__(self, channels: int = 2048, *, reduction: int = 4) -> None:
+        super().__init__()
+        self.cell = FastGruCell(channels, reduction=reduction)
+
+    def forward(self, joined: Tensor) -> Tensor:
+        """Map ``[N, 2 C, T, H, W]`` (clip, state) to the new state ``[N, C, T, H, W]``."""
+        clip, state = joined.chunk(2, dim=1)
+        return cast(Tensor, self.cell(clip, state))
 
 
 def clip_macs(name: str, num_frames: int) -> int:
