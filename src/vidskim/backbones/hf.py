@@ -284,8 +284,9 @@ def _assemble(
         clip=record["clip"],
         any_length=family == "vjepa2",  # whose rotary positions go on beyond what it was shown
     )
-    blocks = [Block(layer, order=order) for layer in layers[:-1]]
-    blocks.append(LastBlock(layers[-1], order=order, norm=norm or nn.Identity()))
+    kind: dict[str, Any] = {"order": order, "reads_steps": family == "timesformer"}
+    blocks = [Block(layer, **kind) for layer in layers[:-1]]
+    blocks.append(LastBlock(layers[-1], norm=norm or nn.Identity(), **kind))
     return HfNetwork(
         name,
         embed=embed,

@@ -9,6 +9,7 @@ Sources: VideoMAE, Tong et al., NeurIPS 2022; TimeSformer, Bertasius et al., ICM
 et al., ICCV 2021; V-JEPA 2, Assran et al., 2025.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -124,16 +125,24 @@ class Block(nn.Module):
     Args:
         layer: the library's module, from tokens to tokens, alone or first in a tuple.
         order: of the tokens.
+        reads_steps: the layer reads the number of steps off its configuration (TimeSformer), which
+            becomes its own and is told of as many as come.
     """
 
-    def __init__(self, layer: nn.Module, *, order: TokenOrder) -> None:
+    def __init__(self, layer: nn.Module, *, order: TokenOrder, reads_steps: bool = False) -> None:
         super().__init__()
         self.layer = layer
         self.order = order
+        self.config: Any = None
+        if reads_steps:
+            self.config = copy.copy(layer.config)
+            layer.config = self.config
 
     def forward(self, maps: Maps) -> Maps:
         """Map patches, and the class token if there is one, to the same."""
         T, H, W = (maps[0] if isinstance(maps, tuple) else maps).shape[2:]
+        if self.config is not None:
+            self.config.num_frames = T
         return self.order.to_maps(self._run(self.order.to_tokens(maps)), (T, H, W))
 
     def _run(self, tokens: Tensor) -> Tensor:
@@ -149,8 +158,10 @@ class LastBlock(Block):
     what pools, mixes or compresses maps treats it as it treats the patches.
     """
 
-    def __init__(self, layer: nn.Module, *, order: TokenOrder, norm: nn.Module) -> None:
-        super().__init__(layer, order=order)
+    def __init__(
+        self, layer: nn.Module, *, order: TokenOrder, norm: nn.Module, reads_steps: bool = False
+    ) -> None:
+        super().__init__(layer, order=order, reads_steps=reads_steps)
         self.norm = norm
 
     def forward(self, maps: Maps) -> Tensor:
