@@ -286,6 +286,11 @@ def _find_header(path: Path) -> Header | None:
             f"{path}: holds a backbone with a memory between its clips: open it with "
             "load_collaborative or as --model"
         )
+    if "compressed" in raw:
+        raise CheckpointError(
+            f"{path}: holds a backbone with a compression inside: open it with load_compressed or "
+            "as --model"
+        )
     try:
         return header_of(raw, metadata=raw["metadata"])
     except DAMAGE as error:

@@ -14,6 +14,7 @@ frozen.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -48,6 +49,9 @@ C; or the root of the C H' W' numbers that each product sums over."""
 
 MAX_RATIO = 10_000
 
+RATIO = re.compile(r"\s*\d{1,8}(\.\d{0,8}|/\d{1,8})?\s*")
+"""What text may be: an exponent could ask for a number of any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attention:
@@ -80,8 +84,8 @@ class TemporalCompression(nn.Module):
         time_kernels: of the first convolutions of the abstraction's blocks, repeated.
 
     Raises:
-        UsageError: an unknown word, a ratio below one, channels that four does not divide, or
-            abstracted values without an abstraction.
+        UsageError: an unknown word, a ratio below one, channels that four does not divide,
+            abstracted values without an abstraction, or an impossible abstraction.
     """
 
     def __init__(
@@ -106,6 +110,8 @@ class TemporalCompression(nn.Module):
         ):
             if word not in words:
                 raise unknown_name(what, str(word), words)
+        if type(abstraction) is not bool:
+            raise UsageError(f"abstraction is true or false, got {abstraction!r}")
         if value == "abstracted" and not abstraction:
             raise UsageError(
                 "value 'abstracted' needs an abstraction: set it true, or value 'head'"
@@ -115,8 +121,13 @@ class TemporalCompression(nn.Module):
                 f"an abstraction has bottlenecks of a quarter of the channels, {channels} are no "
                 "multiple of four: cut at another stage, or leave it out"
             )
-        if abstraction and (type(num_blocks) is not int or not 1 <= num_blocks <= 64):
+        if type(num_blocks) is not int or not 1 <= num_blocks <= 64:
             raise UsageError(f"an abstraction has 1 to 64 blocks, got {num_blocks!r}")
+        kernels = tuple(time_kernels)
+        if not kernels or len(kernels) > 64 or any(k not in (1, 3, 5, 7) for k in kernels):
+            raise UsageError(
+                f"time kernels of an abstraction are odd numbers up to 7, got {time_kernels!r}"
+            )
         self.channels = channels
         self.ratio = read_ratio(ratio)
         self.pooling: Pooling = pooling
@@ -130,12 +141,13 @@ class TemporalCompression(nn.Module):
             "kernel": kernel,
             "scale": scale,
             "num_blocks": num_blocks,
+            "time_kernels": list(kernels),
         }
         """What builds it again, beside the channels; plain JSON values."""
         self.abstraction = None
         if abstraction:
             self.abstraction = bottleneck_stage(
-                channels, channels // 4, num_blocks, stride=2, time_kernels=time_kernels
+                channels, channels // 4, num_blocks, stride=2, time_kernels=kernels
             )
             initialize_convolutions(self.abstraction)
             close_branches(self.abstraction)
@@ -187,7 +199,9 @@ class TemporalCompression(nn.Module):
         T = features.shape[2]
         K = self.num_kept(T)
         if self.pooling == "topk":
-            kept = features.mean((1, 3, 4)).topk(K, dim=1).indices.sort(1).values  # [N, K]
+            kind = torch.promote_types(features.dtype, torch.float32)  # bf16 would tie most steps
+            activation = features.mean((1, 3, 4), dtype=kind)
+            kept = activation.topk(K, dim=1).indices.sort(1).values  # [N, K]
             index = kept[:, None, :, None, None].expand(
                 -1, features.shape[1], -1, *features.shape[3:]
             )
@@ -246,14 +260,15 @@ def read_ratio(ratio: float | str | Fraction) -> Fraction:
         UsageError: anything else.
     """
     try:
-        read = Fraction(ratio).limit_denominator(1000)
+        is_plain = not isinstance(ratio, str) or RATIO.fullmatch(ratio) is not None
+        read = Fraction(ratio) if is_plain else Fraction(0)
     except (ValueError, TypeError, ZeroDivisionError, OverflowError):
         read = Fraction(0)
     if isinstance(ratio, bool) or not 1 <= read <= MAX_RATIO:
         raise UsageError(
             f"ratio (tau) is a number from 1 to {MAX_RATIO}, or text such as 4/3, got {ratio!r}"
         )
-    return read
+    return read.limit_denominator(1000)
 
 
 def _projection(channels: int, kernel: tuple[int, ...]) -> nn.Conv3d:

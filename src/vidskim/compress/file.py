@@ -9,6 +9,8 @@ import torch
 from vidskim.backbones.checkpoint import assign_state, build_network, check_state
 from vidskim.backbones.header import (
     DAMAGE,
+    MAX_CLIP_FRAMES,
+    MAX_FRAME_SIDE,
     damaged,
     describe,
     header_of,
@@ -17,12 +19,12 @@ from vidskim.backbones.header import (
 )
 from vidskim.backbones.state_dict import read_finite_state
 from vidskim.compress.attention import TemporalCompression
-from vidskim.compress.compressed import Compressed, check_stage, map_channels
+from vidskim.compress.compressed import Compressed, map_channels
 from vidskim.errors import CheckpointError, listed
 from vidskim.transforms import Transform
 
-MAX_STEPS = 65536
-"""Frames that a file may ask for: more is a damaged number."""
+MAX_FRAMES = 65536
+"""Frames of all segments that a file may ask for: more is a damaged number."""
 
 
 def save_compressed(
@@ -95,14 +97,13 @@ def load_compressed(path: str | Path) -> Compressed:
             raise ValueError(f"{header.name} without a clip or transform")
         backbone = build_network(header, parts["backbone."], path=path).eval()
         at = str(raw["at"])
-        check_stage(backbone, at)
         with torch.device("meta"):  # nothing is allocated before it is compared
             compression = TemporalCompression(
                 map_channels(backbone, at), **dict(raw["compression"])
             )
         check_state(compression, parts["compression."], name="the compression", path=path)
         assign_state(compression, parts["compression."])
-        whole = Transform.from_dict(raw["whole"])
+        whole = _whole(raw["whole"])
         model = Compressed(backbone, at=at, compression=compression, transform=whole)
         model.segments = _segments(raw["segments"])
     except DAMAGE as error:
@@ -122,10 +123,21 @@ def _read(path: Path) -> dict[str, Any]:
     return raw
 
 
+def _whole(told: Any) -> Transform:
+    """Read the transform of whole frames, whose size no other part of the file bounds."""
+    transform = Transform.from_dict(told)
+    sizes = (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
+    if max(sizes) > MAX_FRAME_SIDE:
+        raise ValueError(f"frames of {max(sizes)} pixels a side")
+    return transform
+
+
 def _segments(told: Any) -> tuple[int, int] | None:
     if told is None:
         return None
     number, frames = told
-    if type(number) is not int or type(frames) is not int or not 0 < number * frames <= MAX_STEPS:
+    if any(type(n) is not int or n < 1 for n in (number, frames)):
         raise ValueError(f"segments {told!r}")
+    if frames > MAX_CLIP_FRAMES or number * frames > MAX_FRAMES:
+        raise ValueError(f"{number} segments of {frames} frames")
     return number, frames
