@@ -18,7 +18,11 @@ from vidskim.compress.attention import Attention, TemporalCompression
 from vidskim.compress.windows import WINDOW_FRAMES, Reach, find_reach, in_windows
 from vidskim.cost import on_meta
 from vidskim.errors import UsageError, unknown_name
+from vidskim.full_precision import full_precision
 from vidskim.transforms import Transform
+
+MANY_CLIPS = 64
+"""Clips whose frames are a multiple of all strides, so that rounding does not show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Compressed(nn.Module):
         at: stage after which its map is compressed: not the last one, behind which there is nothing
             left to be saved.
         transform: from decoded frames to what goes in; by default the backbone's, of the whole
-            frame instead of a crop.
+            frame instead of a crop unless the network takes frames of one size only.
         compression: by default one with the paper's settings.
 
     Raises:
@@ -59,9 +63,8 @@ class Compressed(nn.Module):
         transform: Transform | None = None,
     ) -> None:
         super().__init__()
-        clip_of(backbone)
-        check_stage(backbone, at)
-        channels = map_channels(backbone, at)
+        clip = clip_of(backbone)
+        channels, steps = map_shape(backbone, at, clip)[:2]
         if compression is None:
             compression = TemporalCompression(channels)
         if compression.channels != channels:
@@ -73,9 +76,11 @@ class Compressed(nn.Module):
         self.at = at
         self.compression = compression
         assert backbone.transform is not None
-        self.transform: Transform = transform or whole_frame(backbone.transform)
+        own = backbone.transform if own_size(backbone) else whole_frame(backbone.transform)
+        self.transform: Transform = transform or own
         self.segments: tuple[int, int] | None = None
         """(number, frames of each) that it was trained on, joined; None for whole videos."""
+        self._steps = {clip.num_frames: steps}
         self._reach: Reach | None = None
         self._is_traced = False
         for parameter in backbone.parameters():
@@ -153,7 +158,10 @@ class Compressed(nn.Module):
         num_steps = first.shape[2]
         compressed, attention = self.compression.compress(maps)
         del maps, first  # the largest thing there is
-        return Answer(self.backbone.classify(self._finish(compressed)), attention, num_steps)
+        features = self._finish(compressed)
+        with full_precision(features):  # as wherever a backbone's classifier answers
+            features = features if features.dtype == torch.float64 else features.float()
+            return Answer(self.backbone.classify(features), attention, num_steps)
 
     def encode_parts(self, frames: Iterator[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Maps:
         """Return F of one video whose frames come part by part; see `answer`."""
@@ -163,7 +171,7 @@ class Compressed(nn.Module):
             return joined([early(clip) for clip in _cut(frames, self.clip.num_frames)])
         reach = self.reach()
         if reach is None:
-            return cast(Maps, early(torch.cat(list(frames), dim=2)))
+            return cast(Maps, early(joined(list(frames))))
         return joined(list(in_windows(early, frames, reach=reach, window_frames=window_frames)))
 
     def _finish(self, maps: Maps) -> Tensor:
@@ -199,9 +207,19 @@ class Compressed(nn.Module):
         patch: tuple[int, ...] = getattr(embed, "patch", (1,))
         return cast(int, getattr(self.backbone, "alpha", patch[0]))
 
+    @property
+    def frames_per_step(self) -> int:
+        """Frames that a step of the map stands for: the early part's strides over time."""
+        clip = self.clip.num_frames
+        total = clip if self.takes_own_length() else clip * MANY_CLIPS
+        return max(1, total // self.steps_of(total))
+
     def steps_of(self, num_frames: int) -> int:
         """Return T of the map that is compressed for so many frames."""
-        return map_shape(self.backbone, self.at, replace(self.clip, num_frames=num_frames))[1]
+        if num_frames not in self._steps:
+            clip = replace(self.clip, num_frames=num_frames)
+            self._steps[num_frames] = map_shape(self.backbone, self.at, clip)[1]
+        return self._steps[num_frames]
 
 
 def check_stage(backbone: Network, at: str) -> None:
@@ -229,18 +247,25 @@ def map_shape(backbone: Network, at: str, clip: ClipSpec) -> tuple[int, int, int
     """Return (C, T, H, W) of the (first) map after a stage; nothing is computed for it.
 
     Raises:
-        UsageError: the network does not take clips of this shape.
+        UsageError: the network does not take clips of this shape, or see `check_stage`.
     """
+    check_stage(backbone, at)
     early = split_at(cast(Network, on_meta(backbone)), at)[0]
     try:
         with torch.device("meta"), torch.no_grad():
-            maps: Maps = early(torch.empty(clip.input_shape))
+            maps: Maps = early(torch.empty(clip.input_shape, dtype=next(early.parameters()).dtype))
     except (RuntimeError, ValueError) as error:
         raise UsageError(
             f"{backbone.name} does not take clips of {clip}: {str(error).splitlines()[0]}"
         ) from None
     _, C, T, H, W = (maps[0] if isinstance(maps, tuple) else maps).shape
     return C, T, H, W
+
+
+def own_size(backbone: Network) -> tuple[int, int] | None:
+    """Return the only (height, width) a network takes (position embeddings), None for any."""
+    clip: ClipSpec | None = getattr(backbone.stage_modules()[0], "clip", None)
+    return None if clip is None else clip.size
 
 
 def whole_frame(transform: Transform) -> Transform:

@@ -114,22 +114,27 @@ def in_windows(
         early: from ``[1, 3, T, h, w]`` to ``[1, C, T / stride, H', W']``.
         frames: of the video, ``[1, 3, t, h, w]`` each, of any length, one after another.
         reach: of the early part.
-        window_frames: new frames per window.
+        window_frames: new frames per window; beside them it holds what it shares with its
+            neighbors, up to ``before + after`` and two strides.
     """
-    stride = reach.stride
+    stride, window_frames = reach.stride, max(1, window_frames)
+    room = window_frames + reach.before + reach.after + 2 * stride  # one window and its edges
     held: list[Tensor] = []
     begin, end, done = 0, 0, 0  # of the frames held; steps that were given
     for part in frames:
-        held.append(part)
-        end += part.shape[2]
-        known = (end - 1 - reach.after) // stride + 1  # steps that have seen all they depend on
-        if end - begin < window_frames or known <= done:
-            continue
-        yield _steps(early, held, first=done - begin // stride, last=known - begin // stride)
-        done = known
-        # a step more is held: few frames alone, at the end, may be less than a network takes
-        wanted = stride * (done - 1) - reach.before
-        begin = _forget(held, begin=begin, wanted=wanted, stride=stride)
+        while part.shape[2]:
+            piece = part[:, :, : begin + room - end]
+            part = part[:, :, piece.shape[2] :]
+            held.append(piece)
+            end += piece.shape[2]
+            known = (end - 1 - reach.after) // stride + 1  # steps that saw all they depend on
+            if stride * (known - done) < window_frames:
+                continue
+            yield _steps(early, held, first=done - begin // stride, last=known - begin // stride)
+            done = known
+            # a step more is held: few frames alone, at the end, may be less than a network takes
+            wanted = stride * (done - 1) - reach.before
+            begin = _forget(held, begin=begin, wanted=wanted, stride=stride)
     if held and end > stride * done:
         rest = _steps(early, held, first=done - begin // stride, last=None)
         if rest.shape[2]:
@@ -137,15 +142,17 @@ def in_windows(
 
 
 def _steps(early: nn.Module, held: list[Tensor], *, first: int, last: int | None) -> Tensor:
+    """Run the early part on the frames held, which become one; return some of its steps."""
     window = held[0] if len(held) == 1 else torch.cat(held, dim=2)
     held[:] = [window]
     maps: Maps = early(window)
     assert isinstance(maps, Tensor)
-    return maps[:, :, first:last]
+    steps = maps[:, :, first:last]
+    return steps if steps.shape == maps.shape else steps.clone()  # a view keeps the others, too
 
 
 def _forget(held: list[Tensor], *, begin: int, wanted: int, stride: int) -> int:
     """Drop frames that no further step depends on; return where those that are left begin."""
     start = max(begin, wanted // stride * stride)
-    held[:] = [held[0][:, :, start - begin :]]
+    held[:] = [held[0][:, :, start - begin :].clone()]  # a view keeps the whole window
     return start

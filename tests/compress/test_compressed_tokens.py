@@ -1,0 +1,115 @@
+"""Video transformers with a compression inside: fewer steps, the class token as it is."""
+
+import copy
+
+import pytest
+import torch
+
+from tiny_hf import FAMILIES, build, clips, write
+from vidskim.backbones import load_backbone
+from vidskim.compress import Attention, Compressed, TemporalCompression, map_channels
+from vidskim.errors import UsageError
+
+WITH_TOKEN = ("timesformer", "timesformer-joint", "vivit")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def case(request, tmp_path_factory):
+    model = build(request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    write(model, folder)
+    return request.param, load_backbone(f"hf:{folder}"), model
+
+
+def compressed(network, at: str, **options) -> Compressed:
+    torch.manual_seed(0)
+    channels = map_channels(network, at)
+    compression = TemporalCompression(channels, num_blocks=1, scale="features", **options)
+    return Compressed(network, at=at, compression=compression).eval()
+
+
+def test_after_every_stage_but_the_last(case):
+    name, network, _ = case
+    x = clips(network)
+    with torch.no_grad():
+        whole = network(x)
+        T = network.features(x).shape[2]
+        for at in ("embed", "block1"):
+            model = compressed(network, at)
+            maps = model.encode(x)
+            kept, attention = model.compression.compress(maps)
+            assert attention.weights.shape == (2, max(1, T // 2), T)
+            assert isinstance(kept, tuple) == (name in WITH_TOKEN)
+            if isinstance(kept, tuple):
+                assert kept[1] is maps[1]
+            features = model.features(x)
+            assert features.shape[:3] == (2, network.num_features, max(1, T // 2))
+            torch.testing.assert_close(model(x), network.classify(features))
+            assert (model(x) - whole).abs().max() > 1e-4
+        torch.testing.assert_close(network(x), whole, rtol=0, atol=0)  # nothing is left behind
+    with pytest.raises(UsageError, match=r"block2 is the last stage .* give one of embed, block1$"):
+        compressed(network, "block2")
+
+
+def test_all_steps_kept_are_the_network_itself(case, monkeypatch):
+    _, network, _ = case
+    model = compressed(network, "block1", ratio=1)
+    monkeypatch.setattr(
+        model.compression,
+        "attend",
+        lambda x: Attention(torch.eye(x.shape[2]).expand(len(x), -1, -1), None),
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(model(clips(network)), network(clips(network)))
+
+
+def test_what_goes_in(case):
+    """Positions are those of one size: the crop stays, and videos are seen clip by clip."""
+    name, network, _ = case
+    model = compressed(network, "embed", ratio=1.5)
+    assert model.transform == network.transform
+    assert model.takes_own_length() == (name != "vjepa2")
+    assert model.frame_multiple == model.frames_per_step
+    x = torch.randn(1, 3, 7, *network.clip.size, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        answer = model.answer(iter([x[:, :, :3], x[:, :, 3:]]))
+        last = x[:, :, -1:]
+        if not model.takes_own_length():
+            wanted = model(torch.cat([x, last], 2))
+            assert answer.num_steps == 4
+        else:
+            size = network.clip.num_frames
+            x = torch.cat([x, last.expand(-1, -1, -7 % size, -1, -1)], 2)
+            parts = [model.encode(part) for part in x.split(size, 2)]
+            maps = parts[0]
+            if isinstance(maps, tuple):
+                patches = torch.cat([p[0] for p in parts], 2)
+                maps = (patches, torch.stack([p[1] for p in parts]).mean(0))
+            else:
+                maps = torch.cat(parts, 2)
+            wanted = network.classify(model.late(model.compression(maps)))
+            assert answer.num_steps == x.shape[2] // model.frames_per_step
+    torch.testing.assert_close(answer.logits, wanted)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 6])
+def test_timesformer_attends_over_the_steps_that_are_left(tmp_path, steps):
+    """Its layers would read their number off the configuration; even ones gave a silent mixture."""
+    library = build("timesformer")
+    write(library, tmp_path)
+    network = load_backbone(f"hf:{tmp_path}")
+    _, *blocks = network.stage_modules()
+    torch.manual_seed(0)
+    patches, token = torch.randn(2, 24, steps, 2, 2), torch.randn(2, 24, 1, 1, 1)
+    tokens = blocks[0].order.to_tokens((patches, token))
+    body = copy.deepcopy(library.timesformer)
+    for layer in body.encoder.layer:
+        layer.config.num_frames = steps
+    with torch.no_grad():
+        found, _ = blocks[0]((patches, token))
+        wanted = body.encoder.layer[0](tokens)[0]
+        expected = blocks[0].order.to_maps(wanted, (steps, 2, 2))[0]
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+        whole = network(clips(network))
+    assert whole.shape == (2, 5)
+    assert library.config.num_frames == 3
