@@ -8,6 +8,7 @@ from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
+from vidskim.compress import Compressed, TemporalCompression, map_channels
 from vidskim.faster import Faster
 from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
 from vidskim.memory.context import Infusion, Interaction
@@ -98,3 +99,15 @@ def tiny_memory(
         )
         torch.nn.init.normal_(memory.output.weight, std=3.0)
     return Collaborative(backbone, memory, num_clips=3, is_multilabel=is_multilabel).eval()
+
+
+def tiny_compressed(
+    *, at: str = "res3", num_frames: int = 8, stride: int = 1, seed: int = 5, **options: object
+) -> Compressed:
+    """`tiny_classifier` that looks at whole frames and keeps half of its steps, unequal mixes."""
+    backbone = tiny_classifier(num_frames=num_frames, stride=stride)
+    backbone.fc.weight.data /= 6  # whole frames have larger activations
+    torch.manual_seed(seed)
+    options = {"num_blocks": 1, "scale": "features", **options}
+    compression = TemporalCompression(map_channels(backbone, at), **options)
+    return Compressed(backbone, at=at, compression=compression).eval()

@@ -321,9 +321,7 @@ class Recognizer:
             predictions=self._ranked(probability),
             clips=answer.seen,
             saliency=saliency,
-            cost=account.to_cost(
-                dense_macs=self.lanes[0].clip_macs * self.num_crops * num_grid,
-            ),
+            cost=account.to_cost(dense_macs=self._dense_macs(num_grid)),
             num_crops=self.num_crops,
             precision=self.precision,
             parts=parts,
@@ -333,6 +331,10 @@ class Recognizer:
             is_multilabel=self.is_multilabel,
             attention=answer.attention,
         )
+
+    def _dense_macs(self, num_grid: int) -> int:
+        """Return the multiply-adds of the encoder alone on every clip of a grid."""
+        return self.lanes[0].clip_macs * self.num_crops * num_grid
 
     def _encode(
         self, video: Video, choice: Choice, chosen: Sequence[int], account: Account

@@ -140,14 +140,14 @@ def segment_of(model: Compressed, num_frames: int | None) -> ClipSpec:
         num_frames: of one segment, before the stride: 32 and 128 in the paper's table 7.
 
     Raises:
-        UsageError: fewer than the stride.
+        UsageError: fewer than the stride, or more than go in whole.
     """
     clip = model.segment
     if num_frames is None:
         return clip
-    if type(num_frames) is not int or num_frames < clip.stride:
+    if type(num_frames) is not int or not clip.stride <= num_frames <= MAX_FRAMES:
         raise UsageError(
-            f"a segment has at least {clip.stride} frames, the stride of {model.name}, got "
-            f"{num_frames!r}"
+            f"a segment has at least {clip.stride} frames, the stride of {model.name}, and at most "
+            f"{MAX_FRAMES}, got {num_frames!r}"
         )
     return replace(clip, num_frames=num_frames // clip.stride)

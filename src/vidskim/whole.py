@@ -16,7 +16,7 @@ from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError
 from vidskim.look import Choice, Look
 from vidskim.precision import PRECISIONS
-from vidskim.recognizer import Answer, Origin, Recognizer
+from vidskim.recognizer import Answer, Origin, Recognizer, StepwiseAggregator
 from vidskim.types import ChosenClip, Clip, TimeAttention
 from vidskim.video import Video
 
@@ -57,6 +57,9 @@ class WholeRecognizer(Recognizer):
         )
         self.model = model.eval().to(self.device)
         self.clip = segment or model.segment
+        self._frames_per_step = model.frames_per_step
+        if not model.takes_own_length():
+            model.reach()  # what is measured once belongs to the account of no video
 
     def _encode(
         self, video: Video, choice: Choice, chosen: Sequence[int], account: Account
@@ -95,8 +98,20 @@ class WholeRecognizer(Recognizer):
                 answer.attention,
                 frames=frames,
                 num_steps=answer.num_steps,
+                per_step=self._frames_per_step,
                 times=video.timestamps_seconds.tolist(),
             ),
+        )
+
+    def _dense_macs(self, num_grid: int) -> int:
+        """Return the multiply-adds of the backbone on clips of its own length, as many as fill."""
+        num_clips = -(-num_grid * self.clip.num_frames // self.model.clip.num_frames)
+        return super()._dense_macs(num_clips)
+
+    def _online(self) -> StepwiseAggregator:
+        raise UsageError(
+            "no answer after every clip: a compression sees the whole video: recognize it when it "
+            "is finished"
         )
 
     def _read(
@@ -117,7 +132,12 @@ class WholeRecognizer(Recognizer):
 
 
 def time_attention(
-    attention: Attention, *, frames: Sequence[int], num_steps: int, times: Sequence[float]
+    attention: Attention,
+    *,
+    frames: Sequence[int],
+    num_steps: int,
+    per_step: int,
+    times: Sequence[float],
 ) -> TimeAttention:
     """Say of an attention over the steps of a map when these are.
 
@@ -125,9 +145,9 @@ def time_attention(
         attention: of one video.
         frames: numbers of the frames that went in.
         num_steps: T of the map; where the last frame was repeated, the last steps are its.
+        per_step: frames that each step stands for.
         times: of every frame of the video, in seconds.
     """
-    per_step = max(1, round(len(frames) / num_steps)) if num_steps <= len(frames) else 1
     indices = tuple(frames[min(step * per_step, len(frames) - 1)] for step in range(num_steps))
     return TimeAttention(
         frame_indices=indices,

@@ -5,6 +5,8 @@ import json
 import pytest
 import torch
 
+from tinynets import CLASSES as TINY_CLASSES
+from tinynets import tiny_compressed
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
 from vidskim.aggregate import Average, FastGru
@@ -15,7 +17,14 @@ from vidskim.cli import main
 from vidskim.data.manifest import read_manifest
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.evaluate.benchmark import benchmark
-from vidskim.evaluate.contestants import Variant, check_methods, of_faster, parse_variant
+from vidskim.evaluate.contestants import (
+    Variant,
+    check_methods,
+    is_trained,
+    of_faster,
+    of_sfc,
+    parse_variant,
+)
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.faster import Faster, map_shape
 from vidskim.faster_file import load_faster, save_faster
@@ -23,6 +32,7 @@ from vidskim.lane import Head
 from vidskim.recognizer import Recognizer
 from vidskim.schedule import Routed, parse_pattern
 from vidskim.transforms import Transform
+from vidskim.whole import WholeRecognizer
 
 N = 4
 
@@ -241,3 +251,99 @@ def test_an_interrupted_evaluation_of_another_pattern_is_not_taken_up(folder, fa
     assert _told(other) == before
     other.pattern = parse_pattern("1:3")
     assert _told(other) != before
+
+
+SFC = ("sfc", "sfc/3", "sfc/alone", "uniform", "dense", "uniform/alone", "dense/alone")
+
+
+def test_of_a_compression_every_name_becomes_what_it_says():
+    """Joined or, with /alone, the backbone by itself; all of the same weights."""
+    model = tiny_compressed()
+    made = of_sfc(model, SFC, k=None, saliency=nothing)
+    assert made.name == "r3d_18, compressed 2 to 1 after res3"
+    assert made.classes == TINY_CLASSES
+    assert tuple(made.fixed) == tuple(sorted(SFC, key=lambda name: name.endswith("/alone")))
+    assert {name: (r.look.method, r.look.k) for name, r in made.fixed.items()} == {
+        "sfc": ("sfc", None),
+        "sfc/3": ("sfc", 3),
+        "sfc/alone": ("uniform", 10),
+        "uniform": ("uniform", 8),
+        "dense": ("dense", None),
+        "uniform/alone": ("uniform", 10),
+        "dense/alone": ("dense", None),
+    }
+    for name, recognizer in made.fixed.items():
+        assert isinstance(recognizer, WholeRecognizer) == (not name.endswith("/alone"))
+        assert recognizer.encoder is model.backbone
+        assert made.of(name, label="wave") is recognizer
+    assert made.fixed["sfc"].model is made.fixed["uniform"].model is model
+    fewer = of_sfc(model, ("uniform", "uniform/alone", "sfc/alone", "sfc"), k=4, saliency=nothing)
+    assert [r.look.k for r in fewer.fixed.values()] == [4, None, 4, 4]
+    model.segments = (5, 6)
+    joined = of_sfc(model, ("sfc", "dense"), k=None, saliency=nothing)
+    assert joined.fixed["sfc"].look.k == 5
+    assert joined.fixed["dense"].clip.num_frames == 6
+
+
+def test_single_clips_of_a_compressed_model_have_crops():
+    made = of_sfc(tiny_compressed(), ("sfc", "dense/alone"), k=None, saliency=nothing, num_crops=3)
+    assert [r.num_crops for r in made.fixed.values()] == [1, 3]
+
+
+def test_the_oracle_of_a_compressed_model_scores_single_clips():
+    model = tiny_compressed()
+    made = of_sfc(model, ("oracle", "oracle/alone"), k=None, saliency=nothing)
+    assert not made.fixed
+    for name, k, kind in (("oracle", 8, WholeRecognizer), ("oracle/alone", 10, Recognizer)):
+        recognizer = made.of(name, label="jump")
+        assert type(recognizer) is kind
+        assert recognizer.look.k == k
+        assert recognizer.look.saliency.encoder is model.backbone
+        assert recognizer.look.saliency.target == TINY_CLASSES.index("jump")
+
+
+def test_which_names_of_a_compressed_model_need_saliency_networks():
+    asked = []
+    trained = {"scsampler": True, "scsampler/alone": True, "cascade/alone": True}
+    trained |= dict.fromkeys((*SFC, "oracle", "motion/alone", "sfc/16"), False)
+    assert {name: is_trained(name) for name in trained} == trained
+
+    def saliency():
+        asked.append(1)
+        return presets.packets(k=1).saliency
+
+    of_sfc(tiny_compressed(), SFC, k=None, saliency=saliency)
+    assert not asked
+    made = of_sfc(tiny_compressed(), ("scsampler", "sfc"), k=2, saliency=saliency)
+    assert len(asked) == 1
+    assert made.fixed["scsampler"].look.k == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("sfc/0", "a number of segments"),
+        ("sfc/-1", "'-1' cannot stand there"),
+        ("sfc/1000000", "'1000000' cannot stand there"),
+        ("sfc/2/alone", "'2/alone' cannot stand there"),
+        ("sfc/", "'' cannot stand there"),
+        ("sfc/²", "cannot stand there"),
+        ("dense/8", "'8' cannot stand there"),
+        ("memory", "needs a backbone with a memory"),
+        ("faster", "unknown method 'faster'"),
+        ("sfcc", "did you mean 'sfc'"),
+    ],
+)
+def test_names_that_a_compressed_model_does_not_have(name, told):
+    with pytest.raises(UsageError, match=told):
+        of_sfc(tiny_compressed(), (name,), k=None, saliency=nothing)
+
+
+def test_other_models_have_no_compression():
+    with pytest.raises(UsageError, match="needs a backbone with a compression inside"):
+        check_methods(("sfc",))
+    with pytest.raises(UsageError, match="needs a backbone with a compression inside"):
+        check_methods(("sfc/8",), of_memory=True)
+    check_methods(("sfc/8", "sfc/alone", "uniform/alone", "oracle"), of_sfc=True)
+    with pytest.raises(UsageError, match="name at least one method of sfc, dense"):
+        check_methods((), of_sfc=True)

@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from vidskim.backbones.contract import Backbone
+from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
@@ -39,6 +40,7 @@ def benchmark(
     precision: str = "fp32",
     device: str = "cpu",
     journal: Journal | None = None,
+    single: Network | None = None,
 ) -> list[MethodResult]:
     """Answer every video of a manifest by every method, side by side.
 
@@ -60,6 +62,7 @@ def benchmark(
         precision: "fp32", "bf16", or "auto" for the faster one as measured here.
         device: where the networks run.
         journal: keeps every answer as it comes; what it knows already is not asked again.
+        single: of a model with a compression inside, the backbone as it sees single clips.
 
     Raises:
         UsageError: an unknown method, or none.
@@ -79,7 +82,7 @@ def benchmark(
     elif isinstance(encoder, Collaborative):
         contestants = of_memory(encoder, methods, k=k, **options)
     elif isinstance(encoder, Compressed):
-        contestants = of_sfc(encoder, methods, k=k, **options)
+        contestants = of_sfc(encoder, methods, k=k, single=single, **options)
     else:
         contestants = of_encoder(encoder, methods, k=10 if k is None else k, **options)
     labels = {label for row in manifest.rows for label in row.labels}

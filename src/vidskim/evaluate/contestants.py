@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from vidskim import presets, selection
 from vidskim.backbones.contract import Backbone
+from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
 from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
@@ -281,6 +282,7 @@ def of_sfc(
     *,
     k: int | None,
     saliency: Callable[[], Saliency],
+    single: Network | None = None,
     candidates: int | None = None,
     num_crops: int = 1,
     precision: str = "fp32",
@@ -296,6 +298,7 @@ def of_sfc(
             alone.
         k: clips per video, by default ten, eight where they are joined.
         saliency: gives the trained saliency of methods that need one.
+        single: the backbone as it sees single clips, by default the model's.
         candidates: clips that the first stage of ``cascade`` keeps.
         num_crops: crops of each clip of the backbone alone; whole frames are joined.
         precision: "fp32", "bf16", or "auto" for the faster one.
@@ -306,8 +309,9 @@ def of_sfc(
     """
     check_methods(methods, of_sfc=True)
     joined = WholeRecognizer(model, look=presets.dense(), precision=precision, device=device)
+    single = model.backbone if single is None else single
     alone = Recognizer(
-        model.backbone,
+        single,
         look=presets.dense(),
         num_crops=num_crops,
         precision=precision,
@@ -330,7 +334,7 @@ def of_sfc(
                 names,
                 joined,
                 alone,
-                encoder=model.backbone,
+                encoder=single,
                 k=number if k is None else k,
                 saliency=saliency,
                 candidates=candidates,

@@ -1,5 +1,6 @@
 """One evaluation from names to a report: what ``vidskim evaluate`` and the demo run."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -102,9 +103,10 @@ def evaluate_manifest(
         whole = open_sfc(model)[0]
     else:
         whole = open_memory(model)[0] if of_memory else open_model(model)[0]
+    networks = _networks(whole)
     if isinstance(whole, Compressed) and size is not None:
         set_whole_size(whole, size)
-    networks = _networks(whole)
+        networks = (copy.copy(whole.backbone),)  # single clips are cropped, whole frames are not
     for network in networks:
         if size is not None:
             set_test_size(network, size)
@@ -179,6 +181,7 @@ def evaluate_manifest(
         precision=precision,
         device=device,
         journal=journal,
+        single=networks[0],
     )
     if out is None or journal is None:
         rows = table(results, seed=protocol.seed)
@@ -198,6 +201,7 @@ def _told(model: Network | Faster | Collaborative | Compressed) -> list[str]:
     """Return what a model's answers depend on."""
     if isinstance(model, Compressed):
         inside = [model.at, str(model.compression.options), str(model.transform)]
+        inside.append(str(model.segments))
         return [weights_sha256(model), *_told(model.backbone)[1:], *inside]
     if isinstance(model, Collaborative):
         network = model.backbone
