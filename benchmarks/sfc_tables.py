@@ -1,0 +1,345 @@
+"""Tables 2, 3, 4 and 6 of selective feature compression on a set of videos.
+
+    python benchmarks/sfc_tables.py --recipe recipes/sfc/jhmdb_slow.yaml --data SET/trimmed.csv \
+        --init BACKBONE.safetensors --name jhmdb8-slow
+
+Each cell of SFC is one training of task "sfc" from the same frozen backbone; a killed run goes on
+where it stopped. The views are those of PySlowFast: ten clips from the first to the last frame,
+overlapping in short videos, through one or three crops, class probabilities averaged. MACs are the
+mean over the test videos and include the attention's own products. Trainings go to --work, tables
+to benchmarks/results/sfc/NAME. Intervals are bootstrap percentiles over the test videos, of
+differences on the same videos. `--cells` trains some cells and writes nothing.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from faster import interval, portable
+from vidskim.backbones.checkpoint import load_backbone
+from vidskim.backbones.network import Network
+from vidskim.compress import Compressed, load_compressed
+from vidskim.cost import count
+from vidskim.data.scan import load_manifest
+from vidskim.data.store import Store, frame_store
+from vidskim.evaluate.protocol import gather_hardware, gather_versions
+from vidskim.evaluate.studies.resample import Resamples
+from vidskim.train.examples import read_examples
+from vidskim.train.recipe import read_recipe
+from vidskim.train.sfc import frames_of, train_sfc
+from vidskim.train.sfc_recipe import SfcRecipe
+from vidskim.views import crops
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CELLS: dict[str, dict[str, Any]] = {
+    "tau = 1": {"ratio": "1"},
+    "tau = 4/3": {"ratio": "4/3"},
+    "tau = 2": {},
+    "tau = 4": {"ratio": "4"},
+    "tau = 8": {"ratio": "8"},
+    "stem": {"at": "stem"},
+    "res2": {"at": "res2"},
+    "res4": {"at": "res4"},
+    "average": {"pooling": "average"},
+    "max": {"pooling": "max"},
+    "topk_places": {"pooling": "topk_places"},
+    "head": {"abstraction": False},
+    "abstracted": {"value": "abstracted"},
+    "projected": {"abstraction": False, "value": "projected"},
+    "1x1x1": {"kernel": "1x1x1"},
+    "3x3x3": {"kernel": "3x3x3"},
+    "no scale": {"scale": "none"},
+    "scale by channels": {"scale": "channels"},
+}
+"""What each training changes in the recipe."""
+
+SFC = "tau = 2"
+VIEWS = "10 x 3 views"
+
+TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "Table 4 and 2": (
+        "inference",
+        (
+            (VIEWS, "10 x 3 views"),
+            ("10 x 1 views", "10 views"),
+            ("1 view", "single view"),
+            ("uncompressed", "whole video, not compressed"),
+            (SFC, "SFC, tau = 2"),
+        ),
+    ),
+    "Table 3": (
+        "tau",
+        tuple((f"tau = {tau}", tau) for tau in ("1", "4/3", "2", "4", "8")),
+    ),
+    "Table 6 (a)": (
+        "cut after",
+        (("res4", "res4"), (SFC, "res3"), ("res2", "res2"), ("stem", "stem")),
+    ),
+    "Table 6 (b)": (
+        "pooling of the queries",
+        (
+            (SFC, "top-k over time"),
+            ("topk_places", "top-k at every place"),
+            ("average", "average"),
+            ("max", "max"),
+        ),
+    ),
+    "Table 6 (c)": (
+        "keys, queries, values",
+        (
+            (SFC, "k = q = F_abs, v = F_head"),
+            ("head", "k = q = v = F_head"),
+            ("abstracted", "k = q = v = F_abs"),
+            ("projected", "k = q = F_head, v projected"),
+        ),
+    ),
+    "Table 6 (d)": (
+        "kernel of query and key",
+        (("3x3x3", "3x3x3"), (SFC, "3x1x1"), ("1x1x1", "1x1x1")),
+    ),
+    "Scale (ours)": (
+        "divisor of the products",
+        (
+            ("no scale", "none, as printed"),
+            ("scale by channels", "root of C"),
+            (SFC, "root of C H' W'"),
+        ),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one way of answering gave."""
+
+    right: Tensor
+    """float64 ``[videos]``."""
+    macs: float
+    """Mean over the videos."""
+
+
+def main() -> None:
+    """Train the cells, answer by views, and write the tables."""
+    options = read_options()
+    base: SfcRecipe = read_recipe(options.recipe)[0]
+    changes = dict(pair.split("=", 1) for pair in options.set)
+    base = replace(
+        base,
+        data=str(options.data),
+        init=str(options.init),
+        cache=str(options.cache or options.work / "cache"),
+        save_every=10**6,
+        **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()},
+    )
+    names = options.cells.split("|") if options.cells else [*CELLS]
+    names = [name for name in names if name not in options.without.split("|")]
+    found = {name: train(name, base, options) for name in names}
+    if options.cells:
+        return
+    found |= baselines(base)
+    write(found, base, options)
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--init", type=Path, required=True, help="the trained backbone")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/sfc"))
+    parser.add_argument("--cache", type=Path, help="of decoded frames")
+    parser.add_argument("--cells", help="train these only, | between, and write nothing")
+    parser.add_argument("--without", default="", help="cells to leave out, | between")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
+    return parser.parse_args()
+
+
+def train(name: str, base: SfcRecipe, options: argparse.Namespace) -> Found:
+    """Train a cell with every seed."""
+    rights, macs = [], 0.0
+    for seed in range(options.seeds):
+        folder = name.replace(" = ", "").replace("/", "_").replace(" ", "_")
+        out = options.work / options.name / f"{folder}-s{seed}"
+        metrics = train_sfc(replace(base, **CELLS[name], out=str(out), seed=seed))
+        print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
+        with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        rights.append(torch.tensor([float(row["right"]) for row in rows]).double())
+        if not options.cells:
+            model = load_compressed(out / "model.safetensors")
+            macs = mean_macs(model, test_store(base, model))
+    return Found(torch.stack(rights).mean(0), macs)
+
+
+def test_store(base: SfcRecipe, model: Compressed | Network) -> Store:
+    """Return the frames of the test rows as a model takes them, uncropped."""
+    examples = read_examples(base.data, train_split=base.train_split, test_split=base.test_split)
+    assert model.transform is not None
+    return frame_store(examples.test, transform=model.transform, folder=Path(base.cache))
+
+
+def mean_macs(model: Compressed, store: Store) -> float:
+    """Return the mean multiply-adds of a pass over each test video."""
+    of_length: dict[int, int] = {}
+    total = 0
+    for n in range(len(store)):
+        number = max(model.min_frames, sum(len_of(model, store[n])))
+        if number not in of_length:
+            shape = (1, 3, number, *store[n].shape[2:])
+            of_length[number] = count(model, shape).macs
+        total += of_length[number]
+    return total / len(store)
+
+
+def len_of(model: Compressed, frames: np.ndarray) -> Iterator[int]:
+    """Yield how many frames each part has that goes in."""
+    for part in frames_of(model, frames):
+        yield part.shape[2]
+
+
+@torch.inference_mode()
+def baselines(base: SfcRecipe) -> dict[str, Found]:
+    """Answer by views of the backbone, and by one uncompressed pass over what SFC sees."""
+    backbone = load_backbone(base.model, checkpoint=base.init)
+    clip, transform = backbone.clip, backbone.transform
+    assert clip is not None
+    assert transform is not None
+    assert transform.crop is not None
+    store = test_store(base, backbone)
+    classes = backbone.classes
+    assert classes is not None
+    normalize = replace(transform, short_side=None, resize_to=None, crop=None)
+    one = count(backbone, clip.input_shape).macs
+    rights: dict[str, list[float]] = {VIEWS: [], "10 x 1 views": [], "1 view": []}
+    span = (clip.num_frames - 1) * clip.stride
+    for n, row in enumerate(store.rows):
+        frames, true = store[n], classes.index(row.label)
+        room = max(0, len(frames) - span - 1)
+        starts = np.linspace(0, room, 10).round().astype(int)
+        index = starts[:, None] + np.arange(clip.num_frames) * clip.stride
+        x = normalize(torch.from_numpy(frames[np.minimum(index, len(frames) - 1)]))
+        scores = backbone(crops(x, num_crops=3, size=transform.crop)).softmax(1)
+        views = scores.reshape(10, 3, -1)
+        middle = np.minimum(room // 2 + np.arange(clip.num_frames) * clip.stride, len(frames) - 1)
+        whole = normalize(torch.from_numpy(frames[middle]))[None]
+        single = crops(whole, num_crops=1, size=transform.crop)
+        for name, of_video in (
+            (VIEWS, views.mean((0, 1))),
+            ("10 x 1 views", views[:, 1].mean(0)),
+            ("1 view", backbone(single).softmax(1)[0]),
+        ):
+            rights[name].append(float(int(of_video.argmax()) == true))
+    macs = {VIEWS: 30 * one, "10 x 1 views": 10 * one, "1 view": one}
+    found = {name: Found(torch.tensor(r).double(), macs[name]) for name, r in rights.items()}
+    return found | {"uncompressed": uncompressed(base, backbone)}
+
+
+def uncompressed(base: SfcRecipe, backbone: Network) -> Found:
+    """Answer by one pass of the backbone over the frames that SFC sees."""
+    from vidskim.train.sfc import build
+
+    classes = backbone.classes
+    assert classes is not None
+    model = build(base, classes)
+    store = test_store(base, model)
+
+    @lru_cache
+    def cost(number: int) -> int:
+        return count(model.backbone, (1, 3, number, *store[0].shape[2:])).macs
+
+    right, macs = [], 0
+    for n, row in enumerate(store.rows):
+        x = torch.cat(list(frames_of(model, store[n])), dim=2)
+        right.append(float(int(model.backbone(x).argmax()) == classes.index(row.label)))
+        macs += cost(x.shape[2])
+    return Found(torch.tensor(right).double(), macs / len(store))
+
+
+def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespace) -> None:
+    """Write tables.json and tables.md."""
+    draws = Resamples(len(found[VIEWS].right))
+    views = found[VIEWS]
+    tables = {}
+    for title, (column, all_rows) in TABLES.items():
+        rows = [row for row in all_rows if row[0] in found]
+        if len(rows) < 2:  # nothing to compare
+            continue
+        tables[title] = {
+            "column": column,
+            "rows": [
+                {
+                    "cell": cell,
+                    "told": told,
+                    "accuracy": asdict(draws.interval(found[cell].right)),
+                    "macs": found[cell].macs,
+                    "share_of_views": found[cell].macs / views.macs,
+                    "vs_views": None
+                    if cell == VIEWS
+                    else asdict(draws.difference(found[cell].right, views.right)),
+                    "vs_sfc": None
+                    if cell == SFC
+                    else asdict(draws.difference(found[cell].right, found[SFC].right)),
+                }
+                for cell, told in rows
+            ],
+        }
+    hidden = ("data", "out", "cache", "init")
+    protocol = {
+        "manifest_sha256": load_manifest(options.data).sha256,
+        "test_videos": len(views.right),
+        "trainings_per_cell": options.seeds,
+        "recipe": {k: v for k, v in asdict(base).items() if k not in hidden},
+        "command": " ".join(["python", "benchmarks/sfc_tables.py", *map(portable, sys.argv[1:])]),
+        "hardware": asdict(gather_hardware("cpu")),
+        "versions": gather_versions(),
+    }
+    out = ROOT / "benchmarks" / "results" / "sfc" / options.name
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "tables.json").write_text(json.dumps({**protocol, "tables": tables}, indent=1) + "\n")
+    (out / "tables.md").write_text(markdown(tables, protocol))
+    print((out / "tables.md").read_text())
+
+
+def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
+    """Return all tables."""
+    lines = [
+        "# Selective feature compression: the form of tables 2, 3, 4 and 6",
+        "",
+        f"{protocol['test_videos']} test videos; intervals are 95 % bootstrap over the videos, of "
+        f"differences on the same videos, in points; {protocol['trainings_per_cell']} training(s) "
+        "per cell (how trainings differ is not in the intervals). MACs are per video, the mean "
+        "over the test videos; the share is of 10 x 3 views.",
+    ]
+    for title, table in tables.items():
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"| {table['column']} | accuracy | - 10 x 3 views | - SFC, tau = 2 | GMACs | share |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['told']} | {interval(row['accuracy'], sign='')} | "
+            f"{interval(row['vs_views'])} | {interval(row['vs_sfc'])} | "
+            f"{row['macs'] / 1e9:.3f} | {100 * row['share_of_views']:.1f} % |"
+            for row in table["rows"]
+        ]
+    told = [f"- {key}: {value}" for key, value in protocol.items()]
+    return "\n".join([*lines, "", *told, ""])
+
+
+if __name__ == "__main__":
+    main()
