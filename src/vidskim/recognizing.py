@@ -22,6 +22,7 @@ def recognize(
     candidates: int | None = None,
     pattern: str | None = None,
     route: str | None = None,
+    segment_frames: int | None = None,
     random_weights: bool = False,
     crops: int = 1,
     size: int | None = None,
@@ -59,6 +60,8 @@ def recognize(
             such as ECCEC (default: as trained).
         route: send the expensive encoder to the clips that packets, motion or scsampler find most
             salient, as often as the pattern has it.
+        segment_frames: of a model with a compression inside: length of the segments that are
+            joined, before the stride (default: as trained, or a clip of its backbone).
         random_weights: run the backbone untrained, to measure cost and speed only.
         crops: crops of each clip, 1 in the center or 3 along its longer side.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
@@ -92,6 +95,7 @@ def recognize(
                 "--clip-stride": clip_stride != 1,
                 "--candidates": candidates is not None,
                 "--route": route is not None,
+                "--segment-frames": segment_frames is not None,
                 "--batch-size": batch_size is not None,
                 "--fast": fast is not None,
                 "--calibrate": calibrate is not None,
@@ -136,6 +140,7 @@ def recognize(
         options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
         pattern=pattern,
         route=route,
+        segment_frames=segment_frames,
         random_weights=random_weights,
         num_crops=crops,
         size=size,
