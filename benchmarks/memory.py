@@ -53,9 +53,11 @@ CELLS: dict[str, dict[str, Any]] = {
     "multi-iteration": {"strategy": "multi_iteration"},
     "multi-iteration, own term": {"strategy": "multi_iteration", "gradient": "own"},
     **{f"single, stride {s}": {**SINGLE, "stride": s} for s in (4, 8, 16)},
-    "memory, equal epochs": {"reference_videos": 27, "steps": 1296, "warmup_steps": 108},
+    "memory, equal epochs": {},
+    "multi-clip, equal epochs": {"interaction": None},
+    "single, equal clips": SINGLE,
 }
-"""What each training changes in the recipe."""
+"""What each training changes in the recipe; see `lengthened` for the last three."""
 
 TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "Figure 4": (
@@ -70,7 +72,15 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     ),
     "Equal epochs": (
         "each video drawn as often, the learning rate scaled to the videos of a step",
-        (("single", "single clips"), ("memory, equal epochs", "memory, five clips")),
+        (
+            ("single", "single clips"),
+            (
+                "single, equal clips",
+                "single clips, as many clips as the others: N times the epochs",
+            ),
+            ("multi-clip, equal epochs", "N clips, no memory"),
+            ("memory, equal epochs", "N clips and memory"),
+        ),
     ),
     "Table 2 (a)": (
         "parts of the framework",
@@ -158,6 +168,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--cells", help="train these only, | between, and write nothing")
     parser.add_argument("--without", default="", help="cells to leave out, | between")
     parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--equal-clips", type=int, default=80, help="of a step at equal epochs")
     parser.add_argument("--again", default="", help="cells with one training more, | between")
     parser.add_argument("--scratch-steps", type=int, help="of the cell without a first stage")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
@@ -171,6 +182,7 @@ def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained
         changed = replace(base, **CELLS[name])
         if changed.strategy == "multi_iteration":
             changed = replace(changed, batch_size=base.videos_per_step)  # as many videos per step
+        changed = lengthened(name, changed, base, clips=options.equal_clips)
         if name == "scratch":
             changed = replace(changed, steps=options.scratch_steps or base.steps)
         folder = name.replace(", ", "-").replace(" = ", "").replace(" ", "_")
@@ -182,6 +194,29 @@ def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained
         rights.append(torch.tensor([float(row["right"]) for row in rows]).double())
         clips.append(torch.tensor([[float(c) for c in row["clips"]] for row in rows]).double())
     return Trained(torch.stack(rights).mean(0), torch.stack(clips).mean(0))
+
+
+def lengthened(name: str, changed: MemoryRecipe, base: MemoryRecipe, *, clips: int) -> MemoryRecipe:
+    """Let a cell draw every video as often as single clips do, or as many clips as that takes.
+
+    The paper compares at equal epochs: N clips of each video, with the learning rate of fewer
+    videos per step, and so N times the clips.
+    """
+    if not name.endswith((", equal epochs", ", equal clips")):
+        return changed
+    assert base.steps is not None
+    videos = clips // base.num_clips
+    steps = round(base.steps * base.batch_size / videos)
+    if name.endswith(", equal clips"):
+        steps = round(steps * clips / base.batch_size)
+        return replace(changed, steps=steps, warmup_steps=base.warmup_steps * steps // base.steps)
+    return replace(
+        changed,
+        batch_size=clips,
+        steps=steps,
+        warmup_steps=base.warmup_steps * steps // base.steps,
+        reference_videos=base.batch_size,
+    )
 
 
 def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Namespace) -> None:

@@ -17,6 +17,12 @@ from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones
 from vidskim.chosen import Selection
 from vidskim.clips import split
+from vidskim.compress import (
+    Compressed,
+    TemporalCompression,
+    load_compressed,
+    save_compressed,
+)
 from vidskim.cost import Count, count
 from vidskim.errors import (
     AudioError,
@@ -46,6 +52,7 @@ __all__ = [
     "Clip",
     "Collaborative",
     "CollaborativeMemory",
+    "Compressed",
     "Cost",
     "Count",
     "Faster",
@@ -55,6 +62,7 @@ __all__ = [
     "Recognizer",
     "Score",
     "Selection",
+    "TemporalCompression",
     "UsageError",
     "Video",
     "VideoError",
@@ -66,10 +74,12 @@ __all__ = [
     "list_backbones",
     "load_backbone",
     "load_collaborative",
+    "load_compressed",
     "load_faster",
     "recognize",
     "save_backbone",
     "save_collaborative",
+    "save_compressed",
     "save_faster",
     "select",
     "split",

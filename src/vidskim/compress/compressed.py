@@ -80,6 +80,8 @@ class Compressed(nn.Module):
         self.transform: Transform = transform or own
         self.segments: tuple[int, int] | None = None
         """(number, frames of each) that it was trained on, joined; None for whole videos."""
+        self.stride: int | None = None
+        """Distance between the frames of a video that go in; None for that of the backbone."""
         self._steps = {clip.num_frames: steps}
         self._reach: Reach | None = None
         self._is_traced = False
@@ -99,8 +101,9 @@ class Compressed(nn.Module):
 
     @property
     def clip(self) -> ClipSpec:
-        """The clip the backbone was made for; its stride is that of the whole video's frames."""
-        return clip_of(self.backbone)
+        """The clip the backbone was made for, at the stride of the frames that go in."""
+        clip = clip_of(self.backbone)
+        return clip if self.stride is None else replace(clip, stride=self.stride)
 
     @property
     def segment(self) -> ClipSpec:

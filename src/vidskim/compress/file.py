@@ -47,6 +47,7 @@ def save_compressed(
         "compression": model.compression.options,
         "whole": model.transform.to_dict(),
         "segments": model.segments,
+        "stride": model.stride,
         "metadata": dict(metadata or {}),
     }
     write_tensors(model.state_dict(), Path(path), header=header)
@@ -106,6 +107,7 @@ def load_compressed(path: str | Path) -> Compressed:
         whole = _whole(raw["whole"])
         model = Compressed(backbone, at=at, compression=compression, transform=whole)
         model.segments = _segments(raw["segments"])
+        model.stride = _stride(raw["stride"])
     except DAMAGE as error:
         raise damaged(path, error) from error
     unknown = [name for name in state if not name.startswith(tuple(parts))]
@@ -141,3 +143,11 @@ def _segments(told: Any) -> tuple[int, int] | None:
     if frames > MAX_CLIP_FRAMES or number * frames > MAX_FRAMES:
         raise ValueError(f"{number} segments of {frames} frames")
     return number, frames
+
+
+def _stride(told: Any) -> int | None:
+    if told is None:
+        return None
+    if type(told) is not int or not 0 < told <= MAX_FRAMES:
+        raise ValueError(f"stride {told!r}")
+    return told

@@ -24,6 +24,7 @@ from vidskim.compress import (
     map_channels,
     save_compressed,
 )
+from vidskim.compress.compressed import own_size
 from vidskim.cost import count
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError
@@ -128,8 +129,8 @@ def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:
     """Build the model of a recipe, as far trained as what it starts from.
 
     Raises:
-        UsageError: a backbone of other classes, whose classifier would stay as it is; frames that
-            it does not take; a compression of another form than the start's.
+        UsageError: a backbone of other classes, whose classifier would stay as it is; frames, in
+            number or size, that it does not take; a compression of another form than the start's.
         CheckpointError: an unusable start.
     """
     started = None
@@ -157,6 +158,7 @@ def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:
             )
         compression.load_state_dict(started.compression.state_dict())
     model = Compressed(backbone, at=at, compression=compression, transform=whole)
+    model.stride = recipe.stride
     if recipe.segments > 1:
         model.segments = (recipe.segments, recipe.num_frames // recipe.segments)
     if recipe.num_frames < model.min_frames or recipe.num_frames % model.frame_multiple:
@@ -165,8 +167,15 @@ def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:
             f"{compression.ratio} takes at least {model.min_frames}, a multiple of "
             f"{model.frame_multiple}: give such a number"
         )
-    shape = (1, 3, recipe.num_frames, recipe.crop_height, recipe.crop_width)
-    count(model, shape)  # says what the network does not take, before any video
+    own = own_size(backbone)
+    if own is not None and whole.resize_to is None:
+        raise UsageError(
+            f"{backbone.name} takes frames of {own[0]}x{own[1]} only: give them as test_height and "
+            "test_width"
+        )
+    crop = (recipe.crop_height, recipe.crop_width)
+    for size in dict.fromkeys((crop, whole.resize_to or crop)):
+        count(model, (1, 3, recipe.num_frames, *size))  # says what it does not take, before videos
     return model
 
 

@@ -33,7 +33,8 @@ class SfcRecipe:
         num_blocks: bottlenecks of the abstraction.
         train_split: split to train on.
         test_split: split to measure on.
-        num_frames: frames that go in, in training; at the backbone's stride.
+        num_frames: frames that go in, in training.
+        stride: distance between them; None for that of the backbone's clips.
         segments: 1 trains on one stretch of a video and tests on all of it; more join so many
             stretches, one of each equal part of the video, in training and in testing.
         short_side: frames are resized to this short side before cropping.
@@ -83,6 +84,7 @@ class SfcRecipe:
     train_split: str = "train"
     test_split: str = "test"
     num_frames: int = 36
+    stride: int | None = None
     segments: int = 1
     short_side: int = 256
     max_short_side: int | None = None

@@ -78,9 +78,9 @@ def draw_frames(
 ) -> np.ndarray:
     """Draw which of a video's frames go in, ``[num_frames]``, in the order of time.
 
-    The video is cut into equal parts, and a stretch of each is taken from anywhere in it. Where a
-    part is shorter than its stretch, the stretch starts with the part and may reach into the next;
-    past the video's end the last frame is repeated.
+    The video is cut into equal parts, and a stretch of each is taken from anywhere in it. A video
+    whose parts are shorter than their stretches gives one stretch, as it does in testing, where it
+    has fewer segments than asked for; past its end the last frame is repeated.
 
     Args:
         total: frames of the video.
@@ -89,11 +89,14 @@ def draw_frames(
         stride: distance between the frames of a stretch.
         generator: decides everything.
     """
-    edges = np.linspace(0, total, segments + 1)
+    edges = np.linspace(0, total, segments + 1).astype(int)
     lengths = np.diff(np.linspace(0, num_frames, segments + 1).round().astype(int))
-    parts = []
-    for first, stop, length in zip(edges[:-1], edges[1:], lengths, strict=True):
-        room = max(0, int(stop - first) - (int(length) - 1) * stride - 1)
-        start = int(first) + int(generator.integers(0, room + 1))
-        parts.append(start + np.arange(length) * stride)
+    rooms = np.diff(edges) - (lengths - 1) * stride - 1
+    if rooms.min() < 0:
+        edges, lengths = np.array([0, total]), np.array([num_frames])
+        rooms = np.maximum(0, total - (lengths - 1) * stride - 1)
+    parts = [
+        first + int(generator.integers(0, room + 1)) + np.arange(length) * stride
+        for first, room, length in zip(edges[:-1], rooms, lengths, strict=True)
+    ]
     return np.asarray(np.minimum(np.concatenate(parts), total - 1))
