@@ -75,7 +75,7 @@ SMALL = [
 def test_what_attends_to_itself_alone_is_the_backbone(monkeypatch, name, at, size, frames):
     """At ratio 1 with the identity for M, whatever the abstraction says."""
     network = narrow(name)
-    model = compressed(network, at, ratio=1, abstraction=False)
+    model = compressed(network, at, ratio=1, abstraction=False, scale="features")
     with torch.no_grad():
         trained = model.features(video(frames, size=size))
         monkeypatch.setattr(

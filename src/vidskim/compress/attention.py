@@ -66,6 +66,9 @@ class Attention:
 class TemporalCompression(nn.Module):
     """Phi: maps of whole videos to maps of fewer steps.
 
+    The projections begin as the identity: a query is most like its own step, so that an untrained
+    compression passes on the kept steps, more or less alone (the paper does not say how it begins).
+
     Where a network has several pathways (SlowFast), the first map decides and the others follow it:
     each of its steps stands for as many neighboring ones of theirs. A class token, a map of one
     place, passes as it is.
@@ -273,9 +276,11 @@ def read_ratio(ratio: float | str | Fraction) -> Fraction:
 
 def _projection(channels: int, kernel: tuple[int, ...]) -> nn.Conv3d:
     size = (kernel[0], kernel[1], kernel[2])
-    return nn.Conv3d(
+    projection = nn.Conv3d(
         channels, channels, size, padding=(size[0] // 2, size[1] // 2, size[2] // 2), bias=False
     )
+    nn.init.dirac_(projection.weight)
+    return projection
 
 
 def _rows(x: Tensor) -> Tensor:
