@@ -203,3 +203,19 @@ def test_on_cuda_the_peak_is_the_device_s():
     with account.stage("encode"):
         torch.ones(10 << 20, dtype=torch.uint8, device="cuda")
     assert account.peak_bytes >= 10 << 20
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
+def test_counting_changes_no_number(mode):
+    """Operations made of others are run by the same parts, to the last bit."""
+    frames = torch.randint(0, 256, (1, 3, 96, 128), generator=torch.Generator().manual_seed(0))
+    linear = nn.Linear(30, 4)
+    with torch.no_grad():
+        resized = nn.functional.interpolate(frames.float(), size=(24, 30), mode=mode)
+        out = linear(resized)
+        with MacCounter() as counter:
+            same = nn.functional.interpolate(frames.float(), size=(24, 30), mode=mode)
+            again = linear(same)
+    assert torch.equal(same, resized)
+    assert torch.equal(again, out)
+    assert counter.macs == 3 * 24 * 30 * 4

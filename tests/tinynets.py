@@ -110,4 +110,6 @@ def tiny_compressed(
     torch.manual_seed(seed)
     options = {"num_blocks": 1, "scale": "features", **options}
     compression = TemporalCompression(map_channels(backbone, at), **options)
+    for projection in (compression.query, compression.key):
+        projection.reset_parameters()
     return Compressed(backbone, at=at, compression=compression).eval()

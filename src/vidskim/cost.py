@@ -105,7 +105,7 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         formula = flop_registry.get(func.overloadpacket)
         if formula is None and func not in self._whole:
             with self:
-                out = func.decompose(*args, **kwargs)
+                out = _decompose(func, *args, **kwargs)
             if out is not NotImplemented:
                 return out
             self._whole.add(func)
@@ -113,6 +113,18 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if formula is not None:
             self.flops += formula(*args, **kwargs, out_val=out)
         return out
+
+
+def _decompose(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Run a composite operation by its parts; NotImplemented for any other.
+
+    By the kernel that runs without a counter: some have a second one in Python, which rounds
+    otherwise, so that counting changed single gray levels of resized frames.
+    """
+    composite = torch._C.DispatchKey.CompositeImplicitAutograd
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), composite):
+        return func._op_dk(composite, *args, **kwargs)
+    return func.decompose(*args, **kwargs)
 
 
 def _unchanged(x: Tensor) -> Tensor:

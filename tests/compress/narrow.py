@@ -26,6 +26,8 @@ def compressed(network, at: str, **options) -> Compressed:
     torch.manual_seed(7)
     options.setdefault("num_blocks", 1)
     compression = TemporalCompression(map_channels(network, at), **options)
+    for projection in (compression.query, compression.key):
+        projection.reset_parameters()  # the identity would hide what is mixed
     return Compressed(network, at=at, compression=compression).to(network.fc.weight.dtype).eval()
 
 

@@ -75,8 +75,9 @@ SMALL = [
 def test_what_attends_to_itself_alone_is_the_backbone(monkeypatch, name, at, size, frames):
     """At ratio 1 with the identity for M, whatever the abstraction says."""
     network = narrow(name)
-    model = compressed(network, at, ratio=1, abstraction=False, scale="features")
+    model = compressed(network, at, ratio=1, abstraction=False)
     with torch.no_grad():
+        model.compression.query.weight.normal_()  # it begins as what is tested
         trained = model.features(video(frames, size=size))
         monkeypatch.setattr(
             model.compression,
@@ -256,11 +257,15 @@ def test_what_goes_in_is_the_whole_frame():
     assert own_size(tiny_classifier()) is None
 
 
-def test_segments_are_as_long_as_it_was_trained_on():
+def test_segments_are_as_long_and_frames_as_far_apart_as_it_was_trained_on():
     model = Compressed(tiny_classifier(stride=2), at="res3")
     assert model.segment == model.clip == ClipSpec(8, 2, (32, 32))
     model.segments = (3, 5)
     assert model.segment == ClipSpec(5, 2, (32, 32))
+    model.stride = 3
+    assert model.clip == ClipSpec(8, 3, (32, 32))
+    assert model.segment == ClipSpec(5, 3, (32, 32))
+    assert model.backbone.clip.stride == 2
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, at, options):
     model = model_of(at=at, **options)
     if at == "res2":
         model.transform = Transform(resize_to=(40, 30))
-        model.segments = (3, 5)
+        model.segments, model.stride = (3, 5), 4
     path = tmp_path / "deep" / "model.safetensors"
     save_compressed(model, path)
     again = load_compressed(path)
@@ -82,6 +82,7 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, at, options):
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
     assert (again.at, again.segments, again.transform) == (at, model.segments, model.transform)
+    assert again.stride == model.stride
     assert again.compression.options == model.compression.options
     assert again.classes == CLASSES
     assert (again.clip, again.backbone.transform) == (model.clip, model.backbone.transform)
@@ -187,6 +188,11 @@ CHANGES = {
     "segments of no frames": lambda h: h.update(segments=[8, 0]),
     "segments huge": lambda h: h.update(segments=[1, 60000]),
     "segments many": lambda h: h.update(segments=[10**9, 1]),
+    "stride of text": lambda h: h.update(stride="2"),
+    "stride true": lambda h: h.update(stride=True),
+    "no frames apart": lambda h: h.update(stride=0),
+    "stride huge": lambda h: h.update(stride=10**9),
+    "no stride": lambda h: h.pop("stride"),
     "newer": lambda h: h.update(version=99),
     "no version": lambda h: h.pop("version"),
 }

@@ -5,10 +5,18 @@ import copy
 import pytest
 import torch
 
-from tiny_hf import FAMILIES, build, clips, write
+import vidskim
+from tiny_hf import FAMILIES, NAMES, build, clips, write
 from vidskim.backbones import load_backbone
-from vidskim.compress import Attention, Compressed, TemporalCompression, map_channels
+from vidskim.compress import (
+    Attention,
+    Compressed,
+    TemporalCompression,
+    map_channels,
+    save_compressed,
+)
 from vidskim.errors import UsageError
+from wholes import decoded, numbers_of, whole_answer, write_varied
 
 WITH_TOKEN = ("timesformer", "timesformer-joint", "vivit")
 
@@ -25,6 +33,8 @@ def compressed(network, at: str, **options) -> Compressed:
     torch.manual_seed(0)
     channels = map_channels(network, at)
     compression = TemporalCompression(channels, num_blocks=1, scale="features", **options)
+    for projection in (compression.query, compression.key):
+        projection.reset_parameters()
     return Compressed(network, at=at, compression=compression).eval()
 
 
@@ -113,3 +123,24 @@ def test_timesformer_attends_over_the_steps_that_are_left(tmp_path, steps):
         whole = network(clips(network))
     assert whole.shape == (2, 5)
     assert library.config.num_frames == 3
+
+
+@pytest.mark.parametrize("family", ["timesformer", "vjepa2"])
+def test_a_file_and_a_video(tmp_path, family):
+    """From a folder of the library's to an answer: clips of its length, or all frames at once."""
+    write(build(family), tmp_path)
+    model = compressed(load_backbone(f"hf:{tmp_path}"), "embed")
+    save_compressed(model, tmp_path / "sfc.safetensors")
+    path = write_varied(tmp_path / "v.mp4", 40)
+    stride, size = model.clip.stride, model.clip.num_frames
+    if stride > 8:  # forty frames are one clip of two
+        numbers = [0, 32, 32]
+    else:
+        numbers = numbers_of(40, num_frames=size, stride=stride)
+    answer = vidskim.recognize(path, model=str(tmp_path / "sfc.safetensors"))
+    wanted, attention = whole_answer(model, decoded(path), numbers)
+    found = {score.label: score.score for score in answer.predictions}
+    assert [found[name] for name in NAMES] == pytest.approx(wanted, abs=1e-5)
+    torch.testing.assert_close(answer.attention.weights, attention.weights[0])
+    per_step = {"timesformer": 1, "vjepa2": 2}[family]
+    assert answer.attention.frame_indices == tuple(numbers[::per_step])

@@ -20,8 +20,9 @@ from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimEr
 from vidskim.memory import load_collaborative
 from vidskim.memory.file import read_collaborative_metadata
 from vidskim.train.fit import with_peers
+from vidskim.train.length import schedule_of
 from vidskim.train.memory import build, train_memory
-from vidskim.train.memory_recipe import MemoryRecipe, schedule_of
+from vidskim.train.memory_recipe import MemoryRecipe
 from vidskim.train.video_batches import VideoBatches
 
 
