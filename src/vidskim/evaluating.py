@@ -40,7 +40,8 @@ def evaluate(
             cascade, oracle; of a FASTER model also faster, faster16 and faster32, and behind any
             name with slashes a pattern, a route or 'average': faster/1:3, faster/motion,
             faster/all/average (the mean of the clips' classes instead of the aggregator); of a
-            backbone with a memory also memory, and memory/alone or uniform/alone without it.
+            backbone with a memory also memory, and memory/alone or uniform/alone without it; of one
+            with a compression inside also sfc, sfc/8 (segments), and uniform/alone without it.
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely (default: 10, or as the FASTER model says).
@@ -56,7 +57,7 @@ def evaluate(
         moments: manifest with one row per moment in which the class shows, for precision at k.
         limit: only the first so many videos.
         out: folder for results.csv, results.md, results.json, videos.csv and the figure.
-        crops: crops of each clip, 1 in the center or 3 along its longer side.
+        crops: crops of each clip, 1 in the center or 3 along its longer side; not of whole frames.
         size: test on crops of so many pixels instead of the trained size (fully convolutional).
         precision: of the networks: fp32, bf16, or auto for the faster one as measured here.
         fast: run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in
