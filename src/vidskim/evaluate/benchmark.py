@@ -108,7 +108,11 @@ def benchmark(
                 if journal is not None:
                     journal.add(method, n, result)
             answers[method].append(result)
-    found = [MethodResult(method, contestants.name, tuple(answers[method])) for method in methods]
+    classes = contestants.classes if _is_multilabel(encoder) else ()
+    found = [
+        MethodResult(method, contestants.name, tuple(answers[method]), classes)
+        for method in methods
+    ]
     _check_readable(manifest, found)
     return found
 
@@ -127,6 +131,10 @@ def moments_of(manifest: Manifest) -> dict[str, list[tuple[float, float]]]:
             key = str(Path(row.path).resolve())
             found.setdefault(key, []).append((row.start_seconds, row.end_seconds))
     return found
+
+
+def _is_multilabel(encoder: Backbone | Faster | Collaborative | Compressed) -> bool:
+    return isinstance(encoder, Collaborative) and encoder.is_multilabel
 
 
 def _warm_up(recognizers: Mapping[str, Recognizer], rows: Sequence[Row]) -> None:

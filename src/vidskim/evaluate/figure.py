@@ -49,11 +49,15 @@ def draw_accuracy_cost(
 ) -> None:
     """Draw accuracy over GMACs and over seconds per video, with 95 % intervals, as a PNG.
 
+    Where several classes may be true of a video it is the mean average precision.
+
     Args:
         rows: the table, at least one row.
         path: the PNG to write.
         title: above both panels.
     """
+    of_several = any(row.mean_average_precision is not None for row in rows)
+    measure = "mean average precision" if of_several else "accuracy"
     figure = Figure(figsize=(12.0, 5.2), dpi=125, facecolor="white")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -61,7 +65,7 @@ def draw_accuracy_cost(
     figure.text(
         0.065,
         0.935,
-        title or f"Accuracy against cost, {rows[0].num_videos} videos",
+        title or f"{measure.capitalize()} against cost, {rows[0].num_videos} videos",
         fontsize=14,
         fontweight="bold",
         color=INK,
@@ -69,7 +73,7 @@ def draw_accuracy_cost(
     )
     note = "bars: 95 % bootstrap interval; nearly equal costs are set side by side"
     figure.text(0.985, 0.935, note, ha="right", fontsize=9.5, color=GRAY)
-    left.set_ylabel("accuracy", fontsize=11, color=INK)
+    left.set_ylabel(measure, fontsize=11, color=INK)
     panels = (
         (left, [row.gmacs for row in rows], "GMACs per video"),
         (right, [row.seconds for row in rows], "seconds per video, decoding included"),
@@ -94,7 +98,7 @@ def _points(rows: Sequence[TableRow], costs: Sequence[float]) -> list[Point]:
             row.method, (COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)])
         )
         name = f"{row.method} ({row.model})" if several else row.method
-        a = row.accuracy
+        a = row.measure
         points.append(Point(name, cost, a.estimate, a.low, a.high, color, marker))
     return points
 

@@ -9,12 +9,15 @@ that the next one measures anew.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from vidskim.errors import UsageError
 from vidskim.evaluate.results import VideoResult
+
+NAMES = {field.name for field in fields(VideoResult)}
+"""Of what each answer must hold."""
 
 
 class Journal:
@@ -76,6 +79,8 @@ class Journal:
                 answer = {**entry["answer"], "warnings": tuple(entry["answer"]["warnings"])}
                 key, row, result = entry["key"], entry["row"], VideoResult(**answer)
             except (ValueError, KeyError, TypeError):
+                continue
+            if answer.keys() != NAMES:  # of another version, which kept less
                 continue
             if key in methods:
                 self._known[methods[key], row] = result

@@ -5,6 +5,7 @@ what the bootstrap draws, because clips of one video are not independent.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -158,19 +159,31 @@ def bootstrap_interval(
             f"{num_samples} and {confidence}"
         )
     values = values.detach().cpu().double()
-    n = len(values)
+    samples = draws(len(values), num_samples=num_samples, generator=generator)
+    means = torch.cat([values[drawn].mean(1) for drawn in samples])
+    low, high = quantiles(means, confidence=confidence)
+    return Interval(values.mean().item(), low, high)
+
+
+def draws(n: int, *, num_samples: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Yield blocks of draws of n videos with replacement, int64 ``[S, n]``, ``num_samples`` in all.
+
+    Args:
+        n: how many videos there are, and are drawn.
+        num_samples: how often n videos are drawn.
+        generator: on the CPU; fixes the draws, whatever the size of a block.
+    """
     rows = max(1, BLOCK // n)
-    means = torch.cat(
-        [
-            values[torch.randint(n, (min(rows, num_samples - at), n), generator=generator)].mean(1)
-            for at in range(0, num_samples, rows)
-        ]
-    )
+    for at in range(0, num_samples, rows):
+        yield torch.randint(n, (min(rows, num_samples - at), n), generator=generator)
+
+
+def quantiles(samples: Tensor, *, confidence: float) -> tuple[float, float]:
+    """Return the two quantiles that ``confidence`` of the samples ``[S]`` lie between."""
     tail = (1.0 - confidence) / 2
     # torch.quantile refuses more than 2 ** 24 values; sorting does not.
-    ranked = means.sort().values
-    low, high = (_quantile(ranked, share) for share in (tail, 1.0 - tail))
-    return Interval(values.mean().item(), low, high)
+    ranked = samples.sort().values
+    return _quantile(ranked, tail), _quantile(ranked, 1.0 - tail)
 
 
 def paired_bootstrap_difference(

@@ -24,6 +24,11 @@ videos, paired interval, * where it excludes zero; GMACs: 1e9 multiply-adds per 
 (the look's share); s/video: wall seconds, decoding included; speed-up: dense's total seconds over
 the method's; P@K: share of the chosen clips that meet a true moment."""
 
+LEGEND_OF_SEVERAL = """\
+Several classes may be true of a video. accuracy: the best class is one of them; mAP: average
+precision of each class over the videos, averaged over the classes that occur, with its 95 % basic
+bootstrap interval over videos; vs: difference of mAP."""
+
 
 def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -> str:
     """Return an aligned Markdown table that also reads well on a terminal.
@@ -46,9 +51,13 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
 
     rule = (f"{'-' * (widths[h] + 1)}{'-' if h in left else ':'}" for h in heads)
     parts = [line({h: h for h in heads}), f"|{'|'.join(rule)}|", *map(line, cells), "", LEGEND]
+    of_several = any(row.mean_average_precision is not None for row in rows)
+    if of_several:
+        parts.append(LEGEND_OF_SEVERAL)
     failed = [f"{row.method}: {row.num_failed}" for row in rows if row.num_failed]
     if failed:
-        parts.append(f"Videos without an answer, counted as wrong: {', '.join(failed)}.")
+        how = "counted as wrong and ranked last" if of_several else "counted as wrong"
+        parts.append(f"Videos without an answer, {how}: {', '.join(failed)}.")
     if protocol is not None:
         parts += ["", *(f"- {text}" for text in protocol.lines())]
     return "\n".join(parts) + "\n"
@@ -60,22 +69,28 @@ def to_csv(rows: Sequence[TableRow]) -> str:
 
 
 def videos_to_csv(results: Sequence[MethodResult]) -> str:
-    """Return one CSV line per method and video: what every other figure is computed from."""
+    """Return one CSV line per method and video: what every other figure is computed from.
+
+    Where several classes may be true, each has a column ``probability_CLASS``.
+    """
     stages = list(dict.fromkeys(s for r in results for v in r.videos for s in v.seconds))
-    names = [f.name for f in fields(VideoResult) if f.name not in ("seconds", "warnings")]
+    names = [f.name for f in fields(VideoResult) if f.name not in ("seconds", "warnings", "scores")]
     lines: list[dict[str, Any]] = []
     for result in results:
         for video in result.videos:
             line: dict[str, Any] = {"method": result.method, "model": result.model}
             line |= {name: getattr(video, name) for name in names}
             line |= {f"seconds_{stage}": video.seconds.get(stage) for stage in stages}
+            line |= {f"probability_{name}": video.scores.get(name) for name in result.classes}
             lines.append({**line, "warnings": "; ".join(video.warnings)})
     return _csv(lines)
 
 
 def to_json(rows: Sequence[TableRow], *, protocol: Protocol) -> str:
     """Return the table and its protocol as one JSON object."""
-    return json.dumps({"protocol": asdict(protocol), "rows": [asdict(r) for r in rows]}, indent=2)
+    return json.dumps(
+        {"protocol": asdict(protocol), "rows": [row.to_json() for row in rows]}, indent=2
+    )
 
 
 def write_report(
@@ -141,6 +156,7 @@ def _cells(row: TableRow, *, first: str, with_model: bool) -> dict[str, str]:
         "method": row.method,
         "model": row.model if with_model else "",
         "accuracy": show(row.accuracy),
+        "mAP": "" if row.mean_average_precision is None else show(row.mean_average_precision),
         "vs dense": signed(row.difference_to_dense),
         "vs uniform": signed(row.difference_to_uniform),
         **({} if first in BASELINES else {f"vs {first}": signed(row.difference_to_first)}),
@@ -167,9 +183,11 @@ def _flat(row: TableRow) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name in (f.name for f in fields(TableRow)):
         value = getattr(row, name)
+        if name == "mean_average_precision" and value is None:
+            continue
         if name == "stage_seconds":
             flat |= {f"seconds_{stage}": seconds for stage, seconds in value.items()}
-        elif name == "accuracy" or name.startswith("difference_"):
+        elif name in ("accuracy", "mean_average_precision") or name.startswith("difference_"):
             flat[name] = None if value is None else value.estimate
             flat[f"{name}_low"] = None if value is None else value.low
             flat[f"{name}_high"] = None if value is None else value.high

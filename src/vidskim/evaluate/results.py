@@ -35,6 +35,8 @@ class VideoResult:
     precision_at_k: float | None = None
     """Share of the chosen clips that lie in a true moment, where these are known."""
     warnings: tuple[str, ...] = ()
+    scores: dict[str, float] = field(default_factory=dict)
+    """Probability of every class where several may be true at once; otherwise empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class MethodResult:
     method: str
     model: str
     videos: tuple[VideoResult, ...]
+    classes: tuple[str, ...] = ()
+    """Those of a model by which several may be true at once; of any other model empty."""
 
     @property
     def name(self) -> str:
@@ -84,6 +88,9 @@ def from_prediction(
         peak_bytes=cost.peak_bytes,
         precision_at_k=precision_at_k,
         warnings=prediction.warnings,
+        scores={p.label: p.score for p in prediction.predictions}
+        if prediction.is_multilabel
+        else {},
     )
 
 

@@ -48,7 +48,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Return the object ``vidskim evaluate --json`` prints."""
-        return {"protocol": asdict(self.protocol), "rows": [asdict(row) for row in self.rows]}
+        return {"protocol": asdict(self.protocol), "rows": [row.to_json() for row in self.rows]}
 
 
 def evaluate_manifest(

@@ -1,17 +1,28 @@
 """Methods side by side: one row each, with intervals, costs and differences on the same videos."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import fmean as mean
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from vidskim.errors import UsageError
-from vidskim.evaluate.metrics import Interval, bootstrap_interval, paired_bootstrap_difference
-from vidskim.evaluate.results import MethodResult
+from vidskim.evaluate.map_interval import map_interval, resampled_map
+from vidskim.evaluate.metrics import (
+    Interval,
+    bootstrap_interval,
+    mean_average_precision,
+    paired_bootstrap_difference,
+)
+from vidskim.evaluate.results import MethodResult, VideoResult
 
 BASELINES = ("dense", "uniform")
 """What every method is compared with, where it was measured."""
+
+BELOW_ALL = -1.0
+"""Score of every class of a video without an answer: where videos are ranked it comes last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +33,10 @@ class TableRow:
     model: str
     num_videos: int
     num_failed: int
-    """Videos without an answer; they count as wrong."""
+    """Videos without an answer; they count as wrong, and in a ranking come last."""
     accuracy: Interval
+    mean_average_precision: Interval | None
+    """Where several classes may be true of a video; the differences are then differences of it."""
     difference_to_dense: Interval | None
     difference_to_uniform: Interval | None
     difference_to_first: Interval | None
@@ -40,6 +53,18 @@ class TableRow:
     peak_bytes: int
     stage_seconds: dict[str, float]
 
+    @property
+    def measure(self) -> Interval:
+        """What methods are compared by: accuracy, or mean average precision where there is one."""
+        return self.mean_average_precision or self.accuracy
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one of the ``rows`` of the command line's JSON."""
+        values = asdict(self)
+        if self.mean_average_precision is None:
+            del values["mean_average_precision"]
+        return values
+
 
 def table(
     results: Sequence[MethodResult],
@@ -52,7 +77,8 @@ def table(
 
     ``dense`` and ``uniform`` of the same model are what a method is compared with; where a model
     has none, the only one there is, if there is just one. If the first of all results is neither,
-    the others are compared with it too: what stands first is the baseline.
+    the others are compared with it too: what stands first is the baseline. They are compared by
+    accuracy or, where several classes may be true of a video, by mean average precision.
 
     Args:
         results: one per method and model, all of the same videos in the same order.
@@ -64,7 +90,8 @@ def table(
         Rows in the order of ``results``.
 
     Raises:
-        UsageError: no results, no videos, a method twice, or different videos.
+        UsageError: no results, no videos, a method twice, different videos, or models of which
+            some tell one class of a video and others several.
     """
     _check(results)
 
@@ -72,9 +99,20 @@ def table(
         # The same draws for every interval: rows do not depend on their order.
         return torch.Generator().manual_seed(seed)
 
+    def rank(result: MethodResult) -> _Ranked:
+        told = _scores(result)
+        samples = resampled_map(*told, num_samples=num_samples, generator=generator())
+        return _Ranked(mean_average_precision(*told), samples)
+
+    ranked = {result.name: rank(result) for result in results if result.classes}
+
     def difference(result: MethodResult, base: MethodResult | None) -> Interval | None:
         if base is None or base is result:
             return None
+        if result.classes:
+            a, b = ranked[result.name], ranked[base.name]
+            change = a.estimate - b.estimate
+            return map_interval(change, a.samples - b.samples, confidence=confidence, lowest=-1.0)
         return paired_bootstrap_difference(
             _correct(result),
             _correct(base),
@@ -87,6 +125,7 @@ def table(
     rows: list[TableRow] = []
     for result in results:
         videos = result.videos
+        own = ranked.get(result.name)
         dense = _baseline("dense", model=result.model, results=results)
         uniform = _baseline("uniform", model=result.model, results=results)
         seconds = mean(v.seconds_total for v in videos)
@@ -105,6 +144,9 @@ def table(
                     confidence=confidence,
                     generator=generator(),
                 ),
+                mean_average_precision=None
+                if own is None
+                else map_interval(own.estimate, own.samples, confidence=confidence),
                 difference_to_dense=difference(result, dense),
                 difference_to_uniform=difference(result, uniform),
                 difference_to_first=difference(result, first),
@@ -140,6 +182,12 @@ def _check(results: Sequence[MethodResult]) -> None:
                 f"{result.name} and {first.name} saw different videos ({len(result.videos)} and "
                 f"{len(paths)}, or in another order); evaluate both on one manifest"
             )
+        if bool(result.classes) != bool(first.classes):
+            one, several = (first, result) if result.classes else (result, first)
+            raise UsageError(
+                f"{several.name} tells several classes of a video and {one.name} one; put them "
+                "into tables of their own"
+            )
 
 
 def _baseline(method: str, *, model: str, results: Sequence[MethodResult]) -> MethodResult | None:
@@ -148,5 +196,32 @@ def _baseline(method: str, *, model: str, results: Sequence[MethodResult]) -> Me
     return same[0] if same else found[0] if len(found) == 1 else None
 
 
-def _correct(result: MethodResult) -> torch.Tensor:
+def _correct(result: MethodResult) -> Tensor:
     return torch.tensor([video.correct for video in result.videos], dtype=torch.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """A method's mean average precision, and that of every draw of the videos ``[S]``."""
+
+    estimate: float
+    samples: Tensor
+
+
+def _scores(result: MethodResult) -> tuple[Tensor, Tensor]:
+    """Return what a method says of every video and class ``[n, K]``, and what is true of them."""
+
+    def truth(video: VideoResult) -> list[bool]:
+        # a folder's name, which is a class, may hold the bar that joins several of a manifest's
+        labels = (video.label,) if video.label in result.classes else video.label.split("|")
+        return [name in labels for name in result.classes]
+
+    def scores(video: VideoResult) -> list[float]:
+        if video.predicted is None:
+            return [BELOW_ALL] * len(result.classes)
+        return [video.scores[name] for name in result.classes]
+
+    return (
+        torch.tensor([scores(video) for video in result.videos], dtype=torch.float64),
+        torch.tensor([truth(video) for video in result.videos]),
+    )
