@@ -245,6 +245,18 @@ def test_a_header_that_is_no_object_is_one_clear_error(saved, tmp_path, text):
         load_faster(path)
 
 
+@pytest.mark.parametrize("metadata", [None, 3, "x", [], [["a", 1]], "left out"])
+def test_metadata_that_are_no_object_are_one_clear_error(saved, tmp_path, metadata):
+    tensors, header = opened(saved[1])
+    header["metadata"] = metadata
+    if metadata == "left out":
+        del header["metadata"]
+    path = tmp_path / "m.safetensors"
+    write(path, tensors, json.dumps(header))
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: its vidskim header is damaged"):
+        read_faster_metadata(path)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.999])
 def test_a_truncated_file_is_one_clear_error(saved, tmp_path, share):
     content = saved[1].read_bytes()

@@ -68,13 +68,10 @@ def test_by_name(video, file, frames):
     ("options", "length", "chosen"),
     [
         ({"k": 1}, 8, [4]),
-        ({"k": 3}, 8, [1, 4, 6]),
         ({"k": 3, "segment_frames": 5}, 5, [2, 6, 10]),
         ({"segment_frames": 20}, 20, [0, 1, 2]),
-        ({"k": 2, "segment_frames": 16}, 16, [1, 3]),
         ({"method": "uniform"}, 8, list(range(8))),
         ({"method": "uniform", "k": 2, "segment_frames": 6}, 6, [2, 7]),
-        ({"method": "dense", "k": 1}, 8, list(range(8))),
     ],
 )
 def test_segments(video, file, frames, options, length, chosen):
@@ -86,7 +83,7 @@ def test_segments(video, file, frames, options, length, chosen):
     assert by_label(answer) == pytest.approx(wanted, abs=2e-5)
 
 
-@pytest.mark.parametrize("method", ["scsampler", "motion", "random"])
+@pytest.mark.parametrize("method", ["scsampler", "motion"])
 def test_clips_that_another_method_chooses_are_joined(video, file, frames, method):
     answer = vidskim.recognize(video, model=str(file), method=method, k=3)
     assert answer.method == method
@@ -145,8 +142,10 @@ def test_command_line(video, file, capsys):
     assert attention["frame_indices"][:5] == [8, 10, 12, 14, 32]
 
 
-def test_untrained(video, capsys):
-    words = ["--method", "sfc", "--model", "r3d_18", "--random-weights", "--size", "32"]
+def test_untrained(video, tmp_path, capsys):
+    save_backbone(tiny_classifier(), tmp_path / "b.safetensors")
+    model = str(tmp_path / "b.safetensors")
+    words = ["--method", "sfc", "--model", model, "--random-weights", "--size", "24"]
     assert main(["recognize", str(video), *words, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "random weights" in told["model"]
@@ -249,7 +248,7 @@ def named_csv(tmp_path_factory):
 
 
 def test_evaluate(named_csv, file, tmp_path):
-    methods = ("sfc", "sfc/2", "sfc/alone", "uniform", "oracle", "uniform/alone")
+    methods = ("sfc", "sfc/2", "sfc/alone", "uniform", "oracle")
     report = evaluate_manifest(
         named_csv, methods=methods, model=str(file), k=3, out=tmp_path / "out"
     )
@@ -267,8 +266,7 @@ def test_evaluate(named_csv, file, tmp_path):
             assert found[method][n].macs == answer.cost.macs
     model = tiny_compressed()
     clip = count(model.backbone, model.clip.input_shape).macs
-    for method in ("sfc/alone", "uniform/alone"):
-        assert [video.macs for video in found[method]] == [3 * clip] * 2
+    assert [v.macs for v in found["sfc/alone"]] == [3 * clip] * 2
     assert [v.dense_macs for v in found["sfc"]] == [5 * clip] * 2  # 40 frames
     for oracle, uniform in zip(found["oracle"], found["uniform"]):
         assert oracle.macs - oracle.look_macs == uniform.macs

@@ -76,9 +76,13 @@ def read_faster_metadata(path: str | Path) -> dict[str, Any]:
     """Return what the writer of a FASTER file added: recipe, metrics, source.
 
     Raises:
-        CheckpointError: no such file, or not one that `save_faster` wrote.
+        CheckpointError: no such file, a damaged one, or not one that `save_faster` wrote.
     """
-    return dict(_read(Path(path))["metadata"])
+    path = Path(path)
+    told = _read(path).get("metadata")
+    if not isinstance(told, dict):
+        raise damaged(path, ValueError("metadata"))
+    return told
 
 
 def load_faster(path: str | Path) -> Faster:

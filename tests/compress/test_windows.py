@@ -12,14 +12,12 @@ from vidskim.compress.windows import Reach, find_reach, in_windows
 CUTS = [
     ("r3d_18", "res3", {}),
     ("r3d_18", "res4", {}),
-    ("r2plus1d_18", "res2", {}),
     ("slow_r50_8x8", "res4", {}),
     ("i3d_r50_8x8", "res3", {}),
     ("i3d_r50_8x8", "stem", {"layout": "mmaction2"}),
     ("r2d_26", "res2", {}),
     ("s3d", "res4", {}),
     ("tpn_r50_8x8", "res3", {}),
-    ("ir_csn_101", "res3", {}),
     ("x3d_s", "stem", {}),
 ]
 """With temporal strides and without, convolutions and poolings."""
@@ -52,7 +50,7 @@ def cut(request):
 
 @pytest.mark.parametrize(
     ("total", "window", "length"),
-    [(97, 16, 1), (64, 16, 8), (50, 64, 7), (131, 24, 200), (77, 1, 5), (8, 16, 3), (90, 32, 32)],
+    [(97, 16, 1), (50, 64, 7), (131, 24, 200), (77, 1, 5), (8, 16, 3)],
 )
 def test_windows_give_the_numbers_of_one_pass(cut, total, window, length):
     early, reach = cut
@@ -150,7 +148,6 @@ def test_reach_of_known_operations(early, before, after, stride):
         ("slow_r50_8x8_nl", "res3"),
         ("x3d_xs", "res2"),
         ("i3d_rgb", "stem"),
-        ("i3d_rgb", "res2"),
         ("slowfast_r50_8x8", "stem"),
         ("tpn_r50_8x8", "res5"),
     ],

@@ -105,6 +105,18 @@ def test_damaged_headers(saved, tmp_path, change):
         load_collaborative(path)
 
 
+@pytest.mark.parametrize("metadata", [None, 3, "x", [], [["a", 1]], "left out"])
+def test_damaged_metadata(saved, tmp_path, metadata):
+    tensors, header = opened(saved[1])
+    header["metadata"] = metadata
+    if metadata == "left out":
+        del header["metadata"]
+    path = tmp_path / "m.safetensors"
+    save_file(tensors, path, metadata={"vidskim": json.dumps(header)})
+    with pytest.raises(CheckpointError, match=r"m\.safetensors: its vidskim header is damaged"):
+        read_collaborative_metadata(path)
+
+
 @pytest.mark.parametrize("what", ["missing", "left over", "shape", "nan", "integers"])
 def test_damaged_tensors(saved, tmp_path, what):
     tensors, header = opened(saved[1])

@@ -18,7 +18,7 @@ from vidskim.backbones.contract import ClipSpec, Features
 from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.backbones.registry import create_backbone
 from vidskim.cost import count
-from vidskim.data.manifest import Row, read_manifest
+from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.data.map_store import Maps, VideoMaps
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
 from vidskim.faster_file import load_faster, read_faster_metadata
@@ -75,6 +75,13 @@ def recipe_of(tiny_csv, encoders, tmp_path_factory):
         return FasterRecipe(**values | changes)
 
     return make
+
+
+def test_videos_of_one_class_are_refused(recipe_of, tiny_csv, tmp_path):
+    rows = [row for row in read_manifest(tiny_csv).rows if row.label == "left"]
+    write_manifest(rows, tmp_path / "left.csv")
+    with pytest.raises(ManifestError, match="all rows of split 'train' show 'left'"):
+        train_faster(recipe_of(tmp_path / "run", data=str(tmp_path / "left.csv")))
 
 
 def numbered(*, channels=1, clips=(5, 5, 5)):

@@ -19,6 +19,7 @@ from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
 from vidskim.memory import load_collaborative
 from vidskim.memory.file import read_collaborative_metadata
+from vidskim.train.checkpoint import Run
 from vidskim.train.fit import with_peers
 from vidskim.train.length import schedule_of
 from vidskim.train.memory import build, train_memory
@@ -140,6 +141,75 @@ def test_two_processes_equal_one(memory_recipe, tmp_path, changes):
     answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [answer["out"] for answer in answers] == [str(tmp_path / "two")]  # one process tells
     assert difference(tmp_path / "one", tmp_path / "two") < 1e-5
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
+@pytest.mark.parametrize(("first", "second"), [(2, 1), pytest.param(1, 2, marks=pytest.mark.slow)])
+def test_a_run_goes_on_in_another_number_of_processes(memory_recipe, tmp_path, first, second):
+    whole = memory_recipe(tmp_path / "whole", batch_norm="synchronized")
+    parts = replace(whole, out=str(tmp_path / "parts"))
+    train_memory(whole)
+
+    def run(devices, stop_after):
+        recipe = replace(parts, devices=devices)
+        if devices == 1:
+            train_memory(recipe, stop_after=stop_after)
+            return
+        script = tmp_path / "program.py"
+        script.write_text(
+            "from vidskim.train.memory import train_memory\n"
+            "from vidskim.train.memory_recipe import MemoryRecipe\n"
+            f"train_memory(MemoryRecipe(**{asdict(recipe)!r}), stop_after={stop_after})\n"
+        )
+        subprocess.run(
+            [sys.executable, str(script)],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            check=True,
+            timeout=300,
+        )
+
+    run(first, 2)
+    told = yaml.safe_load((tmp_path / "parts" / "recipe.yaml").read_text())
+    assert told["devices"] == first
+    assert not (tmp_path / "parts" / "metrics.json").exists()
+    run(second, None)
+    log = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 4
+    assert difference(tmp_path / "whole", tmp_path / "parts") < 1e-5
+
+
+def test_devices_alone_may_change(memory_recipe, tmp_path):
+    recipe = memory_recipe(tmp_path / "run")
+    train_memory(recipe, stop_after=2)
+    run = Run(tmp_path / "run")
+    run.begin(asdict(replace(recipe, devices=2)))
+    with pytest.raises(UsageError, match=r"another recipe \(differs in seed\);"):
+        run.begin(asdict(replace(recipe, devices=2, seed=1)))
+    with pytest.raises(UsageError, match=r"another recipe \(differs in extra\);"):
+        run.begin({**asdict(recipe), "extra": 1})
+    with pytest.raises(UsageError, match=r"another recipe \(differs in color\);"):
+        run.begin({key: value for key, value in asdict(recipe).items() if key != "color"})
+    (tmp_path / "run" / "recipe.yaml").write_text("[")
+    with pytest.raises(UsageError, match=r"another recipe \(differs in its keys\);"):
+        run.begin(asdict(recipe))
+
+
+def test_a_finished_run_stays_what_it_is(memory_recipe, tmp_path, tiny_csv):
+    """With other devices or without its data; not where the manifest has changed."""
+    rows = read_manifest(tiny_csv).rows
+    write_manifest(rows, tmp_path / "mine.csv")
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    metrics = train_memory(recipe)
+    assert train_memory(replace(recipe, devices=2)) == metrics
+    assert yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text()) == asdict(recipe)
+    write_manifest(rows[1:], tmp_path / "mine.csv")
+    with pytest.raises(UsageError, match="was trained on another manifest of this name"):
+        train_memory(recipe)
+    (tmp_path / "mine.csv").unlink()
+    assert train_memory(recipe) == metrics
+    write_manifest(rows, tmp_path / "mine.csv")
+    assert train_memory(recipe) == metrics
 
 
 def test_without_a_memory_it_is_a_plain_backbone(memory_recipe, tmp_path):

@@ -16,6 +16,7 @@ from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES, check_numbers
 from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.joint import JointRecipe
+from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.saliency_recipe import SaliencyRecipe
 
@@ -168,6 +169,51 @@ def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, kin
     with pytest.raises(UsageError, match=message):
         run(kind(**values))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("key", ["data", "out", "cache"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys, task, key, empty):
+    """Every task, before anything is written; it would be the current folder."""
+    (tmp_path / "here" / "a").mkdir(parents=True)
+    (tmp_path / "here" / "a" / "v.mp4").write_bytes(b"")
+    monkeypatch.chdir(tmp_path / "here")
+    values = {**COMPLETE, "task": task, "steps": 60, key: empty}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(values))
+    assert f"{key} is empty; give " in refusal([tmp_path / "recipe.yaml"], capsys)
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [("16", "16"), ("16.5", "16.5"), ('"16"', "16"), ("16,20", "16,20"), ("null", None)],
+)
+def test_a_number_where_text_is_wanted_is_that_text(recipe, written, text):
+    base = "task: memory\ndata: 0012\nout: 2024\nepochs: 24\nlearning_rate: 1e-3\n"
+    recipe.write_text(f"{base}drop_epochs: {written}\n")
+    found, _ = read_recipe(recipe)
+    expected = {"epochs": 24.0, "learning_rate": 1e-3, "drop_epochs": text}
+    assert found == MemoryRecipe(data="0012", out="2024", **expected)
+    check_memory(found)
+    if text is not None:
+        recipe.write_text(base)
+        assert read_recipe(recipe, overrides=["--drop_epochs", text])[0] == found
+
+
+@pytest.mark.parametrize("word", ["none", "None"])
+@pytest.mark.parametrize("key", ["interaction", "init", "width", "drop_epochs"])
+def test_python_s_word_for_null(recipe, capsys, key, word):
+    base = {**COMPLETE, "task": "memory"}
+    told = f"{key} is '{word}': write null where there is to be none"
+    recipe.write_text(yaml.safe_dump({**base, key: word}))
+    assert told in refusal([recipe], capsys)
+    recipe.write_text(yaml.safe_dump(base))
+    assert told in refusal([recipe, f"--{key}", word], capsys)
+    assert told in refusal([recipe, f"--{key}={word}"], capsys)
+    assert getattr(read_recipe(recipe, overrides=[f"--{key}", "null"])[0], key) is None
+    recipe.write_text(yaml.safe_dump({**base, "normalize": "none"}))
+    assert read_recipe(recipe)[0].normalize == "none"  # where it is a word of ours
 
 
 MERGED = "".join(f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}\n" for i in range(1, 12))

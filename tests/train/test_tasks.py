@@ -15,6 +15,7 @@ from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbo
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
+from vidskim.data.scan import load_manifest, manifest_sha256
 from vidskim.data.store import frame_store
 from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.train.clips import clip_accuracy, rows_of_step, train_clips
@@ -114,6 +115,43 @@ def test_a_finished_run_is_not_trained_again(finished, monkeypatch):
     assert (Path(recipe.out) / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_finished_run_of_another_manifest_is_refused(clip_recipe, tiny_csv, tmp_path):
+    data = changed(tiny_csv, tmp_path, lambda row: row)
+    recipe = clip_recipe(tmp_path / "run", data=data, steps=3)
+    metrics = train_clips(recipe)
+    changed(tiny_csv, tmp_path, lambda row: None if row.path.name == "train_0.mp4" else row)
+    with pytest.raises(UsageError, match="was trained on another manifest of this name"):
+        train_clips(recipe)
+    Path(data).unlink()
+    assert train_clips(recipe) == metrics
+
+
+@pytest.mark.parametrize("stop_after", [3, None])
+def test_a_saliency_run_of_another_manifest_is_refused(
+    saliency_recipe, tiny_csv, tmp_path, stop_after
+):
+    data = changed(tiny_csv, tmp_path, lambda row: row)
+    recipe = saliency_recipe(tmp_path / "run", data=data, steps=4)
+    train_saliency(recipe, stop_after=stop_after)
+    changed(tiny_csv, tmp_path, lambda row: None if row.path.name == "train_0.mp4" else row)
+    with pytest.raises(UsageError, match="was trained on another manifest of this name"):
+        train_saliency(recipe)
+
+
+def test_a_folder_is_hashed_as_it_is_read(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for n in range(3):
+            (tmp_path / "set" / name / f"{n}.mp4").write_bytes(b"")
+    found = manifest_sha256(tmp_path / "set")
+    assert found == load_manifest(tmp_path / "set").sha256
+    (tmp_path / "set" / "b" / "3.mp4").write_bytes(b"")
+    assert manifest_sha256(tmp_path / "set") == load_manifest(tmp_path / "set").sha256 != found
+    for gone in (tmp_path / "gone.csv", tmp_path / "set" / "a", Path("/dev/zero")):
+        with pytest.raises(ManifestError, match=str(gone)):
+            manifest_sha256(gone)
+
+
 def test_another_recipe_in_the_same_folder_is_refused(finished):
     recipe, _ = finished
     with pytest.raises(UsageError, match=r"differs in steps, seed\); choose another out folder"):
@@ -198,6 +236,10 @@ def changed(tiny_csv, tmp_path, change):
         ),
         (lambda row: row if row.split == "train" else None, "no row is in split 'test'"),
         (lambda row: replace(row, split=None), "no row is in split 'train'"),
+        (
+            lambda row: row if row.labels == ("left",) else None,
+            "all rows of split 'train' show 'left', so nothing is there to tell it from",
+        ),
     ],
 )
 def test_rows_that_cannot_be_trained_on(

@@ -66,6 +66,26 @@ def load_manifest(
     return replace(manifest, rows=rows, classes=tuple(classes or manifest.classes))
 
 
+def manifest_sha256(path: str | Path) -> str:
+    """Return the hash that `load_manifest` gives a CSV or a folder; no row is read.
+
+    Args:
+        path: a CSV file, or a folder with one folder per class.
+
+    Raises:
+        ManifestError: it is gone, or cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return scan(path).sha256
+        if not path.is_file():
+            raise ManifestError(f"{path}: no such manifest; check the path")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manifest:
     """Make a manifest of a folder with one folder per class.
 

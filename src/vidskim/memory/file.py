@@ -62,9 +62,13 @@ def read_collaborative_metadata(path: str | Path) -> dict[str, Any]:
     """Return what the writer of a file added: recipe, metrics, source.
 
     Raises:
-        CheckpointError: no such file, or not one that `save_collaborative` wrote.
+        CheckpointError: no such file, a damaged one, or not one that `save_collaborative` wrote.
     """
-    return dict(_read(Path(path))["metadata"])
+    path = Path(path)
+    told = _read(path).get("metadata")
+    if not isinstance(told, dict):
+        raise damaged(path, ValueError("metadata"))
+    return told
 
 
 def load_collaborative(path: str | Path) -> Collaborative:

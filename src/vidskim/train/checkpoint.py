@@ -21,7 +21,11 @@ from typing import Any
 import torch
 import yaml
 
-from vidskim.errors import CheckpointError, UsageError
+from vidskim.data.scan import manifest_sha256
+from vidskim.errors import CheckpointError, ManifestError, UsageError
+
+FREE = ("devices",)
+"""Keys of a recipe that say where a run goes on, not what it is: they may change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +55,71 @@ class Run:
         """Claim the folder for a recipe, or find the same recipe there to go on with.
 
         A recipe that never got as far as a saved state leaves nothing worth keeping: it is
-        replaced.
+        replaced. A finished run keeps the recipe as it ran; where its data is gone it stays what it
+        is, where its manifest has changed it is no run of this recipe any more.
 
         Raises:
-            UsageError: the folder holds a run of another recipe, or cannot be written to.
+            UsageError: the folder holds a run of another recipe but for `FREE`, or a finished one
+                of another manifest, or cannot be written to.
+            CheckpointError: the metrics of a finished run cannot be read.
         """
         path = self.folder / "recipe.yaml"
         text = yaml.safe_dump(dict(recipe), sort_keys=False)
         started = self.state_path.exists() or self.model_path.exists()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if started and path.exists() and path.read_text(encoding="utf-8") != text:
-                changed = ", ".join(_changed(path, recipe)) or "its keys"
-                raise UsageError(
-                    f"{self.folder} holds a run of another recipe (differs in {changed}); choose "
-                    "another out folder or remove it"
-                )
-            _write(path, text)
+            if started and path.exists():
+                self._check_same(path, yaml.safe_load(text))
+            done = self.metrics()
+            if done is None:
+                _write(path, text)
+            else:
+                self._check_data(done, recipe["data"])
         except OSError as error:
             raise UsageError(
                 f"{self.folder}: cannot write the run there ({error.strerror}); choose another "
                 "out folder"
             ) from None
+
+    def _check_same(self, path: Path, recipe: Mapping[str, Any]) -> None:
+        """Refuse a recipe that is not the one in a file.
+
+        Raises:
+            UsageError: with the keys in which they differ.
+        """
+        try:
+            old = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            old = None
+        known = old if isinstance(old, dict) else {}
+        fixed = [key for key in {**recipe, **known} if key not in FREE]
+        changed = [
+            key
+            for key in fixed
+            if key not in known or key not in recipe or known[key] != recipe[key]
+        ]
+        if changed:
+            told = ", ".join(changed) if known else "its keys"
+            raise UsageError(
+                f"{self.folder} holds a run of another recipe (differs in {told}); choose another "
+                "out folder or remove it"
+            )
+
+    def _check_data(self, metrics: Mapping[str, Any], data: str) -> None:
+        """Refuse a manifest other than the one that a finished run was trained on.
+
+        Raises:
+            UsageError: it is another one.
+        """
+        try:
+            found = manifest_sha256(data)
+        except ManifestError:
+            return
+        if metrics.get("manifest_sha256") not in (None, found):
+            raise UsageError(
+                f"{self.folder}: was trained on another manifest of this name; choose another out "
+                "folder or remove it"
+            )
 
     def load_state(self) -> dict[str, Any] | None:
         """Return the state of an unfinished run, tensors and plain containers only.
@@ -154,17 +201,6 @@ class Run:
             except (ValueError, KeyError, TypeError):
                 continue
         _write(path, "".join(line + "\n" for line in kept))
-
-
-def _changed(path: Path, recipe: Mapping[str, Any]) -> list[str]:
-    """Return the keys in which a recipe differs from the one in a file."""
-    try:
-        old = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        old = None
-    if not isinstance(old, dict):
-        return []
-    return [key for key in recipe if key not in old or old[key] != recipe[key]]
 
 
 def _write(path: Path, text: str) -> None:

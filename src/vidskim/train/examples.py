@@ -78,7 +78,12 @@ class Examples:
 
 
 def read_examples(
-    path: str | Path, *, train_split: str, test_split: str, multilabel: bool = False
+    path: str | Path,
+    *,
+    train_split: str,
+    test_split: str,
+    multilabel: bool = False,
+    is_classified: bool = True,
 ) -> Examples:
     """Read the rows of two splits.
 
@@ -87,10 +92,11 @@ def read_examples(
         train_split: split to train on.
         test_split: split to measure on.
         multilabel: whether rows may have several labels.
+        is_classified: whether the labels are what is learned, so that there must be two at least.
 
     Raises:
-        ManifestError: unusable data: a split without rows, a row with several labels, or a class
-            that is measured but never trained.
+        ManifestError: unusable data: a split without rows, a row with several labels, a class that
+            is measured but never trained, or a single class to tell apart.
         UsageError: a split's name is unknown.
     """
     for split in (train_split, test_split):
@@ -117,19 +123,36 @@ def read_examples(
                 f"{path}: class {label!r} is in split {test_split!r} but not in "
                 f"{train_split!r}, so it cannot be learned; add videos of it or remove its rows"
             )
+    if is_classified and len(trained) < 2:
+        raise ManifestError(
+            f"{path}: all rows of split {train_split!r} show {trained.pop()!r}, so nothing is "
+            "there to tell it from; add rows of another class"
+        )
     return Examples(rows[train_split], rows[test_split], manifest.classes, manifest.sha256)
 
 
+PLACES: Mapping[str, str] = {
+    "data": "a manifest, or a folder with one folder per class",
+    "out": "the folder of the run",
+    "cache": "a folder",
+}
+"""Keys that every recipe must name something by; empty they would be the current folder."""
+
+
 def check_numbers(recipe: Any) -> None:
-    """Refuse a recipe whose numbers cannot be meant.
+    """Refuse a recipe whose numbers cannot be meant, or whose data and folders have no name.
 
     Args:
         recipe: a recipe's dataclass.
 
     Raises:
-        UsageError: a value outside its range, or a warm-up as long as the training.
+        UsageError: a value outside its range, a warm-up as long as the training, or an empty name
+            of `PLACES`.
     """
     values = asdict(recipe)
+    for name, wanted in PLACES.items():
+        if not str(values[name]).strip():
+            raise UsageError(f"{name} is empty; give {wanted}")
     for name, (low, high) in RANGES.items():
         value = values.get(name)
         if value is not None and not low <= value <= high:

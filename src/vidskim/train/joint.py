@@ -146,7 +146,10 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
         return done
     fabric = make_fabric(recipe.precision)
     examples = read_examples(
-        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
+        recipe.data,
+        train_split=recipe.train_split,
+        test_split=recipe.test_split,
+        is_classified=recipe.objective == "ac",
     )
     if recipe.objective == "ac":
         _check_classes(saliencies, examples)
@@ -197,6 +200,7 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
         loss_of=loss_of(
             recipe.objective, clips_per_video=recipe.clips_per_video, margin=recipe.margin
         ),
+        data=examples.manifest_sha256,
     )
     if not complete:
         return {}

@@ -1,10 +1,10 @@
 """Recipes: one flat, complete YAML file each; flags of the same names replace single values."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -34,6 +34,9 @@ TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
 
 MAX_BYTES = 100_000
 """A recipe is a page of text."""
+
+TEXT, NUMBERS = "tag:yaml.org,2002:str", ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+"""What YAML calls the kinds of a value."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -92,7 +95,8 @@ def read_recipe(
         UsageError: a missing or malformed file, an unknown task or key, a value of the wrong type.
     """
     path = Path(path)
-    values = _read_values(path)
+    text = _read_text(path)
+    values = _read_values(text, path=path)
     task = values.get("task")
     if task is None:
         raise UsageError(f"{path}: no key 'task'; give one of {', '.join(TASKS)}")
@@ -104,22 +108,23 @@ def read_recipe(
     for key in given:
         if key not in (*valid, "print_config", "help"):
             raise unknown_name(f"key in {path}", key, valid)
+    _check_null([*values.items(), *_flags(overrides)], kind=kind, path=path)
     parser = ArgumentParser(prog=f"vidskim train {path}", exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(kind, as_positional=False)
     try:
-        found = parser.parse_args(["--config", str(path), *overrides])
+        found = parser.parse_args(["--config", _quoted(text, kind=kind), *overrides])
     except Exception as error:  # jsonargparse raises what its parts raise
         reason = " ".join(str(error).split())
         raise UsageError(f"{path}: {reason}") from None
     return kind(**{name: found[name] for name in valid}), run
 
 
-def _read_values(path: Path) -> dict[str, Any]:
-    """Read the keys and values of a recipe; whatever it holds, the time this takes is bounded.
+def _read_text(path: Path) -> str:
+    """Read a recipe, which is no longer than a page.
 
     Raises:
-        UsageError: no such file, or anything but flat 'key: value' lines.
+        UsageError: no such file, a larger one, or one that is no text.
     """
     try:
         if path.exists() and not path.is_file():
@@ -132,6 +137,15 @@ def _read_values(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: the recipe is not valid YAML: {error}") from None
     if len(text) > MAX_BYTES:
         raise UsageError(f"{path}: is larger than {MAX_BYTES // 1000} kB; give a recipe in YAML")
+    return text
+
+
+def _read_values(text: str, *, path: Path) -> dict[str, Any]:
+    """Return the keys and values of a recipe; whatever it holds, the time this takes is bounded.
+
+    Raises:
+        UsageError: anything but flat 'key: value' lines.
+    """
     try:
         values = yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -145,6 +159,40 @@ def _read_values(path: Path) -> dict[str, Any]:
         if isinstance(value, list | dict | tuple | set):
             raise UsageError(f"{path}: {key} takes one value, got a {type(value).__name__}")
     return values
+
+
+def _quoted(text: str, *, kind: type) -> str:
+    """Return a recipe whose numbers stand in quotes where a key takes text.
+
+    So ``drop_epochs: 16`` is what ``drop_epochs: "16"`` is, and a folder may be called 2024.
+    """
+    root = yaml.compose(text, _Loader)
+    assert isinstance(root, yaml.MappingNode), "_read_values lets nothing else pass"
+    texts = {field.name for field in fields(kind) if field.type in (str, str | None)}
+    for key, value in root.value:
+        if key.value in texts and value.tag in NUMBERS:
+            value.tag, value.style = TEXT, '"'
+    return str(yaml.serialize(root, allow_unicode=True, width=MAX_BYTES))
+
+
+def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield key and value of ``--key value`` and ``--key=value``."""
+    for argument, following in zip(arguments, [*arguments[1:], ""]):
+        key, is_whole, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--"):
+            yield key, value if is_whole else following
+
+
+def _check_null(given: Sequence[tuple[str, Any]], *, kind: type, path: Path) -> None:
+    """Refuse Python's word for nothing, which is text in YAML.
+
+    Raises:
+        UsageError: it stands at a key that may be null.
+    """
+    optional = {field.name for field in fields(kind) if type(None) in get_args(field.type)}
+    for key, value in given:
+        if key in optional and value in ("none", "None"):
+            raise UsageError(f"{path}: {key} is {value!r}: write null where there is to be none")
 
 
 def _key(argument: str) -> str:

@@ -108,7 +108,10 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         return done
     fabric = make_fabric(recipe.precision)
     examples = read_examples(
-        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
+        recipe.data,
+        train_split=recipe.train_split,
+        test_split=recipe.test_split,
+        is_classified=recipe.objective == "ac",
     )
     source = source_of(recipe)
     torch.manual_seed(recipe.seed)
@@ -143,6 +146,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         stop_after=stop_after,
         loss_of=loss,
         slow=slow,
+        data=examples.manifest_sha256,
     )
     if not complete:
         return {}
