@@ -263,6 +263,16 @@ def test_multilabel(tiny_csv, memory_recipe, tmp_path):
     assert model.backbone.classes == ("left", "moves", "right")
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_videos_of_one_class_are_refused(tiny_csv, memory_recipe, tmp_path, multilabel):
+    rows = [replace(row, labels=("moves",)) for row in read_manifest(tiny_csv).rows]
+    write_manifest(rows, tmp_path / "one.csv")
+    with pytest.raises(ManifestError, match=r"one\.csv: all rows of split 'train' show 'moves'"):
+        train_memory(
+            memory_recipe(tmp_path / "run", data=str(tmp_path / "one.csv"), multilabel=multilabel)
+        )
+
+
 def test_linear_scaling_and_epochs(memory_recipe, tmp_path):
     recipe = memory_recipe(
         tmp_path, steps=None, warmup_steps=0, epochs=15, warmup_epochs=2.25, batch_size=64,

@@ -254,6 +254,16 @@ def test_rows_that_cannot_be_trained_on(
     assert "changed.csv" in str(error.value)
 
 
+def test_a_classifier_s_answers_need_no_second_class(
+    saliency_recipe, classifier, tiny_csv, tmp_path
+):
+    data = changed(tiny_csv, tmp_path, lambda row: row if row.labels == ("left",) else None)
+    recipe = saliency_recipe(
+        tmp_path / "run", data=data, objective="sal_rank", classifier=classifier, steps=3, test_k=2
+    )
+    assert train_saliency(recipe)["train_videos"] == 2
+
+
 def test_an_unknown_split(clip_recipe, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'train'"):
         train_clips(clip_recipe(tmp_path / "run", train_split="trian"))
