@@ -16,8 +16,8 @@ from vidskim.errors import UsageError
 from vidskim.train.optim import make_optimizer
 from vidskim.transforms import Transform
 
-FAST = ("r3d_18", "r2d_26", "slowfast_r50_8x8", "tpn_r50_8x8", "x3d_s")
-"""One of each family that differs in its stages or in how it shortens time."""
+FAST = ("r2d_26", "slowfast_r50_8x8", "tpn_r50_8x8")
+"""One of each kind: early strides over time, two pathways, a neck."""
 NAMES = [
     name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in CLIP_BACKBONES
 ]
@@ -42,7 +42,7 @@ def test_every_backbone_after_every_stage_but_the_last(name):
 
 SMALL = [
     ("r3d_18", "res3", (32, 32), 16),
-    ("slowfast_r50_8x8", "res2", (32, 32), 32),
+    ("slowfast_r50_8x8", "stem", (16, 16), 16),
     ("tpn_r50_8x8", "res5", (32, 32), 12),
     ("i3d_rgb", "res2", (32, 32), 21),
     ("x3d_xs", "res3", (32, 32), 5),
@@ -152,11 +152,9 @@ def test_the_gradient_goes_through_the_late_part():
     ("name", "at", "per_step", "steps_of_seventeen"),
     [
         ("r3d_18", "res4", 4, 5),
-        ("mc3_18", "res4", 1, 17),
         ("i3d_r50_8x8", "res3", 2, 8),
         ("r2d_26", "stem", 8, 2),
         ("s3d", "res4", 4, 5),
-        ("x3d_s", "res2", 1, 17),
     ],
 )
 def test_frames_of_a_step(name, at, per_step, steps_of_seventeen):
@@ -166,11 +164,11 @@ def test_frames_of_a_step(name, at, per_step, steps_of_seventeen):
     assert model.encode(video(17)).shape[2] == steps_of_seventeen
 
 
-@pytest.mark.parametrize("ratio", [1, 2, 8])
+@pytest.mark.parametrize("ratio", [2, 8])
 def test_short_videos_repeat_their_last_frame(ratio):
     """Up to a clip, and to as many steps as the ratio needs to keep one."""
     model = compressed(narrow("r3d_18"), "res4", ratio=ratio)
-    least = {1: 16, 2: 16, 8: 32}[ratio]  # a clip of 16 frames has 4 steps there
+    least = {2: 16, 8: 32}[ratio]  # a clip of 16 frames has 4 steps there
     assert model.min_frames == least
     for frames in (1, 5, least + 3):
         x = video(frames)
@@ -197,9 +195,11 @@ def test_frames_are_filled_up_to_whole_steps():
 
 
 def test_no_frames():
-    for name in ("r3d_18", "slowfast_r50_4x16"):
+    model = Compressed(tiny_classifier(), at="stem")
+    for reach in (model.reach(), None):
+        model._reach = reach
         with pytest.raises(UsageError, match="a video has at least one frame"):
-            compressed(narrow(name), "stem").answer(iter([]))
+            model.answer(iter([]))
 
 
 def test_an_answer_counts_what_the_model_counts():
@@ -269,10 +269,6 @@ def test_parts_that_do_not_fit():
     images = create_backbone("resnet_18", num_classes=2, width=4)
     with pytest.raises(UsageError, match="resnet_18 is no clip classifier"):
         Compressed(images, at="res3")
-    slowfast = narrow("slowfast_r50_8x8")
-    model = compressed(slowfast, "stem", value="projected")
-    with pytest.raises(UsageError, match="value 'head' only"):
-        model(video(32))
 
 
 def test_weights_are_shared_and_named():

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import torch
-from narrow import narrow
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -88,15 +87,6 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, at, options):
     assert (again.clip, again.backbone.transform) == (model.clip, model.backbone.transform)
     assert not any(p.requires_grad for p in again.backbone.parameters())
     assert all(p.requires_grad for p in again.compression.parameters())
-
-
-def test_of_several_pathways(tmp_path):
-    model = model_of(narrow("slowfast_r50_8x8", double=False), at="res2", num_blocks=1)
-    save_compressed(model, tmp_path / "m.safetensors")
-    again = load_compressed(tmp_path / "m.safetensors")
-    x = torch.randn(1, 3, 32, 32, 32)
-    with torch.no_grad():
-        assert torch.equal(model(x), again(x))
 
 
 def test_metadata_and_kind(saved, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import vidskim
-from tiny_hf import FAMILIES, NAMES, build, clips, write
+from tiny_hf import NAMES, build, clips, write
 from vidskim.backbones import load_backbone
 from vidskim.compress import (
     Attention,
@@ -18,10 +18,10 @@ from vidskim.compress import (
 from vidskim.errors import UsageError
 from wholes import decoded, numbers_of, whole_answer, write_varied
 
-WITH_TOKEN = ("timesformer", "timesformer-joint", "vivit")
+WITH_TOKEN = ("timesformer", "vivit")
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=("videomae", "timesformer", "vivit", "vjepa2"))
 def case(request, tmp_path_factory):
     model = build(request.param)
     folder = tmp_path_factory.mktemp(request.param)
@@ -102,7 +102,7 @@ def test_what_goes_in(case):
     torch.testing.assert_close(answer.logits, wanted)
 
 
-@pytest.mark.parametrize("steps", [2, 4, 6])
+@pytest.mark.parametrize("steps", [2, 6])
 def test_timesformer_attends_over_the_steps_that_are_left(tmp_path, steps):
     """Its layers would read their number off the configuration; even ones gave a silent mixture."""
     library = build("timesformer")

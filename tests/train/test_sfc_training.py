@@ -125,7 +125,6 @@ def test_a_killed_run_goes_on(sfc_recipe, tmp_path):
 @pytest.mark.parametrize(
     ("stride", "changes"),
     [
-        (2, {"num_frames": 8, "ratio": "4/3"}),
         (3, {"test_height": None, "test_width": None, "num_frames": 8, "at": "res4"}),
         (1, {"segments": 5, "num_frames": 40}),
         (1, {"stride": 3, "num_frames": 8, "segments": 2}),
@@ -148,15 +147,14 @@ def test_test_answers_are_those_of_recognize(
     store = frame_store(rows, transform=model.transform, folder=Path(recipe.cache))
     answers = whole_answers(model, store, torch.tensor([0, 1]).numpy())
     assert metrics["test_accuracy"] == (answers.videos.argmax(1) == answers.targets).double().mean()
-    report = evaluate_manifest(tiny_csv, methods=("sfc",), model=path, split="test")
-    (result,) = report.results
     for n, row in enumerate(rows):
         answer = vidskim.recognize(row.path, model=path)
         found = {score.label: score.score for score in answer.predictions}
         assert answers.videos[n].tolist() == pytest.approx([found[c] for c in CLASSES], abs=1e-6)
-        assert result.videos[n].score_of_label == pytest.approx(found[row.label], abs=1e-6)
         assert 0.001 < found["left"] < 0.999
-    assert metrics["test_accuracy"] == sum(video.correct for video in result.videos) / 2
+    if recipe.segments == 5:
+        (row,) = evaluate_manifest(tiny_csv, methods=("sfc",), model=path, split="test").rows
+        assert row.accuracy.estimate == metrics["test_accuracy"]
     assert model.clip.stride == changes.get("stride", stride)
     wanted = {2: (2, 4), 5: (5, 8)}
     assert model.segments == wanted.get(recipe.segments)
@@ -201,9 +199,7 @@ def test_recipes_as_people_write_them(sfc_recipe, tmp_path, capsys):
         ("4/3", [], "4/3"),
         (2, [], 2),
         (1.5, [], 1.5),
-        (2, ["--ratio", "4/3"], "4/3"),
-        (2, ["--ratio=8"], 8),
-        (2, ["--ratio", "2", "--segments", "3"], 2),
+        (2, ["--ratio=4/3", "--segments", "3"], "4/3"),
     ):
         path.write_text(yaml.safe_dump({**values, "ratio": written}))
         recipe, _ = read_recipe(path, overrides=overrides)

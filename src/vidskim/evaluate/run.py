@@ -201,7 +201,7 @@ def _told(model: Network | Faster | Collaborative | Compressed) -> list[str]:
     """Return what a model's answers depend on."""
     if isinstance(model, Compressed):
         inside = [model.at, str(model.compression.options), str(model.transform)]
-        inside.append(str(model.segments))
+        inside += [str(model.segments), str(model.stride)]
         return [weights_sha256(model), *_told(model.backbone)[1:], *inside]
     if isinstance(model, Collaborative):
         network = model.backbone
