@@ -210,7 +210,7 @@ def test_counting_changes_no_number(mode):
     """Operations made of others are run by the same parts, to the last bit."""
     frames = torch.randint(0, 256, (1, 3, 96, 128), generator=torch.Generator().manual_seed(0))
     linear = nn.Linear(30, 4)
-    with torch.no_grad():
+    with torch.inference_mode():
         resized = nn.functional.interpolate(frames.float(), size=(24, 30), mode=mode)
         out = linear(resized)
         with MacCounter() as counter:

@@ -76,7 +76,7 @@ def test_all_steps_kept_are_the_network_itself(case, monkeypatch):
 def test_what_goes_in(case):
     """Positions are those of one size: the crop stays, and videos are seen clip by clip."""
     name, network, _ = case
-    model = compressed(network, "embed", ratio=1.5)
+    model = compressed(network, "block1", ratio=1.5)
     assert model.transform == network.transform
     assert model.takes_own_length() == (name != "vjepa2")
     assert model.frame_multiple == model.frames_per_step
