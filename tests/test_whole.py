@@ -54,7 +54,6 @@ def check_attention(answer, attention, *, numbers: list[int], per_step: int) -> 
 @pytest.mark.parametrize(
     ("at", "num_frames", "stride", "per_step", "put_in"),
     [
-        ("stem", 8, 1, 1, 60),
         ("res3", 8, 1, 2, 60),
         ("res3", 8, 2, 2, 30),  # three clips, and a rest of six frames
         ("res4", 8, 3, 4, 20),  # two, and a rest of four

@@ -88,7 +88,7 @@ def test_slowfast_mixes_both_pathways_alike():
     model = compressed(network, "stem")
     assert (model.frame_multiple, model.frames_per_step, model.min_frames) == (4, 4, 32)
     with torch.no_grad():
-        slow, fast = model.encode(video(40))
+        slow, fast = model.encode(video(40, size=(16, 16)))
         (kept, of_fast), attention = model.compression.compress((slow, fast))
         assert (slow.shape[2], fast.shape[2], kept.shape[2], of_fast.shape[2]) == (10, 40, 5, 20)
         M = attention.weights
@@ -97,7 +97,9 @@ def test_slowfast_mixes_both_pathways_alike():
             mixed = torch.einsum("nkt,ncthw->nckhw", M, fast[:, :, i::4])
             torch.testing.assert_close(of_fast[:, :, i::4], mixed)
         features = model.late((kept, of_fast))
-        torch.testing.assert_close(model.features(video(40)), features, rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            model.features(video(40, size=(16, 16))), features, rtol=0, atol=1e-12
+        )
         assert features.shape[2] == 5
 
 
@@ -186,7 +188,7 @@ def test_short_videos_repeat_their_last_frame(ratio):
 def test_frames_are_filled_up_to_whole_steps():
     model = compressed(narrow("slowfast_r50_4x16"), "stem")
     assert model.frame_multiple == 8
-    x = video(37)
+    x = video(37, size=(16, 16))
     wanted = torch.cat([x, x[:, :, -1:].expand(-1, -1, 3, -1, -1)], 2)
     with torch.no_grad():
         answer = model.answer(iter([x[:, :, :30], x[:, :, 30:]]))

@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 import vidskim
+from tinynets import tiny_memory
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
@@ -20,8 +21,7 @@ from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.data.store import frame_store
 from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.train.memory import train_memory
-from vidskim.train.memory_recipe import MemoryRecipe
+from vidskim.memory import save_collaborative
 from vidskim.train.recipe import read_recipe
 from vidskim.train.sfc import build, train_sfc, whole_answers
 from vidskim.train.sfc_recipe import SfcRecipe
@@ -161,9 +161,9 @@ def test_test_answers_are_those_of_recognize(
 
 
 def test_on_from_a_compression(sfc_recipe, tmp_path):
-    train_sfc(sfc_recipe(tmp_path / "a"))
-    file = str(tmp_path / "a" / "model.safetensors")
-    known = load_compressed(file)
+    known = build(sfc_recipe(tmp_path / "a"), CLASSES)
+    file = str(tmp_path / "a.safetensors")
+    save_compressed(known, file)
     model = build(sfc_recipe(tmp_path / "b", init=file, at=None, ratio=2.0), CLASSES)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, known.state_dict()[name]), name
@@ -277,15 +277,10 @@ def test_wrong_starts(sfc_recipe, classifier, tmp_path):
         start(init=str(path))
 
 
-def test_a_memory_is_no_start(sfc_recipe, tiny_csv, tmp_path):
-    made = MemoryRecipe(
-        data=str(tiny_csv), out=str(tmp_path / "m"), model="r3d_18", width=4, num_clips=2,
-        num_frames=4, stride=1, short_side=24, crop_height=24, crop_width=24, batch_size=8, steps=1,
-        warmup_steps=0, test_clips=2, cache=sfc_recipe(tmp_path).cache,
-    )  # fmt: skip
-    train_memory(made)
+def test_a_memory_is_no_start(sfc_recipe, tmp_path):
+    save_collaborative(tiny_memory(), tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match="holds a backbone with a memory between its clips"):
-        train_sfc(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m" / "model.safetensors")))
+        train_sfc(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m.safetensors")))
 
 
 def test_a_compression_is_no_start_of_other_tasks(sfc_recipe, tmp_path):
