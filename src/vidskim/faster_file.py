@@ -5,24 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vidskim.aggregate import create_aggregator
+from vidskim.backbones.around import (
+    clip_header_of,
+    holds,
+    metadata_of,
+    number_of,
+    part_of,
+    read_kind,
+    refuse_others,
+)
 from vidskim.backbones.checkpoint import assign_state, build_network, check_state
 from vidskim.backbones.header import (
     DAMAGE,
-    Header,
     damaged,
     describe,
-    header_of,
-    read_raw,
     write_tensors,
 )
 from vidskim.backbones.network import Network
 from vidskim.backbones.state_dict import read_finite_state
-from vidskim.errors import CheckpointError, UsageError, listed
+from vidskim.errors import UsageError
 from vidskim.faster import Adapter, Faster, Places, map_shape
 from vidskim.schedule import parse_pattern
+
+KEY = "encoders"
+OTHERWISE = "holds no FASTER model; train one with a recipe of task 'faster'"
 
 MAX_CHANNELS = 65536
 MAX_CLIPS = 65536
@@ -48,7 +56,7 @@ def save_faster(
         raise UsageError("adapters of your own cannot be written to a file: use Adapter")
     aggregator = model.aggregator
     header = {
-        "encoders": [describe(encoder) for encoder in model.networks()],
+        KEY: [describe(encoder) for encoder in model.networks()],
         "adapters": [{"places": adapter.places} for adapter in adapters],
         "aggregator": {
             "name": aggregator.name,
@@ -69,7 +77,7 @@ def is_faster(path: str | Path) -> bool:
     Raises:
         CheckpointError: no such file, a damaged one, or one of a newer vidskim.
     """
-    return "encoders" in (read_raw(Path(path)) or {})
+    return holds(path, KEY)
 
 
 def read_faster_metadata(path: str | Path) -> dict[str, Any]:
@@ -79,10 +87,7 @@ def read_faster_metadata(path: str | Path) -> dict[str, Any]:
         CheckpointError: no such file, a damaged one, or not one that `save_faster` wrote.
     """
     path = Path(path)
-    told = _read(path).get("metadata")
-    if not isinstance(told, dict):
-        raise damaged(path, ValueError("metadata"))
-    return told
+    return metadata_of(read_kind(path, KEY, otherwise=OTHERWISE), path=path)
 
 
 def load_faster(path: str | Path) -> Faster:
@@ -96,12 +101,14 @@ def load_faster(path: str | Path) -> Faster:
             numbers.
     """
     path = Path(path)
-    raw = _read(path)
+    raw = read_kind(path, KEY, otherwise=OTHERWISE)
     state = read_finite_state(path)
     try:
         encoders = [
-            build_network(_header_of(told), _part(state, f"encoders.{place}."), path=path).eval()
-            for place, told in enumerate(raw["encoders"])
+            build_network(
+                clip_header_of(told), part_of(state, f"encoders.{place}."), path=path
+            ).eval()
+            for place, told in enumerate(raw[KEY])
         ]
         with torch.device("meta"):  # or a damaged number would be allocated before it is compared
             model = _assemble(raw, encoders)
@@ -109,41 +116,22 @@ def load_faster(path: str | Path) -> Faster:
         raise damaged(path, error) from error
     parts = {"adapters": "the adapters", "aggregator": model.aggregator.name}
     for part, told in parts.items():
-        module, tensors = model.get_submodule(part), _part(state, f"{part}.")
+        module, tensors = model.get_submodule(part), part_of(state, f"{part}.")
         check_state(module, tensors, name=told, path=path)
         assign_state(module, tensors)
     known = (*(f"encoders.{place}." for place in range(len(encoders))), "adapters.", "aggregator.")
-    unknown = [name for name in state if not name.startswith(known)]
-    if unknown:
-        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    refuse_others(state, known, path=path)
     return model.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    raw = read_raw(path)
-    if raw is None or "encoders" not in raw:
-        raise CheckpointError(
-            f"{path}: holds no FASTER model; train one with a recipe of task 'faster'"
-        )
-    return raw
-
-
-def _header_of(told: Mapping[str, Any]) -> Header:
-    """Return the header of an encoder, whose clip and transform are never left to the builder."""
-    header = header_of(told)
-    if header.clip is None or header.transform is None:
-        raise ValueError(f"{header.name} without a clip or transform")
-    return header
 
 
 def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
     """Build the model of a header around encoders; what else it needs is not trained yet."""
     told = raw["aggregator"]
-    channels = _number(told["channels"], "channels", most=MAX_CHANNELS)
+    channels = number_of(told["channels"], "channels", most=MAX_CHANNELS)
     aggregator = create_aggregator(
         str(told["name"]),
         channels=channels,
-        num_classes=_number(told["num_classes"], "classes", most=MAX_CHANNELS),
+        num_classes=number_of(told["num_classes"], "classes", most=MAX_CHANNELS),
         **dict(told["options"]),
     )
     adapters = [
@@ -155,14 +143,8 @@ def _assemble(raw: Mapping[str, Any], encoders: list[Network]) -> Faster:
         aggregator,
         adapters=adapters,
         pattern=parse_pattern(_text(raw["pattern"], "a pattern")),
-        num_clips=_number(raw["num_clips"], "clips", most=MAX_CLIPS),
+        num_clips=number_of(raw["num_clips"], "clips", most=MAX_CLIPS),
     )
-
-
-def _number(told: Any, what: str, *, most: int) -> int:
-    if type(told) is not int or not 0 < told <= most:
-        raise ValueError(f"{told!r} {what}")
-    return told
 
 
 def _text(told: Any, what: str) -> str:
@@ -181,9 +163,5 @@ def _adapter(told: Mapping[str, Any], *, of: tuple[int, int, int, int], channels
 def _places(told: Any) -> Places | None:
     if told is None:
         return None
-    T, h, w = (_number(n, "places of a map", most=MAX_CHANNELS) for n in told)
+    T, h, w = (number_of(n, "places of a map", most=MAX_CHANNELS) for n in told)
     return T, h, w
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}

@@ -81,11 +81,12 @@ def header_of(raw: Mapping[str, Any], *, metadata: Mapping[str, Any] | None = No
         num_classes=raw["num_classes"],
         classes=None if classes is None else tuple(str(c) for c in classes),
         clip=None if clip is None else ClipSpec(**{**clip, "size": tuple(clip["size"])}),
-        transform=None if transform is None else Transform.from_dict(transform),
+        transform=None if transform is None else transform_of(transform),
         metadata=dict(metadata or {}),
         head_window=None if window is None else _window(*window),
     )
-    _check_sizes(header)
+    if header.clip is not None:
+        _check_clip(header.clip)
     if is_hf(header.name):
         check_header(header.name, header.options)
     return header
@@ -159,20 +160,32 @@ def _window(height: int, width: int) -> tuple[int, int]:
     return height, width
 
 
-def _check_sizes(header: Header) -> None:
-    """Refuse clips and frames that no network takes.
+def transform_of(told: Mapping[str, Any]) -> Transform:
+    """Return a transform as it stands in a header.
+
+    Raises:
+        UsageError: damaged values, or frames that no network takes.
+    """
+    transform = Transform.from_dict(told)
+    sides = (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
+    _check_side(max(sides))
+    return transform
+
+
+def _check_clip(clip: ClipSpec) -> None:
+    """Refuse a clip that no network takes.
 
     Raises:
         UsageError: more than `MAX_CLIP_FRAMES` frames, or a side above `MAX_FRAME_SIDE`.
     """
-    clip, transform = header.clip, header.transform
-    if clip is not None and clip.num_frames > MAX_CLIP_FRAMES:
+    if clip.num_frames > MAX_CLIP_FRAMES:
         raise UsageError(f"clips of {clip.num_frames} frames, at most {MAX_CLIP_FRAMES} are read")
-    sides = (1,) if clip is None else clip.size
-    if transform is not None:
-        sides += (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
-    if max(sides) > MAX_FRAME_SIDE:
-        raise UsageError(f"frames of {max(sides)} pixels a side, at most {MAX_FRAME_SIDE} are read")
+    _check_side(max(clip.size))
+
+
+def _check_side(pixels: int) -> None:
+    if pixels > MAX_FRAME_SIDE:
+        raise UsageError(f"frames of {pixels} pixels a side, at most {MAX_FRAME_SIDE} are read")
 
 
 def _own_version() -> str:

@@ -6,22 +6,30 @@ from typing import Any
 
 import torch
 
+from vidskim.backbones.around import (
+    clip_header_of,
+    holds,
+    metadata_of,
+    number_of,
+    part_of,
+    read_kind,
+    refuse_others,
+)
 from vidskim.backbones.checkpoint import assign_state, build_network, check_state
 from vidskim.backbones.header import (
     DAMAGE,
     MAX_CLIP_FRAMES,
-    MAX_FRAME_SIDE,
     damaged,
     describe,
-    header_of,
-    read_raw,
+    transform_of,
     write_tensors,
 )
 from vidskim.backbones.state_dict import read_finite_state
 from vidskim.compress.attention import TemporalCompression
 from vidskim.compress.compressed import Compressed, map_channels
-from vidskim.errors import CheckpointError, listed
-from vidskim.transforms import Transform
+
+KEY = "compressed"
+OTHERWISE = "holds no backbone with a compression; train one with a recipe of task 'sfc'"
 
 MAX_FRAMES = 65536
 """Frames of all segments that a file may ask for: more is a damaged number."""
@@ -42,7 +50,7 @@ def save_compressed(
         UsageError: ``metadata`` is not JSON.
     """
     header = {
-        "compressed": describe(model.backbone),
+        KEY: describe(model.backbone),
         "at": model.at,
         "compression": model.compression.options,
         "whole": model.transform.to_dict(),
@@ -59,7 +67,7 @@ def is_compressed(path: str | Path) -> bool:
     Raises:
         CheckpointError: no such file, a damaged one, or one of a newer vidskim.
     """
-    return "compressed" in (read_raw(Path(path)) or {})
+    return holds(path, KEY)
 
 
 def read_compressed_metadata(path: str | Path) -> dict[str, Any]:
@@ -69,10 +77,7 @@ def read_compressed_metadata(path: str | Path) -> dict[str, Any]:
         CheckpointError: no such file, a damaged one, or not one that `save_compressed` wrote.
     """
     path = Path(path)
-    told = _read(path).get("metadata")
-    if not isinstance(told, dict):
-        raise damaged(path, ValueError("metadata"))
-    return told
+    return metadata_of(read_kind(path, KEY, otherwise=OTHERWISE), path=path)
 
 
 def load_compressed(path: str | Path) -> Compressed:
@@ -86,16 +91,11 @@ def load_compressed(path: str | Path) -> Compressed:
             numbers.
     """
     path = Path(path)
-    raw = _read(path)
+    raw = read_kind(path, KEY, otherwise=OTHERWISE)
     state = read_finite_state(path)
-    parts = {
-        part: {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
-        for part in ("backbone.", "compression.")
-    }
+    parts = {part: part_of(state, part) for part in ("backbone.", "compression.")}
     try:
-        header = header_of(raw["compressed"])
-        if header.clip is None or header.transform is None:
-            raise ValueError(f"{header.name} without a clip or transform")
+        header = clip_header_of(raw[KEY])
         backbone = build_network(header, parts["backbone."], path=path).eval()
         at = str(raw["at"])
         with torch.device("meta"):  # nothing is allocated before it is compared
@@ -104,34 +104,15 @@ def load_compressed(path: str | Path) -> Compressed:
             )
         check_state(compression, parts["compression."], name="the compression", path=path)
         assign_state(compression, parts["compression."])
-        whole = _whole(raw["whole"])
+        whole = transform_of(raw["whole"])
         model = Compressed(backbone, at=at, compression=compression, transform=whole)
         model.segments = _segments(raw["segments"])
-        model.stride = _stride(raw["stride"])
+        if raw["stride"] is not None:
+            model.stride = number_of(raw["stride"], "as stride", most=MAX_FRAMES)
     except DAMAGE as error:
         raise damaged(path, error) from error
-    unknown = [name for name in state if not name.startswith(tuple(parts))]
-    if unknown:
-        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    refuse_others(state, parts, path=path)
     return model.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    raw = read_raw(path)
-    if raw is None or "compressed" not in raw:
-        raise CheckpointError(
-            f"{path}: holds no backbone with a compression; train one with a recipe of task 'sfc'"
-        )
-    return raw
-
-
-def _whole(told: Any) -> Transform:
-    """Read the transform of whole frames, whose size no other part of the file bounds."""
-    transform = Transform.from_dict(told)
-    sizes = (transform.short_side or 1, *(transform.resize_to or ()), *(transform.crop or ()))
-    if max(sizes) > MAX_FRAME_SIDE:
-        raise ValueError(f"frames of {max(sizes)} pixels a side")
-    return transform
 
 
 def _segments(told: Any) -> tuple[int, int] | None:
@@ -143,11 +124,3 @@ def _segments(told: Any) -> tuple[int, int] | None:
     if frames > MAX_CLIP_FRAMES or number * frames > MAX_FRAMES:
         raise ValueError(f"{number} segments of {frames} frames")
     return number, frames
-
-
-def _stride(told: Any) -> int | None:
-    if told is None:
-        return None
-    if type(told) is not int or not 0 < told <= MAX_FRAMES:
-        raise ValueError(f"stride {told!r}")
-    return told

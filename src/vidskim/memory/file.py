@@ -6,19 +6,28 @@ from typing import Any
 
 import torch
 
+from vidskim.backbones.around import (
+    clip_header_of,
+    holds,
+    metadata_of,
+    number_of,
+    part_of,
+    read_kind,
+    refuse_others,
+)
 from vidskim.backbones.checkpoint import assign_state, build_network, check_state
 from vidskim.backbones.header import (
     DAMAGE,
     damaged,
     describe,
-    header_of,
-    read_raw,
     write_tensors,
 )
 from vidskim.backbones.state_dict import read_finite_state
-from vidskim.errors import CheckpointError, listed
 from vidskim.memory.collaborative import Collaborative, memory_channels
 from vidskim.memory.context import CollaborativeMemory
+
+KEY = "backbone"
+OTHERWISE = "holds no backbone with a memory; train one with a recipe of task 'memory'"
 
 MAX_CLIPS = 65536
 """What a file may ask for: more is a damaged number."""
@@ -40,7 +49,7 @@ def save_collaborative(
     """
     memory = model.memory
     header = {
-        "backbone": describe(model.backbone),
+        KEY: describe(model.backbone),
         "memory": None if memory is None else memory.options,
         "num_clips": model.num_clips,
         "is_multilabel": model.is_multilabel,
@@ -55,7 +64,7 @@ def is_collaborative(path: str | Path) -> bool:
     Raises:
         CheckpointError: no such file, a damaged one, or one of a newer vidskim.
     """
-    return "backbone" in (read_raw(Path(path)) or {})
+    return holds(path, KEY)
 
 
 def read_collaborative_metadata(path: str | Path) -> dict[str, Any]:
@@ -65,10 +74,7 @@ def read_collaborative_metadata(path: str | Path) -> dict[str, Any]:
         CheckpointError: no such file, a damaged one, or not one that `save_collaborative` wrote.
     """
     path = Path(path)
-    told = _read(path).get("metadata")
-    if not isinstance(told, dict):
-        raise damaged(path, ValueError("metadata"))
-    return told
+    return metadata_of(read_kind(path, KEY, otherwise=OTHERWISE), path=path)
 
 
 def load_collaborative(path: str | Path) -> Collaborative:
@@ -82,16 +88,11 @@ def load_collaborative(path: str | Path) -> Collaborative:
             numbers.
     """
     path = Path(path)
-    raw = _read(path)
+    raw = read_kind(path, KEY, otherwise=OTHERWISE)
     state = read_finite_state(path)
-    parts = {
-        part: {k.removeprefix(part): v for k, v in state.items() if k.startswith(part)}
-        for part in ("backbone.", "memory.")
-    }
+    parts = {part: part_of(state, part) for part in ("backbone.", "memory.")}
     try:
-        header = header_of(raw["backbone"])
-        if header.clip is None or header.transform is None:
-            raise ValueError(f"{header.name} without a clip or transform")
+        header = clip_header_of(raw[KEY])
         backbone = build_network(header, parts["backbone."], path=path).eval()
         memory = None
         if raw["memory"] is not None:
@@ -102,31 +103,13 @@ def load_collaborative(path: str | Path) -> Collaborative:
         model = Collaborative(
             backbone,
             memory,
-            num_clips=_clips(raw["num_clips"]),
+            num_clips=number_of(raw["num_clips"], "clips", most=MAX_CLIPS),
             is_multilabel=_flag(raw["is_multilabel"]),
         )
     except DAMAGE as error:
         raise damaged(path, error) from error
-    known = ("backbone.",) if memory is None else tuple(parts)
-    unknown = [name for name in state if not name.startswith(known)]
-    if unknown:
-        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    refuse_others(state, ("backbone.",) if memory is None else parts, path=path)
     return model.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    raw = read_raw(path)
-    if raw is None or "backbone" not in raw:
-        raise CheckpointError(
-            f"{path}: holds no backbone with a memory; train one with a recipe of task 'memory'"
-        )
-    return raw
-
-
-def _clips(told: Any) -> int:
-    if type(told) is not int or not 0 < told <= MAX_CLIPS:
-        raise ValueError(f"{told!r} clips")
-    return told
 
 
 def _flag(told: Any) -> bool:
