@@ -322,11 +322,7 @@ def _selection(
     frames: list[int] | None,
     times: NDArray[np.float64],
 ) -> Selection:
-    scores = None if choice.scores is None else choice.scores.tolist()
-
-    def score(clip: Clip) -> float | None:
-        return None if scores is None else scores[clip.index]
-
+    scores = choice.scores
     told = None
     if frames is not None:
         starts = np.array([clip.start_frame for clip in choice.grid])
@@ -334,13 +330,13 @@ def _selection(
         told = Frames(
             indices=tuple(frames),
             timestamps_seconds=tuple(float(times[n]) for n in frames),
-            scores=tuple(score(choice.grid[n]) for n in owners),
+            scores=tuple(choice.score_of(choice.grid[n]) for n in owners),
         )
     return Selection(
         video=video.info,
         method=method,
-        clips=tuple(ChosenClip(clip, score(clip), "") for clip in choice.clips),
-        saliency=None if scores is None else tuple(scores),
+        clips=tuple(choice.as_chosen(clip) for clip in choice.clips),
+        saliency=None if scores is None else tuple(scores.tolist()),
         frames=told,
         warnings=tuple(video.warnings),
         parts={

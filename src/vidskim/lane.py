@@ -10,7 +10,7 @@ from vidskim.backbones.contract import Backbone, Features, clip_of
 from vidskim.cost import Account, MacCounter, count, on_meta
 from vidskim.errors import UsageError
 from vidskim.fast import FastBackbone
-from vidskim.precision import PRECISIONS, resolve
+from vidskim.precision import resolve, running_in
 from vidskim.transforms import Transform
 
 
@@ -70,8 +70,7 @@ class Lane:
         self._last = (1, *x.shape[1:])
         macs = self.count(self._last)
         with account.stage("encode"):
-            enabled = PRECISIONS.get(self.precision) is not None
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            with running_in(self.precision, self.device):
                 features = self.encoder.features(x)
             features = features.float()
         account.add_macs(macs.features * len(x), stage="encode")

@@ -11,7 +11,7 @@ from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import warn
 from vidskim.selection import Select
-from vidskim.types import Clip, PartedSaliency, Saliency
+from vidskim.types import ChosenClip, Clip, PartedSaliency, Saliency
 from vidskim.video import Video
 
 
@@ -31,6 +31,14 @@ class Choice:
     def clips(self) -> tuple[Clip, ...]:
         """The chosen clips in time order."""
         return tuple(self.grid[i] for i in self.chosen)
+
+    def score_of(self, clip: Clip) -> float | None:
+        """Return the score of a clip of the grid."""
+        return None if self.scores is None else float(self.scores[clip.index])
+
+    def as_chosen(self, clip: Clip, *, encoder: str = "") -> ChosenClip:
+        """Return a clip of the grid with its score and the name of the encoder that saw it."""
+        return ChosenClip(clip, self.score_of(clip), encoder)
 
 
 @dataclass(frozen=True, slots=True)

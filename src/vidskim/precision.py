@@ -40,6 +40,12 @@ clip of a batch of one in float32 but not in bf16, and a `Recognizer` avoids suc
 logger = logging.getLogger(__name__)
 
 
+def running_in(precision: str, device: torch.device) -> torch.autocast:
+    """Return the context in which a network runs in a precision; its own where none is known."""
+    kind = PRECISIONS.get(precision)
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=kind is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What a network took per clip in either precision, and how far its answers differed."""
@@ -131,9 +137,9 @@ def probe(
     seconds: dict[str, list[float]] = {name: [] for name in PRECISIONS}
     answers: dict[str, Tensor] = {}
     for turn in range(rounds + 1):
-        for name, kind in PRECISIONS.items():
+        for name in PRECISIONS:
             start = clock()
-            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=kind is not None):
+            with running_in(name, device):
                 features = encoder.features(x)
             logits = encoder.classify(features.float())  # [N, K]
             answers[name] = torch.softmax(logits.float(), dim=1).cpu()  # waits for the device

@@ -355,11 +355,7 @@ class Recognizer:
         seen: list[ChosenClip] = []
         for found, features in self._features(video, clips, place_of, account):
             seen += [
-                ChosenClip(
-                    clip,
-                    None if scores is None else float(scores[clip.index]),
-                    self.lanes[place_of[clip.index]].label,
-                )
+                choice.as_chosen(clip, encoder=self.lanes[place_of[clip.index]].label)
                 for clip in found
             ]
             if steps is None:

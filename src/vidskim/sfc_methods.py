@@ -5,7 +5,6 @@ one eight segments, spread evenly, are joined (section 6).
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,12 +13,16 @@ from vidskim import selection
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.resolution import resized_transform
-from vidskim.compress import Compressed, TemporalCompression, is_compressed, load_compressed
-from vidskim.compress.compressed import map_channels
+from vidskim.compress import (
+    Compressed,
+    TemporalCompression,
+    is_compressed,
+    load_compressed,
+    map_channels,
+)
 from vidskim.errors import UsageError
 from vidskim.look import Look
-from vidskim.models import is_file_of, open_model
-from vidskim.recognizer import Origin
+from vidskim.models import Around
 
 METHOD = "sfc"
 
@@ -29,45 +32,6 @@ of videos at 30 FPS)"; counted before the stride."""
 
 NUM_SEGMENTS = 8
 """Of a longer one (section 6)."""
-
-
-def is_sfc_model(model: str) -> bool:
-    """Say whether a model's name is the path of a backbone with a compression inside.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
-    return is_file_of(model, is_compressed)
-
-
-def open_sfc(model: str, *, random_weights: bool = False) -> tuple[Compressed, Origin]:
-    """Return a backbone with its compression and where it comes from.
-
-    Args:
-        model: the path of one; with random weights the name of any clip classifier, which is given
-            an untrained compression where the paper has it.
-        random_weights: build the networks untrained, for measuring cost and speed.
-
-    Raises:
-        UsageError: a model without a compression, and no random weights.
-        CheckpointError: a file that is missing or damaged.
-    """
-    if is_sfc_model(model):
-        if random_weights:
-            raise UsageError(
-                "random weights go with a backbone's name, not with the file of a compression"
-            )
-        found = load_compressed(model)
-        return found, Origin(f"{model} ({found.backbone.name}, {told(found)})")
-    if not random_weights:
-        if Path(model).suffix == ".safetensors" and not Path(model).exists():
-            open_model(model)  # says what is missing
-        raise UsageError(
-            f"method {METHOD!r} needs a backbone with a compression inside, {model} has none: "
-            "train one with recipes/sfc and give its file as the model"
-        )
-    backbone, origin = open_model(model, random_weights=True)
-    return untrained_sfc(backbone), origin
 
 
 def untrained_sfc(backbone: Network, *, at: str | None = None) -> Compressed:
@@ -89,6 +53,18 @@ def default_stage(backbone: Network) -> str:
 def told(model: Compressed) -> str:
     """Return what a model's compression is, in a few words."""
     return f"compressed {model.compression.ratio} to 1 after {model.at}"
+
+
+AROUND = Around(
+    METHOD,
+    "compression",
+    "a compression inside",
+    holds=is_compressed,
+    load=load_compressed,
+    untrained=untrained_sfc,
+    told=lambda model: f"{model.backbone.name}, {told(model)}",
+)
+is_sfc_model, open_sfc = AROUND.is_file, AROUND.open
 
 
 def sfc_look(model: Compressed, *, segment: ClipSpec | None = None, k: int | None = None) -> Look:

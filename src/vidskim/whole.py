@@ -15,9 +15,9 @@ from vidskim.compress import Attention, Compressed
 from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError
 from vidskim.look import Choice, Look
-from vidskim.precision import PRECISIONS
+from vidskim.precision import running_in
 from vidskim.recognizer import Answer, Origin, Recognizer, StepwiseAggregator
-from vidskim.types import ChosenClip, Clip, TimeAttention
+from vidskim.types import Clip, TimeAttention
 from vidskim.video import Video
 
 
@@ -70,11 +70,9 @@ class WholeRecognizer(Recognizer):
         first = next(parts, None)
         if first is None:
             return None
-        precision = self.lanes[0].precision
-        with account.stage("encode"), MacCounter() as counter:
-            enabled = PRECISIONS.get(precision) is not None
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
-                answer = self.model.answer(_chained(first, parts))
+        runs = running_in(self.lanes[0].precision, self.device)
+        with account.stage("encode"), MacCounter() as counter, runs:
+            answer = self.model.answer(_chained(first, parts))
         account.add_macs(counter.macs, stage="encode")
         frames = [n for clip in seen for n in clip.frame_indices[: clip.num_valid]]
         if len(frames) < self.model.min_frames:
@@ -83,16 +81,8 @@ class WholeRecognizer(Recognizer):
                 f"{self.model.compression.ratio}: the last one is repeated up to "
                 f"{self.model.min_frames}"
             )
-        scores = choice.scores
         return Answer(
-            tuple(
-                ChosenClip(
-                    clip,
-                    None if scores is None else float(scores[clip.index]),
-                    self.lanes[0].label,
-                )
-                for clip in seen
-            ),
+            tuple(choice.as_chosen(clip, encoder=self.lanes[0].label) for clip in seen),
             answer.logits.float(),
             time_attention(
                 answer.attention,

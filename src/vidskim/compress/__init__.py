@@ -6,7 +6,14 @@ pass; ``file`` is that model in one file.
 """
 
 from vidskim.compress.attention import Attention, TemporalCompression, attention_macs
-from vidskim.compress.compressed import Answer, Compressed, map_channels, map_shape, whole_frame
+from vidskim.compress.compressed import (
+    Answer,
+    Compressed,
+    map_channels,
+    map_shape,
+    own_size,
+    whole_frame,
+)
 from vidskim.compress.file import (
     is_compressed,
     load_compressed,
@@ -24,6 +31,7 @@ __all__ = [
     "load_compressed",
     "map_channels",
     "map_shape",
+    "own_size",
     "read_compressed_metadata",
     "save_compressed",
     "whole_frame",

@@ -31,7 +31,7 @@ from vidskim.data.per_video import (
     write_whole,
 )
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
-from vidskim.precision import PRECISIONS, check_precision, resolve
+from vidskim.precision import check_precision, resolve, running_in
 from vidskim.recognizer import usable_device
 from vidskim.selection import check_k, uniform
 from vidskim.types import Clip
@@ -227,8 +227,7 @@ class _Encoder:
                 return
             x = torch.stack(inputs).to(self.device)
             x = x.contiguous(memory_format=torch.channels_last_3d)
-            enabled = PRECISIONS.get(self.precision) is not None
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            with running_in(self.precision, self.device):
                 maps = self.encoder.features(x)
             maps = maps.float()
             logits = self.encoder.classify(maps).float()

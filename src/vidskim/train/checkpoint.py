@@ -51,12 +51,15 @@ class Run:
         """Where each trained network goes."""
         return tuple(self.folder / f"{name}.safetensors" for name in self.models)
 
-    def begin(self, recipe: Mapping[str, Any]) -> None:
+    def begin(self, recipe: Mapping[str, Any]) -> dict[str, Any] | None:
         """Claim the folder for a recipe, or find the same recipe there to go on with.
 
         A recipe that never got as far as a saved state leaves nothing worth keeping: it is
         replaced. A finished run keeps the recipe as it ran; where its data is gone it stays what it
         is, where its manifest has changed it is no run of this recipe any more.
+
+        Returns:
+            The metrics of a finished run, None where there is something to do.
 
         Raises:
             UsageError: the folder holds a run of another recipe but for `FREE`, or a finished one
@@ -75,6 +78,7 @@ class Run:
                 _write(path, text)
             else:
                 self._check_data(done, recipe["data"])
+            return done
         except OSError as error:
             raise UsageError(
                 f"{self.folder}: cannot write the run there ({error.strerror}); choose another "

@@ -20,28 +20,8 @@ NONLOCAL = "_nl"
 """How the names of networks with non-local blocks end."""
 
 
-class ClipSettings(Protocol):
-    """The keys of a recipe that say what a network is and what clips it is given."""
-
-    @property
-    def model(self) -> str:
-        """Name of a backbone, or ``hf:<id or folder>``."""
-        ...
-
-    @property
-    def width(self) -> int | None:
-        """Channels of its first stage."""
-        ...
-
-    @property
-    def num_frames(self) -> int:
-        """T."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Distance between frames."""
-        ...
+class CropSettings(Protocol):
+    """The keys of a recipe that say how frames are cropped and varied in training."""
 
     @property
     def short_side(self) -> int:
@@ -79,6 +59,30 @@ class ClipSettings(Protocol):
         ...
 
 
+class ClipSettings(CropSettings, Protocol):
+    """The keys of a recipe that say what a network is and what clips it is given."""
+
+    @property
+    def model(self) -> str:
+        """Name of a backbone, or ``hf:<id or folder>``."""
+        ...
+
+    @property
+    def width(self) -> int | None:
+        """Channels of its first stage."""
+        ...
+
+    @property
+    def num_frames(self) -> int:
+        """T."""
+        ...
+
+    @property
+    def stride(self) -> int:
+        """Distance between frames."""
+        ...
+
+
 def check_clips(recipe: ClipSettings) -> None:
     """Refuse a backbone that is unknown, and short sides that cannot be drawn or cropped.
 
@@ -102,7 +106,7 @@ def check_clips(recipe: ClipSettings) -> None:
         )
 
 
-def augmentation_of(recipe: ClipSettings) -> Augmentation:
+def augmentation_of(recipe: CropSettings) -> Augmentation:
     """Return what a recipe varies between two looks at the same video."""
     sides = recipe.max_short_side
     return Augmentation(

@@ -111,8 +111,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     check_numbers(recipe)
     check_clips(recipe)
     run = Run(Path(recipe.out))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision)

@@ -1,9 +1,11 @@
 """What is checked before anything is trained: the rows of a manifest, the numbers of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vidskim.data.manifest import SPLITS, Row
 from vidskim.data.scan import load_manifest
@@ -129,6 +131,18 @@ def read_examples(
             "there to tell it from; add rows of another class"
         )
     return Examples(rows[train_split], rows[test_split], manifest.classes, manifest.sha256)
+
+
+def targets_of(
+    rows: Sequence[Row], class_index: Mapping[str, int], *, multilabel: bool
+) -> np.ndarray:
+    """Return the class of each row ``[R]``, or 0 and 1 for every class ``[R, K]``."""
+    if not multilabel:
+        return np.array([class_index[row.label] for row in rows])
+    targets = np.zeros((len(rows), len(class_index)), np.float32)
+    for n, row in enumerate(rows):
+        targets[n, [class_index[label] for label in row.labels]] = 1
+    return targets
 
 
 PLACES: Mapping[str, str] = {

@@ -54,8 +54,7 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
     check_faster(recipe)
     pattern = parse_pattern(recipe.pattern)
     run = Run(Path(recipe.out))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision)

@@ -140,8 +140,7 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
     saliencies = list(sampler.networks)
     kinds = [saliency.kind for saliency in saliencies]
     run = Run(Path(recipe.out), models=tuple(kinds))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision)

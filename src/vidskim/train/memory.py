@@ -12,14 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.network import Network
-from vidskim.data.manifest import Row
 from vidskim.data.store import frame_store
 from vidskim.errors import UsageError
 from vidskim.memory import (
@@ -32,7 +30,7 @@ from vidskim.memory import (
 from vidskim.memory_methods import is_memory_model
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
-from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.examples import check_numbers, read_examples, targets_of
 from vidskim.train.fit import Take, make_fabric, num_processes, with_peers
 from vidskim.train.length import schedule_of
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory
@@ -71,8 +69,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     check_memory(recipe)
     check_clips(recipe)
     run = Run(Path(recipe.out))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision, devices=recipe.devices, is_shared=True)
@@ -254,18 +251,6 @@ def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
         return made
     fabric.barrier()
     return make()
-
-
-def targets_of(
-    rows: tuple[Row, ...], class_index: dict[str, int], *, multilabel: bool
-) -> np.ndarray:
-    """Return the class of each row ``[R]``, or 0 and 1 for every class ``[R, K]``."""
-    if not multilabel:
-        return np.array([class_index[row.label] for row in rows])
-    targets = np.zeros((len(rows), len(class_index)), np.float32)
-    for n, row in enumerate(rows):
-        targets[n, [class_index[label] for label in row.labels]] = 1
-    return targets
 
 
 def _fill(memory: CollaborativeMemory, known: CollaborativeMemory, *, path: str) -> None:

@@ -102,8 +102,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)
     check_saliency(recipe)
     run = Run(Path(recipe.out))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision)

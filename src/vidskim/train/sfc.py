@@ -22,19 +22,18 @@ from vidskim.compress import (
     TemporalCompression,
     load_compressed,
     map_channels,
+    own_size,
     save_compressed,
 )
-from vidskim.compress.compressed import own_size
 from vidskim.cost import count
 from vidskim.data.store import Store, frame_store
 from vidskim.errors import UsageError
 from vidskim.sfc_methods import default_stage, is_sfc_model, sfc_look
-from vidskim.train.augment import Augmentation
 from vidskim.train.checkpoint import Run
-from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.clip_network import augmentation_of
+from vidskim.train.examples import check_numbers, read_examples, targets_of
 from vidskim.train.fit import make_fabric
 from vidskim.train.length import schedule_of
-from vidskim.train.memory import targets_of
 from vidskim.train.sfc_recipe import SfcRecipe, check_sfc
 from vidskim.train.task import optimize, publish
 from vidskim.train.video_answers import VideoAnswers, write_video_answers
@@ -60,8 +59,7 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
     check_numbers(recipe)
     check_sfc(recipe)
     run = Run(Path(recipe.out))
-    run.begin(asdict(recipe))
-    done = run.metrics()
+    done = run.begin(asdict(recipe))
     if done is not None:
         return done
     fabric = make_fabric(recipe.precision)
@@ -76,7 +74,6 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
     read = partial(frame_store, folder=Path(recipe.cache))
     frames = read(examples.train, transform=resized)
     held_out = read(examples.test, transform=model.transform)
-    sides = recipe.max_short_side
     batches = WholeBatches(
         frames,
         targets_of(frames.rows, examples.class_index, multilabel=False),
@@ -84,13 +81,7 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
         num_frames=recipe.num_frames,
         segments=recipe.segments,
         stride=model.clip.stride,
-        augmentation=Augmentation(
-            crop=(recipe.crop_height, recipe.crop_width),
-            min_scale=recipe.min_scale,
-            short_sides=None if sides is None else (recipe.short_side, sides),
-            flip=recipe.flip,
-            color=recipe.color,
-        ),
+        augmentation=augmentation_of(recipe),
         transform=model.transform,
         seed=recipe.seed,
     )
@@ -111,9 +102,8 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
         model, held_out, targets_of(held_out.rows, examples.class_index, multilabel=False)
     )
     write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
-    right = answers.videos.argmax(1) == answers.targets
     measured = {
-        "test_accuracy": right.double().mean().item(),
+        "test_accuracy": answers.measured()["test_accuracy"],
         "test_videos": len(held_out),
         "train_videos": len(frames),
         "steps": schedule.steps,

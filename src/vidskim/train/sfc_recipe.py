@@ -152,7 +152,7 @@ def check_sfc(recipe: SfcRecipe) -> None:
         raise UsageError("give both test_height and test_width, or none of them")
     if recipe.max_short_side is None:
         return
-    if not max(recipe.crop_height, 1) <= recipe.short_side <= recipe.max_short_side:
+    if not recipe.crop_height <= recipe.short_side <= recipe.max_short_side:
         raise UsageError(
             f"crop_height {recipe.crop_height} <= short_side {recipe.short_side} <= max_short_side "
             f"{recipe.max_short_side} must hold; or give max_short_side null"
