@@ -10,7 +10,6 @@ is 256 frames in Table 4; `--max-clips` is in frames too: what is cached and dra
 """
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from trainings import interval, portable, read_answers, right_of, with_changes
 from vidskim.data.scan import load_manifest
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.evaluate.studies.resample import Resamples
@@ -91,8 +91,7 @@ def main() -> None:
         warmup_steps=40,
         save_every=10**6,
     )
-    changes = dict(pair.split("=", 1) for pair in options.set)
-    base = replace(base, **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()})
+    base = with_changes(base, options.set)
     runner = Runner(base, dict(map(read_nets, options.nets)), options)
     out = ROOT / "benchmarks" / "results" / "faster" / options.name
     out.mkdir(parents=True, exist_ok=True)
@@ -177,7 +176,7 @@ class Runner:
             self.metrics = train_faster(recipe)
             for method, told in self.metrics["methods"].items():
                 macs[method] = told["macs_per_video"]
-                right = read_answers(Path(recipe.out) / "answers.csv", method)
+                right = right_of(read_answers(Path(recipe.out)), method)
                 found.setdefault(method, []).append(right)
             print(cell.name, {m: round(t["accuracy"], 3) for m, t in
                               self.metrics["methods"].items()}, flush=True)  # fmt: skip
@@ -186,12 +185,6 @@ class Runner:
             Measured(cell, method, torch.stack(rights).mean(0), macs[method])
             for method, rights in found.items()
         ]
-
-
-def read_answers(path: Path, method: str) -> Tensor:
-    """Return 0 or 1 per test video, float64."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return torch.tensor([float(row[method]) for row in csv.DictReader(file)]).double()
 
 
 def table_3(runner: Runner) -> Iterator[dict[str, Any]]:
@@ -320,13 +313,6 @@ def write(records: Iterator[dict[str, Any]], runner: Runner, out: Path, *, title
     print(out.with_suffix(".md").read_text())
 
 
-def portable(word: str) -> str:
-    """Leave folders out of a word of the command."""
-    key, equals, value = word.rpartition("=")
-    files = ["/".join(Path(part).parts[-2:]) if "/" in part else part for part in value.split(",")]
-    return key + equals + ",".join(files)
-
-
 def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
     """Return the table."""
     is_route = "vs_fixed" in rows[0]
@@ -368,14 +354,6 @@ def markdown(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> str:
 def turns(row: dict[str, Any]) -> str:
     """Return the pattern, and by what it is routed."""
     return row["pattern"] + (f" by {row['route']}" if row["route"] else "")
-
-
-def interval(told: dict[str, float] | None, *, sign: str = "+") -> str:
-    """Return an estimate and its bounds in points."""
-    if told is None:
-        return ""
-    estimate, low, high = (100 * told[key] for key in ("estimate", "low", "high"))
-    return f"{estimate:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"
 
 
 def draw(rows: Sequence[dict[str, Any]], path: Path, *, title: str) -> None:

@@ -12,9 +12,7 @@ several processes can share the work.
 """
 
 import argparse
-import csv
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,9 +23,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from faster import interval, portable
-from vidskim.data.scan import load_manifest
-from vidskim.evaluate.protocol import gather_hardware, gather_versions
+from trainings import (
+    base_recipe,
+    cell_options,
+    cells_of,
+    interval,
+    measured_under,
+    read_answers,
+    right_of,
+)
 from vidskim.evaluate.studies.resample import Resamples
 from vidskim.train.memory import train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
@@ -140,38 +144,18 @@ def main() -> None:
     """Train the cells and write the tables."""
     options = read_options()
     base: MemoryRecipe = read_recipe(options.recipe)[0]
-    base = replace(
-        base,
-        data=str(options.data),
-        init=str(options.init),
-        cache=str(options.cache or options.work / "cache"),
-        save_every=10**6,
-    )
-    changes = dict(pair.split("=", 1) for pair in options.set)
-    base = replace(base, **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()})
-    names = options.cells.split("|") if options.cells else [*CELLS]
-    names = [name for name in names if name not in options.without.split("|")]
-    found = {name: train(name, base, options) for name in names}
+    base = base_recipe(base, options)
+    found = {name: train(name, base, options) for name in cells_of(options, CELLS)}
     if not options.cells:
         write(found, base, options)
 
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--init", type=Path, required=True, help="backbone of the first stage")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/memory"))
-    parser.add_argument("--cache", type=Path, help="of decoded frames")
-    parser.add_argument("--cells", help="train these only, | between, and write nothing")
-    parser.add_argument("--without", default="", help="cells to leave out, | between")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
+    parser = cell_options(__doc__, work="runs/memory", init="backbone of the first stage")
     parser.add_argument("--equal-clips", type=int, default=80, help="of a step at equal epochs")
     parser.add_argument("--again", default="", help="cells with one training more, | between")
     parser.add_argument("--scratch-steps", type=int, help="of the cell without a first stage")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
     return parser.parse_args()
 
 
@@ -189,9 +173,8 @@ def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained
         out = options.work / options.name / f"{folder}-s{seed}"
         metrics = train_memory(replace(changed, out=str(out), seed=seed))
         print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
-        with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        rights.append(torch.tensor([float(row["right"]) for row in rows]).double())
+        rows = read_answers(out)
+        rights.append(right_of(rows))
         clips.append(torch.tensor([[float(c) for c in row["clips"]] for row in rows]).double())
     return Trained(torch.stack(rights).mean(0), torch.stack(clips).mean(0))
 
@@ -249,18 +232,14 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
     places = {
         cell: [round(x, 4) for x in one.clips.mean(0).tolist()] for cell, one in found.items()
     }
-    hidden = ("data", "out", "cache", "init")
-    protocol = {
-        "manifest_sha256": load_manifest(options.data).sha256,
-        "test_videos": len(found["single"].right),
-        "trainings_per_cell": options.seeds,
-        "one_training_more": options.again,
-        "recipe": {k: v for k, v in asdict(base).items() if k not in hidden},
-        "scratch_steps": options.scratch_steps or base.steps,
-        "command": " ".join(["python", "benchmarks/memory.py", *map(portable, sys.argv[1:])]),
-        "hardware": asdict(gather_hardware("cpu")),
-        "versions": gather_versions(),
-    }
+    protocol = measured_under(
+        "memory.py",
+        base,
+        options,
+        test_videos=len(found["single"].right),
+        one_training_more=options.again,
+        scratch_steps=options.scratch_steps or base.steps,
+    )
     out = ROOT / "benchmarks" / "results" / "memory" / options.name
     out.mkdir(parents=True, exist_ok=True)
     record = {**protocol, "tables": tables, "clip_accuracy_by_place": places}

@@ -12,9 +12,7 @@ differences on the same videos. `--cells` trains some cells and writes nothing.
 """
 
 import argparse
-import csv
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -25,14 +23,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faster import interval, portable
+from trainings import (
+    base_recipe,
+    cell_options,
+    cells_of,
+    interval,
+    measured_under,
+    read_answers,
+    right_of,
+)
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed, load_compressed
 from vidskim.cost import count
-from vidskim.data.scan import load_manifest
 from vidskim.data.store import Store, frame_store
-from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.evaluate.studies.resample import Resamples
 from vidskim.train.examples import read_examples
 from vidskim.train.recipe import read_recipe
@@ -133,18 +137,8 @@ def main() -> None:
     """Train the cells, answer by views, and write the tables."""
     options = read_options()
     base: SfcRecipe = read_recipe(options.recipe)[0]
-    changes = dict(pair.split("=", 1) for pair in options.set)
-    base = replace(
-        base,
-        data=str(options.data),
-        init=str(options.init),
-        cache=str(options.cache or options.work / "cache"),
-        save_every=10**6,
-        **{k: type(getattr(base, k) or "")(v) for k, v in changes.items()},
-    )
-    names = options.cells.split("|") if options.cells else [*CELLS]
-    names = [name for name in names if name not in options.without.split("|")]
-    found = {name: train(name, base, options) for name in names}
+    base = base_recipe(base, options)
+    found = {name: train(name, base, options) for name in cells_of(options, CELLS)}
     if options.cells:
         return
     found |= baselines(base)
@@ -153,17 +147,7 @@ def main() -> None:
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--recipe", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--init", type=Path, required=True, help="the trained backbone")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--work", type=Path, default=Path("runs/sfc"))
-    parser.add_argument("--cache", type=Path, help="of decoded frames")
-    parser.add_argument("--cells", help="train these only, | between, and write nothing")
-    parser.add_argument("--without", default="", help="cells to leave out, | between")
-    parser.add_argument("--seeds", type=int, default=1, help="trainings per cell")
-    parser.add_argument("--set", action="append", default=[], help="KEY=VALUE of the recipe")
+    parser = cell_options(__doc__, work="runs/sfc", init="the trained backbone")
     return parser.parse_args()
 
 
@@ -175,9 +159,8 @@ def train(name: str, base: SfcRecipe, options: argparse.Namespace) -> Found:
         out = options.work / options.name / f"{folder}-s{seed}"
         metrics = train_sfc(replace(base, **CELLS[name], out=str(out), seed=seed))
         print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
-        with (out / "answers.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        rights.append(torch.tensor([float(row["right"]) for row in rows]).double())
+        rows = read_answers(out)
+        rights.append(right_of(rows))
         if not options.cells:
             model = load_compressed(out / "model.safetensors")
             macs = mean_macs(model, test_store(base, model))
@@ -296,16 +279,7 @@ def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespa
                 for cell, told in rows
             ],
         }
-    hidden = ("data", "out", "cache", "init")
-    protocol = {
-        "manifest_sha256": load_manifest(options.data).sha256,
-        "test_videos": len(views.right),
-        "trainings_per_cell": options.seeds,
-        "recipe": {k: v for k, v in asdict(base).items() if k not in hidden},
-        "command": " ".join(["python", "benchmarks/sfc_tables.py", *map(portable, sys.argv[1:])]),
-        "hardware": asdict(gather_hardware("cpu")),
-        "versions": gather_versions(),
-    }
+    protocol = measured_under("sfc_tables.py", base, options, test_videos=len(views.right))
     out = ROOT / "benchmarks" / "results" / "sfc" / options.name
     out.mkdir(parents=True, exist_ok=True)
     (out / "tables.json").write_text(json.dumps({**protocol, "tables": tables}, indent=1) + "\n")
