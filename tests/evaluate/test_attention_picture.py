@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from attending import attending, hills
@@ -38,20 +37,6 @@ def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("attention") / "video.mp4"
     write_tiny_video(path, label="right", num_frames=FRAMES)
     return path
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Every figure that is saved while a test runs, still alive for measuring."""
-    figures = []
-    save = Figure.savefig
-
-    def keep(self, *args, **options):
-        figures.append(self)
-        save(self, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
 
 
 class Picture:

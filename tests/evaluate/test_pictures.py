@@ -8,7 +8,6 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 from matplotlib.image import imread
 from measured import make_prediction, make_results
 
@@ -22,20 +21,6 @@ from vidskim.evaluate.timeline import CHEAP, CHOSEN, MOMENT, clock, draw_timelin
 
 def png_size(path):
     return struct.unpack(">II", path.read_bytes()[16:24])
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """Every figure that is saved while a test runs, still alive for measuring."""
-    figures = []
-    save = Figure.savefig
-
-    def keep(self, *args, **options):
-        figures.append(self)
-        save(self, *args, **options)
-
-    monkeypatch.setattr(Figure, "savefig", keep)
-    return figures
 
 
 def names_in(axes, renderer):
