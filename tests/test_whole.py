@@ -58,8 +58,8 @@ def check_attention(answer, attention, *, numbers: list[int], per_step: int) -> 
         ("res3", 8, 2, 2, 30),  # three clips, and a rest of six frames
         ("res4", 8, 3, 4, 20),  # two, and a rest of four
         ("res4", 9, 1, 4, 60),  # six, and a rest of six
-        ("res2", 11, 1, 1, 55),  # five, and a rest of five that is left out
-        ("res3", 7, 4, 2, 14),  # two clips, and a rest of one that is left out
+        ("res2", 11, 1, 1, 60),  # five, the last one longer by a rest of five
+        ("res3", 7, 4, 2, 15),  # two clips, the second longer by a rest of one
     ],
 )
 def test_the_answer_is_the_models_own(video, frames, at, num_frames, stride, per_step, put_in):

@@ -28,13 +28,15 @@ def decoded(path: Path) -> torch.Tensor:
 
 
 def numbers_of(total: int, *, num_frames: int, stride: int, clips: list[int] | None = None):
-    """The frames that go in, of these clips of the grid or all: a rest of half a clip counts."""
+    """The frames that go in: all, or those of these clips, where a rest of half a clip counts."""
+    if clips is None:
+        return list(range(0, total, stride))
     chosen, span = [], num_frames * stride
     for index, start in enumerate(range(0, total, span)):
         numbers = list(range(start, min(start + span, total), stride))
         if index and 2 * len(numbers) < num_frames:
             continue
-        if clips is None or index in clips:
+        if index in clips:
             chosen += numbers
     return chosen
 

@@ -1,6 +1,7 @@
 """Pure arithmetic on the time line: where the candidate clips of a video lie."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from vidskim.errors import UsageError
 from vidskim.types import Clip
@@ -69,6 +70,24 @@ def split(
         if stop >= total:
             break
     return grid
+
+
+def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[Clip]:
+    """Return the clips of a grid that touch, the last one lengthened by the rest behind it.
+
+    Together they are all of the video.
+
+    Args:
+        grid: all of it, as `split` lays it.
+        total: frames of the video.
+        end_seconds: end of its last frame.
+    """
+    last = grid[-1]
+    num_frames = valid_frames(total - last.start_frame, num_frames=total, stride=last.stride)
+    if num_frames <= last.num_frames:
+        return list(grid)
+    longer = replace(last, num_frames=num_frames, num_valid=num_frames, end_seconds=end_seconds)
+    return [*grid[:-1], longer]
 
 
 def check_grid(*, num_frames: int, stride: int, step: int | None = None) -> None:

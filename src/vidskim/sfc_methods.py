@@ -19,6 +19,7 @@ from vidskim.compress import (
     is_compressed,
     load_compressed,
     map_channels,
+    own_size,
 )
 from vidskim.errors import UsageError
 from vidskim.look import Look
@@ -101,10 +102,13 @@ def set_whole_size(model: Compressed, size: int) -> None:
     """Let a model look at whole frames of another short side.
 
     Raises:
-        UsageError: no size in pixels.
+        UsageError: no size in pixels, or a network of position embeddings, which takes no other.
     """
     if type(size) is not int or size < 1:
         raise UsageError(f"a test size is a whole number of pixels above zero, got {size!r}")
+    own = own_size(model.backbone)
+    if own is not None:
+        raise UsageError(f"{model.name} takes frames of {own[0]}x{own[1]} only: leave out the size")
     model.transform = replace(resized_transform(model.transform, size), crop=None)
 
 

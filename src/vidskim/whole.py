@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vidskim.backbones.contract import ClipSpec
+from vidskim.clips import with_rest
 from vidskim.compress import Attention, Compressed
 from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError
@@ -64,9 +65,16 @@ class WholeRecognizer(Recognizer):
     def _encode(
         self, video: Video, choice: Choice, chosen: Sequence[int], account: Account
     ) -> Answer | None:
-        """Join clips of the grid, and answer for all of them; None if none can be read."""
+        """Join clips of the grid, and answer for all of them; None if none can be read.
+
+        All clips are all of the video, the rest behind the last one too.
+        """
         seen: list[Clip] = []
-        parts = self._read(video, [choice.grid[n] for n in chosen], seen, account)
+        clips = [choice.grid[n] for n in chosen]
+        if len(clips) == len(choice.grid):
+            total = len(video.timestamps_seconds)
+            clips = with_rest(clips, total, end_seconds=video.packets.end_seconds)
+        parts = self._read(video, clips, seen, account)
         first = next(parts, None)
         if first is None:
             return None

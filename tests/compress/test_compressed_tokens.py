@@ -144,3 +144,7 @@ def test_a_file_and_a_video(tmp_path, family):
     torch.testing.assert_close(answer.attention.weights, attention.weights[0])
     per_step = {"timesformer": 1, "vjepa2": 2}[family]
     assert answer.attention.frame_indices == tuple(numbers[::per_step])
+    told = "takes frames of .* only: leave out the size"
+    if family == "timesformer":  # its positions are learned, the other's are rotations
+        with pytest.raises(UsageError, match=told):
+            vidskim.recognize(path, model=str(tmp_path / "sfc.safetensors"), size=40)

@@ -223,9 +223,11 @@ def frames_of(model: Compressed, frames: np.ndarray) -> Iterator[Tensor]:
     grid = timeline.split(
         list(range(len(frames))), num_frames=segment.num_frames, stride=segment.stride
     )
-    look = sfc_look(model)
-    for index in look.select(None, len(grid), torch.Generator()):
-        clip = grid[index]
+    indices = sfc_look(model).select(None, len(grid), torch.Generator())
+    clips = [grid[index] for index in indices]
+    if len(clips) == len(grid):
+        clips = timeline.with_rest(clips, len(frames), end_seconds=len(frames))
+    for clip in clips:
         chosen = frames[list(clip.frame_indices[: clip.num_valid])]
         yield transform(torch.from_numpy(chosen))[None]
 

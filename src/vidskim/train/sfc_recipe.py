@@ -135,18 +135,18 @@ def check_sfc(recipe: SfcRecipe) -> None:
     """Refuse what cannot be meant together.
 
     Raises:
-        UsageError: neither a backbone nor its checkpoint, a ratio below one, fewer frames than
-            segments, one of the test sizes alone, sides that cannot be cropped, or see
+        UsageError: neither a backbone nor its checkpoint, a ratio below one, frames that the
+            segments cannot share, one of the test sizes alone, sides that cannot be cropped, or see
             `vidskim.train.length.check_length`.
     """
     check_length(recipe)
     read_ratio(recipe.ratio)
     if recipe.model is None and recipe.init is None:
         raise UsageError("give the backbone's checkpoint as init, or the name of one as model")
-    if recipe.num_frames < recipe.segments:
+    if recipe.num_frames % recipe.segments:
         raise UsageError(
-            f"{recipe.segments} segments of {recipe.num_frames} frames have less than one each: "
-            "give more num_frames"
+            f"{recipe.num_frames} frames cannot be shared by {recipe.segments} segments: give "
+            f"num_frames {recipe.segments * (recipe.num_frames // recipe.segments + 1)}"
         )
     if (recipe.test_height is None) != (recipe.test_width is None):
         raise UsageError("give both test_height and test_width, or none of them")
