@@ -6,12 +6,15 @@
 Each cell of SFC is one training of task "sfc" from the same frozen backbone; a killed run goes on
 where it stopped. The views are those of PySlowFast: ten clips from the first to the last frame,
 overlapping in short videos, through one or three crops, class probabilities averaged. MACs are the
-mean over the test videos and include the attention's own products. Trainings go to --work, tables
-to benchmarks/results/sfc/NAME. Intervals are bootstrap percentiles over the test videos, of
+mean over the test videos and include the attention's own products. With --k, so many clips of the
+grid, uniform ones and SCSampler's, are compared, too, answered one by one and averaged, or joined
+to one input of SFC, and all clips (table 7's dense). Trainings go to --work, tables to
+benchmarks/results/sfc/NAME. Intervals are bootstrap percentiles over the test videos, of
 differences on the same videos. `--cells` trains some cells and writes nothing.
 """
 
 import argparse
+import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -37,6 +40,7 @@ from vidskim.backbones.network import Network
 from vidskim.compress import Compressed, load_compressed
 from vidskim.cost import count
 from vidskim.data.store import Store, frame_store
+from vidskim.evaluate.run import evaluate_manifest
 from vidskim.evaluate.studies.resample import Resamples
 from vidskim.train.examples import read_examples
 from vidskim.train.recipe import read_recipe
@@ -78,7 +82,11 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             (VIEWS, "10 x 3 views"),
             ("10 x 1 views", "10 views"),
             ("1 view", "single view"),
-            ("uncompressed", "whole video, not compressed"),
+            ("dense/alone", "all clips"),
+            ("uniform/alone", "uniform clips"),
+            ("scsampler/alone", "SCSampler's clips"),
+            ("scsampler", "SCSampler's clips joined to one input of SFC, tau = 2"),
+            ("uncompressed", "the input of SFC, not compressed"),
             (SFC, "SFC, tau = 2"),
         ),
     ),
@@ -142,21 +150,30 @@ def main() -> None:
     if options.cells:
         return
     found |= baselines(base)
+    if options.k is not None:
+        found |= of_samplers(base, options)
     write(found, base, options)
 
 
 def read_options() -> argparse.Namespace:
     """Read the command line."""
     parser = cell_options(__doc__, work="runs/sfc", init="the trained backbone")
+    parser.add_argument("--k", type=int, help="clips that samplers choose")
+    parser.add_argument("--sampler", help="saliency network of SCSampler, by default the demo's")
     return parser.parse_args()
+
+
+def folder_of(name: str, seed: int, options: argparse.Namespace) -> Path:
+    """Return where a training lies."""
+    cell = name.replace(" = ", "").replace("/", "_").replace(" ", "_")
+    return Path(options.work / options.name / f"{cell}-s{seed}")
 
 
 def train(name: str, base: SfcRecipe, options: argparse.Namespace) -> Found:
     """Train a cell with every seed."""
     rights, macs = [], 0.0
     for seed in range(options.seeds):
-        folder = name.replace(" = ", "").replace("/", "_").replace(" ", "_")
-        out = options.work / options.name / f"{folder}-s{seed}"
+        out = folder_of(name, seed, options)
         metrics = train_sfc(replace(base, **CELLS[name], out=str(out), seed=seed))
         print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
         rows = read_answers(out)
@@ -251,6 +268,31 @@ def uncompressed(base: SfcRecipe, backbone: Network) -> Found:
     return Found(torch.tensor(right).double(), macs / len(store))
 
 
+def of_samplers(base: SfcRecipe, options: argparse.Namespace) -> dict[str, Found]:
+    """Answer by clips of the grid: all, uniform ones, and SCSampler's, one by one and joined."""
+    methods = ("dense/alone", "uniform/alone", "scsampler/alone", "scsampler")
+    out = options.work / options.name / "samplers"
+    evaluate_manifest(
+        base.data,
+        methods=methods,
+        model=str(folder_of(SFC, 0, options) / "model.safetensors"),
+        k=options.k,
+        sampler=options.sampler,
+        split=base.test_split,
+        out=out,
+    )
+    with (out / "videos.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        method: Found(
+            torch.tensor([float(r["correct"] == "True") for r in of_method]).double(),
+            sum(int(r["macs"]) for r in of_method) / len(of_method),
+        )
+        for method in methods
+        if (of_method := [r for r in rows if r["method"] == method])
+    }
+
+
 def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespace) -> None:
     """Write tables.json and tables.md."""
     draws = Resamples(len(found[VIEWS].right))
@@ -279,7 +321,9 @@ def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespa
                 for cell, told in rows
             ],
         }
-    protocol = measured_under("sfc_tables.py", base, options, test_videos=len(views.right))
+    protocol = measured_under(
+        "sfc_tables.py", base, options, test_videos=len(views.right), clips_of_samplers=options.k
+    )
     out = ROOT / "benchmarks" / "results" / "sfc" / options.name
     out.mkdir(parents=True, exist_ok=True)
     (out / "tables.json").write_text(json.dumps({**protocol, "tables": tables}, indent=1) + "\n")
@@ -297,6 +341,8 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
         "per cell (how trainings differ is not in the intervals). MACs are per video, the mean "
         "over the test videos; the share is of 10 x 3 views.",
     ]
+    if protocol["clips_of_samplers"] is not None:
+        lines[2] += f" Samplers choose {protocol['clips_of_samplers']} clips of the grid."
     for title, table in tables.items():
         lines += [
             "",
