@@ -17,14 +17,8 @@ from vidskim.cli import main
 from vidskim.data.manifest import read_manifest
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.evaluate.benchmark import benchmark
-from vidskim.evaluate.contestants import (
-    Variant,
-    check_methods,
-    is_trained,
-    of_faster,
-    of_sfc,
-    parse_variant,
-)
+from vidskim.evaluate.contestants import of_faster, of_sfc
+from vidskim.evaluate.method_names import Variant, check_methods, is_trained, parse_variant
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.faster import Faster, map_shape
 from vidskim.faster_file import load_faster, save_faster

@@ -12,8 +12,9 @@ from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
-from vidskim.evaluate.contestants import EVALUATED, of_encoder, of_faster, of_memory, of_sfc
+from vidskim.evaluate.contestants import of_encoder, of_faster, of_memory, of_sfc
 from vidskim.evaluate.journal import Journal
+from vidskim.evaluate.method_names import EVALUATED
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
 from vidskim.faster import Faster
@@ -53,7 +54,7 @@ def benchmark(
         encoder: the clip classifier, a backbone with a memory or a compression inside, or a FASTER
             model.
         methods: names of `EVALUATED`; of a FASTER model as
-            `vidskim.evaluate.contestants.parse_variant` reads them.
+            `vidskim.evaluate.method_names.parse_variant` reads them.
         k: clips a method may choose; by default 10, or those of the FASTER model.
         saliency: gives the trained saliency of ``scsampler`` and ``cascade``.
         candidates: clips that the first stage of ``cascade`` keeps, by default three times k.

@@ -15,8 +15,8 @@ from vidskim.compress import Compressed
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
-from vidskim.evaluate.contestants import check_methods, is_trained
 from vidskim.evaluate.journal import Journal, key_of
+from vidskim.evaluate.method_names import check_methods, is_trained
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
