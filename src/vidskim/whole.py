@@ -58,7 +58,6 @@ class WholeRecognizer(Recognizer):
         )
         self.model = model.eval().to(self.device)
         self.clip = segment or model.segment
-        self._frames_per_step = model.frames_per_step
         if not model.takes_own_length():
             model.reach()  # what is measured once belongs to the account of no video
 
@@ -95,8 +94,7 @@ class WholeRecognizer(Recognizer):
             time_attention(
                 answer.attention,
                 frames=frames,
-                num_steps=answer.num_steps,
-                per_step=self._frames_per_step,
+                first_frames=self.model.first_frames(answer.num_steps),
                 times=video.timestamps_seconds.tolist(),
             ),
         )
@@ -133,8 +131,7 @@ def time_attention(
     attention: Attention,
     *,
     frames: Sequence[int],
-    num_steps: int,
-    per_step: int,
+    first_frames: Sequence[int],
     times: Sequence[float],
 ) -> TimeAttention:
     """Say of an attention over the steps of a map when these are.
@@ -142,11 +139,11 @@ def time_attention(
     Args:
         attention: of one video.
         frames: numbers of the frames that went in.
-        num_steps: T of the map; where the last frame was repeated, the last steps are its.
-        per_step: frames that each step stands for.
+        first_frames: place of the frame that each step of the map begins with, ``[T]``; where the
+            last frame was repeated, the last steps are its.
         times: of every frame of the video, in seconds.
     """
-    indices = tuple(frames[min(step * per_step, len(frames) - 1)] for step in range(num_steps))
+    indices = tuple(frames[min(place, len(frames) - 1)] for place in first_frames)
     return TimeAttention(
         frame_indices=indices,
         seconds=tuple(times[min(n, len(times) - 1)] for n in indices),

@@ -20,7 +20,7 @@ from vidskim.backbones import create_backbone, load_backbone, split_at
 from vidskim.backbones.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.nonlocal_block import NonlocalBlock
-from vidskim.backbones.pathways import slow_frames
+from vidskim.backbones.pathways import slow_indices
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError
 
@@ -106,7 +106,8 @@ def test_published_tensors_give_the_published_logits(name, names, told):
     with torch.no_grad():
         ours, theirs = network(x), logits(names, state, x)
     assert theirs.std() > 0.1
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    # sums of large parts: what rounding leaves is relative to the largest logit
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4 * float(theirs.abs().max()))
 
 
 def _read(name, layout, names, **options):
@@ -169,8 +170,7 @@ def test_features_are_the_slow_map_then_the_fast_one_at_its_frame_rate():
     ],
 )
 def test_slow_frames_are_those_of_pyslowfast(frames, alpha, picked):
-    clip = torch.arange(frames, dtype=torch.float32).view(1, 1, frames, 1, 1)
-    assert slow_frames(clip, alpha=alpha).flatten().tolist() == picked
+    assert slow_indices(frames, alpha=alpha).tolist() == picked
 
 
 def test_between_stages_goes_the_slow_map_joined_by_the_fast_and_the_fast_map():

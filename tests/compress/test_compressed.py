@@ -87,6 +87,10 @@ def test_slowfast_mixes_both_pathways_alike():
     network = narrow("slowfast_r50_8x8")
     model = compressed(network, "stem")
     assert (model.frame_multiple, model.frames_per_step, model.min_frames) == (4, 4, 32)
+    assert model.first_frames(10) == [0, 4, 8, 13, 17, 21, 26, 30, 34, 39]  # of the slow pathway
+    network.stem.regular_frames = True
+    assert model.first_frames(3) == [0, 4, 8]
+    network.stem.regular_frames = False
     with torch.no_grad():
         slow, fast = model.encode(video(40, size=(16, 16)))
         (kept, of_fast), attention = model.compression.compress((slow, fast))
@@ -162,6 +166,7 @@ def test_the_gradient_goes_through_the_late_part():
 def test_frames_of_a_step(name, at, per_step, steps_of_seventeen):
     model = compressed(narrow(name), at)
     assert model.frames_per_step == per_step
+    assert model.first_frames(3) == [0, per_step, 2 * per_step]
     assert model.steps_of(17) == steps_of_seventeen
     assert model.encode(video(17)).shape[2] == steps_of_seventeen
 

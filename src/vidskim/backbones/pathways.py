@@ -41,7 +41,7 @@ class PathwayStem(Pathways):
         fuse: from the fast map to what joins the slow map.
         alpha: fast frames per slow one.
         name: of the network, for errors.
-        regular_frames: pick every alpha-th frame, the first among them, not `slow_frames`.
+        regular_frames: pick every alpha-th frame, the first among them, not `slow_indices`.
     """
 
     def __init__(
@@ -70,8 +70,14 @@ class PathwayStem(Pathways):
                 f"{self.name} takes {self.alpha} fast frames for each slow one: give a multiple of "
                 f"{self.alpha} frames, got {x.shape[2]}"
             )
-        slow = x[:, :, :: self.alpha] if self.regular_frames else slow_frames(x, alpha=self.alpha)
+        slow = x.index_select(2, self.slow_indices(x.shape[2]).to(x.device))
         return super().forward((slow, x))
+
+    def slow_indices(self, num_frames: int) -> Tensor:
+        """Return which of so many frames the slow pathway sees, int64 ``[T / alpha]``."""
+        if self.regular_frames:
+            return torch.arange(0, num_frames, self.alpha, device="cpu")
+        return slow_indices(num_frames, alpha=self.alpha)
 
 
 class JoinedPathways(Pathways):
@@ -93,17 +99,12 @@ class JoinedPathways(Pathways):
         return torch.cat((slow, per_slow_frame.mean(3)), dim=1)
 
 
-def slow_frames(x: Tensor, *, alpha: int) -> Tensor:
-    """Pick T / alpha frames, the first and the last among them, as PySlowFast does.
+def slow_indices(num_frames: int, *, alpha: int) -> Tensor:
+    """Pick T / alpha frames of T, the first and the last among them, as PySlowFast does.
 
     Args:
-        x: ``[N, C, T, H, W]``.
+        num_frames: T.
         alpha: frames that one is picked of.
-
-    Returns:
-        ``[N, C, T / alpha, H, W]``.
     """
-    T = x.shape[2]
     # always on the CPU: another device may round to the neighboring frame
-    index = torch.linspace(0, T - 1, T // alpha, device="cpu").long()
-    return x.index_select(2, index.to(x.device))
+    return torch.linspace(0, num_frames - 1, num_frames // alpha, device="cpu").long()

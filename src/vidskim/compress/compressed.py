@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec, Maps, clip_of, split_at
 from vidskim.backbones.network import Network
+from vidskim.backbones.pathways import PathwayStem
 from vidskim.compress.attention import Attention, TemporalCompression
 from vidskim.compress.windows import WINDOW_FRAMES, Reach, find_reach, in_windows
 from vidskim.cost import on_meta
@@ -216,6 +217,16 @@ class Compressed(nn.Module):
         clip = self.clip.num_frames
         total = clip if self.takes_own_length() else clip * MANY_CLIPS
         return max(1, total // self.steps_of(total))
+
+    def first_frames(self, num_steps: int) -> list[int]:
+        """Return the frame of the input at which each step of the map begins.
+
+        Of several pathways, that which the slow one sees.
+        """
+        stem = self.backbone.stage_modules()[0]
+        if isinstance(stem, PathwayStem):
+            return [int(n) for n in stem.slow_indices(num_steps * stem.alpha)]
+        return [step * self.frames_per_step for step in range(num_steps)]
 
     def steps_of(self, num_frames: int) -> int:
         """Return T of the map that is compressed for so many frames."""
