@@ -18,6 +18,7 @@ LAYERS = (
     {"clips", "transforms", "views", "selection", "spread", "schedule"},
     {"io"},
     {"video"},
+    {"contracts"},
     {
         "saliency",
         "backbones",

@@ -9,6 +9,7 @@ from vidskim import presets
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
+from vidskim.contracts import Aggregator, Context, PartedSaliency
 from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.faster import Faster
 from vidskim.faster_file import is_faster
@@ -28,7 +29,6 @@ from vidskim.samplers import SamplerOptions, check_used, look_of, open_sampler
 from vidskim.schedule import Schedule
 from vidskim.sfc_methods import METHOD as SFC
 from vidskim.sfc_methods import NUM_SEGMENTS, open_sfc, segment_of, set_whole_size, sfc_look
-from vidskim.types import Aggregator, Context, PartedSaliency
 
 
 @dataclass(frozen=True, slots=True)

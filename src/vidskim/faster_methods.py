@@ -13,6 +13,7 @@ import torch
 from vidskim import selection
 from vidskim.aggregate import FastGru
 from vidskim.backbones.contract import ClipSpec
+from vidskim.contracts import PartedSaliency, Saliency
 from vidskim.errors import UsageError, unknown_name
 from vidskim.faster import Faster, make_adapters, map_shape
 from vidskim.faster_file import is_faster, load_faster
@@ -22,7 +23,6 @@ from vidskim.recognizer import Origin
 from vidskim.saliency.energy import MotionEnergy
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.schedule import EXPENSIVE, Pattern, Routed, Schedule, parse_pattern
-from vidskim.types import PartedSaliency, Saliency
 
 NUM_FRAMES = 256
 """Frames of a video that are looked at: N clips x L frames (section 4)."""

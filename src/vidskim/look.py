@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from vidskim.contracts import PartedSaliency, Saliency
 from vidskim.cost import Account, MacCounter
 from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import warn
 from vidskim.selection import Select
-from vidskim.types import ChosenClip, Clip, PartedSaliency, Saliency
+from vidskim.types import ChosenClip, Clip
 from vidskim.video import Video
 
 

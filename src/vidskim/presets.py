@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from vidskim import selection
 from vidskim.backbones.contract import Backbone
+from vidskim.contracts import PartedSaliency, Saliency
 from vidskim.errors import UsageError, unknown_name
 from vidskim.look import Look
 from vidskim.saliency.cascade import Cascade
 from vidskim.saliency.energy import MotionEnergy
 from vidskim.saliency.packets import PacketSaliency
-from vidskim.types import Clip, PartedSaliency, Saliency
+from vidskim.types import Clip
 
 if TYPE_CHECKING:
     from vidskim.video import Video

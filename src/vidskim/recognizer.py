@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vidskim.aggregate import Average, TemporalMax
 from vidskim.backbones.contract import Backbone, ClipSpec, same_clip
+from vidskim.contracts import Aggregator, Context
 from vidskim.cost import Account, MacCounter
 from vidskim.encoding import Batch, Encoding
 from vidskim.errors import CheckpointError, UsageError, VideoError
@@ -21,16 +22,7 @@ from vidskim.precision import check_precision
 from vidskim.relating import MAX_KEPT_BYTES, SharedMemory, related
 from vidskim.schedule import Pattern, Schedule
 from vidskim.selection import uniform
-from vidskim.types import (
-    Aggregator,
-    ChosenClip,
-    Clip,
-    Context,
-    Prediction,
-    Score,
-    TimeAttention,
-    VideoInfo,
-)
+from vidskim.types import ChosenClip, Clip, Prediction, Score, TimeAttention, VideoInfo
 from vidskim.video import Video
 from vidskim.views import check_crops, fold
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from vidskim import presets
 from vidskim.backbones.checkpoint import load_backbone, read_header
 from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.contracts import PartedSaliency
 from vidskim.errors import CheckpointError, UsageError, listed
 from vidskim.look import Look
 from vidskim.models import demo_checkpoint, untrained, untrained_like
@@ -23,7 +24,6 @@ from vidskim.saliency.sources import (
     to_json,
     with_residuals,
 )
-from vidskim.types import PartedSaliency
 
 PAPERS_NETWORKS = {
     "motion": "resnet_18",

@@ -4,8 +4,8 @@ import torch
 
 from tinynets import tiny_classifier
 from vidskim.aggregate import Average
+from vidskim.contracts import Aggregator
 from vidskim.errors import UsageError
-from vidskim.types import Aggregator
 
 
 def log_of_mean_softmax(logits: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from learned import CHANNELS, CLASSES, NAMES, clips, made, step_of, true_logits
 from torch.func import functional_call
 
 from vidskim.aggregate import AGGREGATORS, Average, FastGru, Lstm, create_aggregator
+from vidskim.contracts import Aggregator
 from vidskim.errors import UsageError
 from vidskim.recognizer import StepwiseAggregator
-from vidskim.types import Aggregator
 
 
 @pytest.mark.parametrize("num_clips", [1, 2, 7])

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from vidskim.contracts import Context
 from vidskim.cost import MacCounter, count
 from vidskim.errors import UsageError
 from vidskim.memory import CollaborativeMemory
-from vidskim.types import Context
 
 INTERACTIONS = ("associative", "average")
 INFUSIONS = ("gating", "residual")

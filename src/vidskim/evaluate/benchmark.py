@@ -10,6 +10,7 @@ from tqdm import tqdm
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
+from vidskim.contracts import Saliency
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
 from vidskim.evaluate.contestants import of_encoder, of_faster, of_memory, of_sfc
@@ -20,7 +21,7 @@ from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_pr
 from vidskim.faster import Faster
 from vidskim.memory import Collaborative
 from vidskim.recognizer import Recognizer
-from vidskim.types import Prediction, Saliency
+from vidskim.types import Prediction
 
 __all__ = ["EVALUATED", "Moments", "benchmark", "moments_of", "turns"]
 

@@ -7,6 +7,7 @@ from vidskim import presets, selection
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed
+from vidskim.contracts import Saliency
 from vidskim.evaluate.method_names import (
     ALONE,
     ORACLE,
@@ -26,7 +27,6 @@ from vidskim.schedule import Schedule
 from vidskim.sfc_methods import METHOD as SFC
 from vidskim.sfc_methods import NUM_SEGMENTS, sfc_look
 from vidskim.sfc_methods import told as told_sfc
-from vidskim.types import Saliency
 from vidskim.whole import WholeRecognizer
 
 

@@ -12,6 +12,7 @@ from vidskim.backbones.fingerprint import weights_sha256
 from vidskim.backbones.network import Network
 from vidskim.backbones.resolution import set_test_size
 from vidskim.compress import Compressed
+from vidskim.contracts import PartedSaliency
 from vidskim.data.scan import load_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
@@ -30,7 +31,6 @@ from vidskim.precision import check_precision, resolve
 from vidskim.recognizer import usable_device
 from vidskim.samplers import SamplerOptions, check_used, open_sampler, settings_of
 from vidskim.sfc_methods import is_sfc_model, open_sfc, set_whole_size
-from vidskim.types import PartedSaliency
 from vidskim.views import check_crops
 
 

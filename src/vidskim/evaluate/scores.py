@@ -22,13 +22,14 @@ from tqdm import tqdm
 
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.contracts import Saliency
 from vidskim.cost import MacCounter
 from vidskim.data.per_video import GRID_VERSION, content_name
 from vidskim.errors import UsageError, VideoError
 from vidskim.saliency.network import NetworkSaliency, score_together
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.sources import to_json
-from vidskim.types import Clip, Saliency
+from vidskim.types import Clip
 from vidskim.video import Video
 
 FORMAT = 1

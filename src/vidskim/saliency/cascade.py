@@ -7,19 +7,17 @@ appendix E looks at every s-th clip.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from vidskim.contracts import PartedSaliency, Saliency
 from vidskim.errors import UsageError
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.sampler import PACKETS
 from vidskim.selection import top_k
-from vidskim.types import Clip, PartedSaliency, Saliency
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.types import Clip
+from vidskim.video import Video
 
 CANDIDATES_PER_CLIP = 3
 """Candidates that packet sizes keep per clip that will be chosen."""
@@ -55,11 +53,11 @@ class Cascade:
         """Return the same cascade for another number of chosen clips."""
         return replace(self, second=self.second.with_k(k), k=k)
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1], those of candidates above all others."""
         return self.combine(self.parts(video, clips))
 
-    def parts(self, video: "Video", clips: Sequence[Clip]) -> dict[str, Tensor]:
+    def parts(self, video: Video, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """Return the first score ``[N]`` as "packets", and those of the second stage.
 
         Clips that the second stage has not seen have NaN there.
@@ -107,11 +105,11 @@ class Strided:
         """Return the same for another number of chosen clips."""
         return replace(self, saliency=self.saliency.with_k(k))
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1]."""
         return self.combine(self.parts(video, clips))
 
-    def parts(self, video: "Video", clips: Sequence[Clip]) -> dict[str, Tensor]:
+    def parts(self, video: Video, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """Return the scores of each source, NaN for clips in between."""
         kept = list(range(0, len(clips), self.every))
         fine = self.saliency.parts(video, [clips[n] for n in kept])

@@ -1,7 +1,6 @@
 """Saliency from the motion that the encoder already found: its energy, without any training."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,9 +9,7 @@ from tqdm import tqdm
 from vidskim.saliency.network import NO_VECTORS, fill_unseen, warn
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.types import Clip
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.video import Video
 
 
 def motion_energy(vectors: Tensor, *, intra: Tensor) -> Tensor:
@@ -41,7 +38,7 @@ def motion_energy(vectors: Tensor, *, intra: Tensor) -> Tensor:
 class MotionEnergy:
     """A `Saliency` from motion energy: no training, one decode without pixels."""
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1): 1 - exp(-energy), energy in pixels per frame.
 
         Frames that are all intra are left out: they tell of no motion. Clips without any other

@@ -7,7 +7,7 @@ The three objectives of SCSampler end in two readings of a network's output::
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,7 @@ from vidskim.errors import CheckpointError, unknown_name
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.saliency.sources import LogMels, Source, read_together
 from vidskim.types import Clip
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.video import Video
 
 Objective = Literal["ac", "sal_cl", "sal_rank"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
@@ -76,7 +74,7 @@ class NetworkSaliency:
         device = next(self.network.parameters()).device
         return self.read_out(self.network(inputs.to(device))).cpu()
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1].
 
         Clips without any input get the mean score of the others; a video without any is scored by
@@ -120,7 +118,7 @@ def check_takes(network: nn.Module, source: Source) -> None:
 
 @torch.inference_mode()
 def score_together(
-    video: "Video", clips: Sequence[Clip], saliencies: Sequence[NetworkSaliency]
+    video: Video, clips: Sequence[Clip], saliencies: Sequence[NetworkSaliency]
 ) -> list[Tensor | None]:
     """Score clips by several networks in as few passes over the file as their sources need.
 
@@ -167,7 +165,7 @@ def fill_unseen(scores: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen, scores, scores[seen].mean())
 
 
-def warn(video: "Video", text: str) -> None:
+def warn(video: Video, text: str) -> None:
     """Tell something of a video, once."""
     if text not in video.warnings:
         video.warnings.append(text)

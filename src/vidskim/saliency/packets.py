@@ -1,16 +1,13 @@
 """Saliency from packet sizes alone: no training, no decoding."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vidskim.types import Clip
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.video import Video
 
 
 def packet_scores(
@@ -52,7 +49,7 @@ def packet_scores(
 class PacketSaliency:
     """A `Saliency` that reads packet sizes and picture types only."""
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1]."""
         index = video.packets
         spans = [(clip.start_frame, min(clip.stop_frame, len(index.sizes))) for clip in clips]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,9 +18,7 @@ from vidskim.saliency.network import (
 )
 from vidskim.saliency.packets import PacketSaliency
 from vidskim.types import Clip
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.video import Video
 
 VISUAL, AUDIO, PACKETS = "visual", "audio", "packets"
 """Names of the parts of a score besides the kinds of visual sources."""
@@ -74,11 +71,11 @@ class Sampler:
         visual_k = None if self.visual_k is None else min(self.visual_k, k)
         return replace(self, k=k, visual_k=visual_k)
 
-    def __call__(self, video: "Video", clips: Sequence[Clip]) -> Tensor:
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
         """Return scores ``[N]`` in [0, 1]; see `parts` and `combine`."""
         return self.combine(self.parts(video, clips))
 
-    def parts(self, video: "Video", clips: Sequence[Clip]) -> dict[str, Tensor]:
+    def parts(self, video: Video, clips: Sequence[Clip]) -> dict[str, Tensor]:
         """Return the score of each source, ``[N]`` in [0, 1].
 
         Keys are the kinds of the networks ("motion", "residual", "keyframe", "audio") as far as the

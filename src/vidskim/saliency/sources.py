@@ -13,7 +13,7 @@ weights, so that a network sees in use exactly what it was trained on (SCSampler
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -23,9 +23,7 @@ from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.io.compressed import Motion
 from vidskim.io.residual import Residual
 from vidskim.types import Clip
-
-if TYPE_CHECKING:
-    from vidskim.video import Video
+from vidskim.video import Video
 
 MOTION_SCALE = 4.0
 """Network input is motion in units of this many pixels per frame, cut at plus and minus 5 units."""
@@ -71,7 +69,7 @@ class Source(Protocol):
         """C of the inputs."""
         ...
 
-    def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
+    def read(self, video: Video, clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield inputs ``[P, C, h, w]`` and their clips' positions ``[P]``; P as `BATCH_SIZES`.
 
         Memory stays flat however long the video is. Clips that have no input (no predicted frame,
@@ -103,7 +101,7 @@ class MotionMaps:
         known = motion.intra.flatten(1).amin(1) < 1  # [P]
         return motion_input(motion.vectors[known], size=self.size), motion.clip_index[known]
 
-    def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
+    def read(self, video: Video, clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield motion maps; see `Source.read`."""
         stream = (
             self.prepare(motion) for _, motion in video.iter_motion(clips, b_frames=self.b_frames)
@@ -134,7 +132,7 @@ class Residuals:
         """Return the residuals as network input."""
         return residual_input(residual.values, size=self.size), residual.clip_index
 
-    def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
+    def read(self, video: Video, clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield residuals; see `Source.read`."""
         stream = video.iter_residuals(clips, per_clip=self.per_clip)
         return batches(self.prepare(residual) for _, residual in stream)
@@ -152,7 +150,7 @@ class KeyFrames:
     kind: Literal["keyframe"] = "keyframe"
     channels: int = 3
 
-    def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
+    def read(self, video: Video, clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield one picture per key frame and clip; see `Source.read`."""
 
         def prepared() -> Iterator[Inputs]:
@@ -180,7 +178,7 @@ class LogMels:
     kind: Literal["audio"] = "audio"
     channels: int = 1
 
-    def read(self, video: "Video", clips: Sequence[Clip]) -> Iterator[Inputs]:
+    def read(self, video: Video, clips: Sequence[Clip]) -> Iterator[Inputs]:
         """Yield windows; nothing where there is no track or nothing but silence in it."""
         stream = video.iter_log_mel(
             clips,
@@ -255,7 +253,7 @@ def with_residuals(source: Source, per_clip: int) -> Source:
 
 
 def read_together(
-    video: "Video", clips: Sequence[Clip], sources: Sequence[Source]
+    video: Video, clips: Sequence[Clip], sources: Sequence[Source]
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
     """Read several sources, motion and residuals in one decode.
 
@@ -283,7 +281,7 @@ def read_together(
 
 
 def _motion_and_residuals(
-    video: "Video",
+    video: Video,
     clips: Sequence[Clip],
     sources: Sequence[Source],
     *,

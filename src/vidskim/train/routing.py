@@ -5,12 +5,12 @@ from pathlib import Path
 from torch import Tensor
 
 from vidskim.backbones.contract import ClipSpec
+from vidskim.contracts import Saliency
 from vidskim.data.map_store import Maps
 from vidskim.errors import VideoError
 from vidskim.evaluate.scores import saliency_scores
 from vidskim.faster_methods import UNTRAINED_ROUTES
 from vidskim.samplers import open_sampler, settings_of
-from vidskim.types import Saliency
 
 
 def route_scores(
