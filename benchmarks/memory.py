@@ -298,8 +298,9 @@ def draw(found: Mapping[str, Trained], path: Path, *, title: str) -> None:
     left.set_xticks(NUMBERS)
     left.set_xlabel("clips of a video in training, N")
     left.set_ylabel("video accuracy, %")
-    cells: Sequence[str] = [c for c in ("single", "multi-clip", "memory") if c in found]
-    for cell, marker in zip(cells, "s^o"):
+    known = ("single", "multi-clip", "memory", "memory, equal epochs")
+    cells: Sequence[str] = [c for c in known if c in found]
+    for cell, marker in zip(cells, "s^oD"):
         of_place = 100 * found[cell].clips.mean(0)
         right.plot(range(1, len(of_place) + 1), of_place, marker=marker, label=cell)
     right.set_xlabel("clip of the video, in order of time")
