@@ -1,5 +1,6 @@
 """Bootstrap over videos for many methods at once, and the share of a gap that a method closes."""
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,12 +30,25 @@ class Resamples:
 
     Args:
         num_videos: n.
+        groups: of each video, ``[n]``: what comes from one source is drawn together, as it is
+            right or wrong together (cluster bootstrap). By default each video is its own.
         seed: of the draws.
-        num_samples: S, how often n videos are drawn.
+        num_samples: S, how often n videos, or as many groups as there are, are drawn.
     """
 
-    def __init__(self, num_videos: int, *, seed: int = 0, num_samples: int = NUM_SAMPLES) -> None:
+    def __init__(
+        self,
+        num_videos: int,
+        *,
+        groups: Sequence[Hashable] | None = None,
+        seed: int = 0,
+        num_samples: int = NUM_SAMPLES,
+    ) -> None:
         self.num_videos = num_videos
+        numbers: dict[Hashable, int] = {}
+        of_video = [numbers.setdefault(g, len(numbers)) for g in groups or range(num_videos)]
+        self._group = torch.tensor(of_video, dtype=torch.int64)
+        self._sizes = torch.bincount(self._group).double()  # [G]
         self.seed = seed
         self.num_samples = num_samples
         self._counts: Tensor | None = None
@@ -73,23 +87,30 @@ class Resamples:
 
     def means(self, values: Tensor) -> Tensor:
         """Return the means ``[S, m]`` of values ``[n, m]`` over each draw."""
-        values = values.double()
+        n = len(self._sizes)
+        sums = torch.zeros(n, values.shape[1], dtype=torch.float64)
+        sums.index_add_(0, self._group, values.double())  # [G, m]
         if self._counts is not None:
-            return self._counts.double() @ values / self.num_videos
+            return self._mean_of(self._counts, sums)
         parts: list[Tensor] = []
         counts: list[Tensor] = []
         generator = torch.Generator().manual_seed(self.seed)
-        n, rows = self.num_videos, max(1, BLOCK // self.num_videos)
+        rows = max(1, BLOCK // n)
         small = n * self.num_samples <= KEPT
         for at in range(0, self.num_samples, rows):
             drawn = torch.randint(n, (min(rows, self.num_samples - at), n), generator=generator)
             count = torch.zeros(len(drawn), n, dtype=torch.float32)
             count.scatter_add_(1, drawn, torch.ones_like(drawn, dtype=torch.float32))
-            parts.append(count.double() @ values / n)
+            parts.append(self._mean_of(count, sums))
             counts += [count] if small else []
         if small:
             self._counts = torch.cat(counts)
         return torch.cat(parts)
+
+    def _mean_of(self, counts: Tensor, sums: Tensor) -> Tensor:
+        """Return the means ``[S, m]`` over draws that hold each group so often, ``[S, G]``."""
+        drawn = counts.double()
+        return drawn @ sums / (drawn @ self._sizes)[:, None]
 
 
 def _bounds(means: Tensor) -> tuple[float, float]:
