@@ -6,9 +6,9 @@
 Each cell is one training of task "memory", all at as many clips per step, as many steps and the
 same learning rate, from the same backbone trained on single clips; a killed run goes on where it
 stopped. Trainings go to --work, tables and the figure to benchmarks/results/memory/NAME. All are
-tested on the same ten clips of every video. Intervals are bootstrap percentiles over the test
-videos, of differences on the same videos. `--cells` trains some cells and writes nothing, so that
-several processes can share the work.
+tested on the same ten clips of every video. Intervals are bootstrap percentiles of differences on
+the same videos; those of one source (the manifest's groups) are drawn together. `--cells` trains
+some cells and writes nothing, so that several processes can share the work.
 """
 
 import argparse
@@ -27,12 +27,15 @@ from trainings import (
     base_recipe,
     cell_options,
     cells_of,
+    groups_of,
     interval,
     measured_under,
     read_answers,
     right_of,
+    write_rights,
 )
 from vidskim.evaluate.studies.resample import Resamples
+from vidskim.train.examples import read_examples
 from vidskim.train.memory import train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
 from vidskim.train.recipe import read_recipe
@@ -147,7 +150,13 @@ def main() -> None:
     base = base_recipe(base, options)
     found = {name: train(name, base, options) for name in cells_of(options, CELLS)}
     if not options.cells:
-        write(found, base, options)
+        rows = read_examples(
+            base.data,
+            train_split=base.train_split,
+            test_split=base.test_split,
+            multilabel=base.multilabel,
+        ).test
+        write(found, groups_of(rows), base, options)
 
 
 def read_options() -> argparse.Namespace:
@@ -202,9 +211,14 @@ def lengthened(name: str, changed: MemoryRecipe, base: MemoryRecipe, *, clips: i
     )
 
 
-def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Namespace) -> None:
-    """Write tables.json, tables.md and figure4.png."""
-    draws = Resamples(len(found["single"].right))
+def write(
+    found: Mapping[str, Trained],
+    groups: Sequence[str],
+    base: MemoryRecipe,
+    options: argparse.Namespace,
+) -> None:
+    """Write tables.json, tables.md, answers.csv and figure4.png."""
+    draws = Resamples(len(groups), groups=groups)
     tables = {}
     for title, (column, all_rows) in TABLES.items():
         rows = [row for row in all_rows if row[0] in found]
@@ -236,7 +250,8 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
         "memory.py",
         base,
         options,
-        test_videos=len(found["single"].right),
+        test_videos=len(groups),
+        test_sources=len(set(groups)),
         one_training_more=options.again,
         scratch_steps=options.scratch_steps or base.steps,
     )
@@ -245,7 +260,8 @@ def write(found: Mapping[str, Trained], base: MemoryRecipe, options: argparse.Na
     record = {**protocol, "tables": tables, "clip_accuracy_by_place": places}
     (out / "tables.json").write_text(json.dumps(record, indent=1) + "\n")
     (out / "tables.md").write_text(markdown(tables, protocol))
-    draw(found, out / "figure4.png", title=options.name)
+    write_rights(out / "answers.csv", {n: f.right for n, f in found.items()}, groups)
+    draw(found, draws, out / "figure4.png", title=options.name)
     print((out / "tables.md").read_text())
 
 
@@ -254,8 +270,9 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     lines = [
         "# Collaborative memory: the form of figure 4 and table 2",
         "",
-        f"{protocol['test_videos']} test videos, ten clips each through the center crop; intervals "
-        "are 95 % bootstrap over the videos, of differences on the same videos, in points; "
+        f"{protocol['test_videos']} test videos of {protocol['test_sources']} sources, ten clips "
+        "each through the center crop; intervals are 95 % bootstrap over the sources, of "
+        "differences on the same videos, in points; "
         f"{protocol['trainings_per_cell']} training(s) per cell (how trainings differ is not in "
         'the intervals). "Clips" is the mean accuracy of single clips, each with what the memory '
         "tells it.",
@@ -278,12 +295,11 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", *told, ""])
 
 
-def draw(found: Mapping[str, Trained], path: Path, *, title: str) -> None:
+def draw(found: Mapping[str, Trained], draws: Resamples, path: Path, *, title: str) -> None:
     """Draw video accuracy over N, and clip accuracy over its place in time."""
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    draws = Resamples(len(found["single"].right))
     curve = [(n, "memory" if n == 5 else f"memory, N = {n}") for n in NUMBERS]
     curve = [(n, cell) for n, cell in curve if cell in found]
     points = [draws.interval(found[cell].right) for _, cell in curve]

@@ -8,15 +8,17 @@ where it stopped. The views are those of PySlowFast: ten clips from the first to
 overlapping in short videos, through one or three crops, class probabilities averaged. MACs are the
 mean over the test videos and include the attention's own products. With --k, so many clips of the
 grid, uniform ones and SCSampler's, are compared, too, answered one by one and averaged, or joined
-to one input of SFC, and all clips (table 7's dense). Trainings go to --work, tables to
-benchmarks/results/sfc/NAME. Intervals are bootstrap percentiles over the test videos, of
-differences on the same videos. `--cells` trains some cells and writes nothing.
+to one input of SFC, and all clips (table 7's dense); SCSampler's look is in the MACs, and told.
+Trainings go to --work, tables and who was right about what to benchmarks/results/sfc/NAME.
+Intervals are bootstrap percentiles of differences on the same videos; videos of one source (the
+manifest's groups) are drawn together. `--cells` trains some cells and writes nothing.
 """
 
 import argparse
 import csv
 import json
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -30,15 +32,18 @@ from trainings import (
     base_recipe,
     cell_options,
     cells_of,
+    groups_of,
     interval,
     measured_under,
     read_answers,
     right_of,
+    write_rights,
 )
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed, load_compressed
 from vidskim.cost import count
+from vidskim.data.manifest import Row
 from vidskim.data.store import Store, frame_store
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.evaluate.studies.resample import Resamples
@@ -139,6 +144,8 @@ class Found:
     """float64 ``[videos]``."""
     macs: float
     """Mean over the videos."""
+    look_macs: float = 0.0
+    """What choosing took of them."""
 
 
 def main() -> None:
@@ -146,13 +153,16 @@ def main() -> None:
     options = read_options()
     base: SfcRecipe = read_recipe(options.recipe)[0]
     base = base_recipe(base, options)
+    test = read_examples(base.data, train_split=base.train_split, test_split=base.test_split).test
+    if options.k is not None and any(row.end_seconds is not None for row in test):
+        sys.exit(f"{base.data}: has parts of files; samplers choose clips of whole ones: no --k")
     found = {name: train(name, base, options) for name in cells_of(options, CELLS)}
     if options.cells:
         return
     found |= baselines(base)
     if options.k is not None:
         found |= of_samplers(base, options)
-    write(found, base, options)
+    write(found, test, base, options)
 
 
 def read_options() -> argparse.Namespace:
@@ -193,21 +203,17 @@ def test_store(base: SfcRecipe, model: Compressed | Network) -> Store:
 
 def mean_macs(model: Compressed, store: Store) -> float:
     """Return the mean multiply-adds of a pass over each test video."""
-    of_length: dict[int, int] = {}
+
+    @lru_cache(None)
+    def cost(*shape: int) -> int:
+        return count(model, (1, 3, *shape)).macs
+
     total = 0
     for n in range(len(store)):
-        number = max(model.min_frames, sum(len_of(model, store[n])))
-        if number not in of_length:
-            shape = (1, 3, number, *store[n].shape[2:])
-            of_length[number] = count(model, shape).macs
-        total += of_length[number]
+        parts = [part.shape[2:] for part in frames_of(model, store[n])]
+        number = model.frames_taken(sum(part[0] for part in parts))
+        total += cost(number, *parts[0][1:])
     return total / len(store)
-
-
-def len_of(model: Compressed, frames: np.ndarray) -> Iterator[int]:
-    """Yield how many frames each part has that goes in."""
-    for part in frames_of(model, frames):
-        yield part.shape[2]
 
 
 @torch.inference_mode()
@@ -256,15 +262,15 @@ def uncompressed(base: SfcRecipe, backbone: Network) -> Found:
     model = build(base, classes)
     store = test_store(base, model)
 
-    @lru_cache
-    def cost(number: int) -> int:
-        return count(model.backbone, (1, 3, number, *store[0].shape[2:])).macs
+    @lru_cache(None)
+    def cost(*shape: int) -> int:
+        return count(model.backbone, shape).macs
 
     right, macs = [], 0
     for n, row in enumerate(store.rows):
         x = torch.cat(list(frames_of(model, store[n])), dim=2)
         right.append(float(int(model.backbone(x).argmax()) == classes.index(row.label)))
-        macs += cost(x.shape[2])
+        macs += cost(*x.shape)
     return Found(torch.tensor(right).double(), macs / len(store))
 
 
@@ -287,15 +293,22 @@ def of_samplers(base: SfcRecipe, options: argparse.Namespace) -> dict[str, Found
         method: Found(
             torch.tensor([float(r["correct"] == "True") for r in of_method]).double(),
             sum(int(r["macs"]) for r in of_method) / len(of_method),
+            sum(int(r["look_macs"]) for r in of_method) / len(of_method),
         )
         for method in methods
         if (of_method := [r for r in rows if r["method"] == method])
     }
 
 
-def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespace) -> None:
-    """Write tables.json and tables.md."""
-    draws = Resamples(len(found[VIEWS].right))
+def write(
+    found: Mapping[str, Found],
+    test: Sequence[Row],
+    base: SfcRecipe,
+    options: argparse.Namespace,
+) -> None:
+    """Write tables.json, tables.md and answers.csv."""
+    groups = groups_of(test)
+    draws = Resamples(len(test), groups=groups)
     views = found[VIEWS]
     tables = {}
     for title, (column, all_rows) in TABLES.items():
@@ -310,6 +323,7 @@ def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespa
                     "told": told,
                     "accuracy": asdict(draws.interval(found[cell].right)),
                     "macs": found[cell].macs,
+                    "look_macs": found[cell].look_macs,
                     "share_of_views": found[cell].macs / views.macs,
                     "vs_views": None
                     if cell == VIEWS
@@ -322,12 +336,18 @@ def write(found: Mapping[str, Found], base: SfcRecipe, options: argparse.Namespa
             ],
         }
     protocol = measured_under(
-        "sfc_tables.py", base, options, test_videos=len(views.right), clips_of_samplers=options.k
+        "sfc_tables.py",
+        base,
+        options,
+        test_videos=len(test),
+        test_sources=len(set(groups)),
+        clips_of_samplers=options.k,
     )
     out = ROOT / "benchmarks" / "results" / "sfc" / options.name
     out.mkdir(parents=True, exist_ok=True)
     (out / "tables.json").write_text(json.dumps({**protocol, "tables": tables}, indent=1) + "\n")
     (out / "tables.md").write_text(markdown(tables, protocol))
+    write_rights(out / "answers.csv", {n: f.right for n, f in found.items()}, groups)
     print((out / "tables.md").read_text())
 
 
@@ -336,13 +356,17 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
     lines = [
         "# Selective feature compression: the form of tables 2, 3, 4 and 6",
         "",
-        f"{protocol['test_videos']} test videos; intervals are 95 % bootstrap over the videos, of "
-        f"differences on the same videos, in points; {protocol['trainings_per_cell']} training(s) "
-        "per cell (how trainings differ is not in the intervals). MACs are per video, the mean "
-        "over the test videos; the share is of 10 x 3 views.",
+        f"{protocol['test_videos']} test videos of {protocol['test_sources']} sources; intervals "
+        "are 95 % bootstrap over the sources, of differences on the same videos, in points; "
+        f"{protocol['trainings_per_cell']} training(s) per cell (how trainings differ is not in "
+        "the intervals). MACs are per video, the mean over the test videos; the share is of 10 x 3 "
+        "views.",
     ]
     if protocol["clips_of_samplers"] is not None:
-        lines[2] += f" Samplers choose {protocol['clips_of_samplers']} clips of the grid."
+        lines[2] += (
+            f" Samplers choose {protocol['clips_of_samplers']} clips of the grid, for the model of "
+            "the first training; what SCSampler's look takes of the GMACs stands in brackets."
+        )
     for title, table in tables.items():
         lines += [
             "",
@@ -354,11 +378,17 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
         lines += [
             f"| {row['told']} | {interval(row['accuracy'], sign='')} | "
             f"{interval(row['vs_views'])} | {interval(row['vs_sfc'])} | "
-            f"{row['macs'] / 1e9:.3f} | {100 * row['share_of_views']:.1f} % |"
+            f"{gmacs(row)} | {100 * row['share_of_views']:.1f} % |"
             for row in table["rows"]
         ]
     told = [f"- {key}: {value}" for key, value in protocol.items()]
     return "\n".join([*lines, "", *told, ""])
+
+
+def gmacs(row: Mapping[str, Any]) -> str:
+    """Return what a row's videos take, and the look's share of it."""
+    look = f" ({row['look_macs'] / 1e9:.3f})" if row["look_macs"] else ""
+    return f"{row['macs'] / 1e9:.3f}{look}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 import csv
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from vidskim.data.manifest import Row
 from vidskim.data.scan import load_manifest
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 
@@ -76,6 +77,27 @@ def read_answers(folder: Path) -> list[dict[str, str]]:
 def right_of(rows: Sequence[dict[str, str]], column: str = "right") -> Tensor:
     """Return whether each answer is right, float64 ``[videos]``."""
     return torch.tensor([float(row[column]) for row in rows]).double()
+
+
+def groups_of(rows: Sequence[Row]) -> list[str]:
+    """Return what each row was cut from: its group, or else its file."""
+    return [row.group or str(row.path) for row in rows]
+
+
+def write_rights(path: Path, rights: Mapping[str, Tensor], groups: Sequence[str]) -> None:
+    """Write how often each cell was right about each test video, and which are of one source.
+
+    Args:
+        path: of the CSV: ``source``, numbered, then a column for each cell.
+        rights: of each cell, ``[videos]``.
+        groups: of each video.
+    """
+    numbers = {group: n for n, group in enumerate(dict.fromkeys(groups))}
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["source", *rights])
+        for n, group in enumerate(groups):
+            table.writerow([numbers[group], *(f"{right[n]:.4g}" for right in rights.values())])
 
 
 def measured_under(

@@ -6,9 +6,12 @@ import torch
 from tinynets import CLASSES, tiny_compressed
 from vidskim import presets
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.registry import create_backbone
+from vidskim.compress import Compressed
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.sfc_methods import sfc_look
+from vidskim.transforms import Transform
 from vidskim.video import Video
 from vidskim.whole import WholeRecognizer
 from wholes import decoded, numbers_of, whole_answer, write_varied
@@ -106,10 +109,26 @@ def test_short_videos(tmp_path, num_frames, at, ratio, least):
     per_step = {"stem": 1, "res3": 2, "res4": 4}[at]
     check_attention(answer, attention, numbers=numbers, per_step=per_step)
     assert answer.attention.weights.shape == (max(1, least // per_step // ratio), least // per_step)
-    told = f"{num_frames} frames are fewer than the network takes with a ratio of {ratio}: "
-    assert [w for w in answer.warnings if w.startswith(told)] == [
-        f"{told}the last one is repeated up to {least}"
+    told = f"with a ratio of {ratio} takes no input of {num_frames} frames: the last one is "
+    assert [w.partition(" ")[2] for w in answer.warnings if told in w] == [
+        f"{told}repeated up to {least}"
     ]
+
+
+def test_what_pathways_take_is_told(video, frames):
+    """SlowFast takes multiples of alpha; 60 frames are none of 8."""
+    torch.manual_seed(3)
+    backbone = create_backbone("slowfast_r50_4x16", num_classes=len(CLASSES), width=16)
+    backbone.classes = CLASSES
+    model = Compressed(backbone, at="res3", transform=Transform(resize_to=(32, 40))).eval()
+    model.stride = 1
+    answer = recognizer_of(model)(video)
+    wanted, _ = whole_answer(model, frames, list(range(FRAMES)), at_least=64)
+    assert by_label(answer) == pytest.approx(wanted, abs=2e-5)
+    assert answer.warnings == (
+        "slowfast_r50_4x16 with a ratio of 2 takes no input of 60 frames: the last one is repeated "
+        "up to 64",
+    )
 
 
 def test_steps_of_a_few_frames(tmp_path):

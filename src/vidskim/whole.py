@@ -82,11 +82,11 @@ class WholeRecognizer(Recognizer):
             answer = self.model.answer(_chained(first, parts))
         account.add_macs(counter.macs, stage="encode")
         frames = [n for clip in seen for n in clip.frame_indices[: clip.num_valid]]
-        if len(frames) < self.model.min_frames:
+        taken = self.model.frames_taken(len(frames))
+        if taken > len(frames):
             video.warnings.append(
-                f"{len(frames)} frames are fewer than the network takes with a ratio of "
-                f"{self.model.compression.ratio}: the last one is repeated up to "
-                f"{self.model.min_frames}"
+                f"{self.model.name} with a ratio of {self.model.compression.ratio} takes no input "
+                f"of {len(frames)} frames: the last one is repeated up to {taken}"
             )
         return Answer(
             tuple(choice.as_chosen(clip, encoder=self.lanes[0].label) for clip in seen),

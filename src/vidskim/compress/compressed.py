@@ -5,7 +5,7 @@ classifier keep their weights and statistics; the compression alone is trained, 
 part.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -147,8 +147,7 @@ class Compressed(nn.Module):
 
         The early part sees windows of the video where that gives the numbers of one pass (see
         `vidskim.compress.windows`), clips of its own length where it takes no other, and all
-        frames at once elsewhere. The last frame is repeated up to `min_frames`, and up to a
-        multiple of `frame_multiple`.
+        frames at once elsewhere. The last frame is repeated up to `frames_taken`.
 
         Args:
             frames: ``[1, 3, t, h, w]`` each, one after another.
@@ -170,7 +169,7 @@ class Compressed(nn.Module):
     def encode_parts(self, frames: Iterator[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Maps:
         """Return F of one video whose frames come part by part; see `answer`."""
         early = self.early
-        frames = _filled_up(frames, at_least=self.min_frames, multiple=self.frame_multiple)
+        frames = _filled_up(frames, self.frames_taken)
         if self.takes_own_length():
             return joined([early(clip) for clip in _cut(frames, self.clip.num_frames)])
         reach = self.reach()
@@ -210,6 +209,14 @@ class Compressed(nn.Module):
         embed = self.backbone.stage_modules()[0]
         patch: tuple[int, ...] = getattr(embed, "patch", (1,))
         return cast(int, getattr(self.backbone, "alpha", patch[0]))
+
+    def frames_taken(self, num_frames: int) -> int:
+        """Return how many frames are seen of a video of so many, the last one repeated.
+
+        At least `min_frames`, and a multiple of `frame_multiple` or of the only length there is.
+        """
+        multiple = self.clip.num_frames if self.takes_own_length() else self.frame_multiple
+        return -(-max(self.min_frames, num_frames) // multiple) * multiple
 
     @property
     def frames_per_step(self) -> int:
@@ -316,31 +323,20 @@ def joined(parts: Sequence[Maps]) -> Maps:
 
 
 def _cut(frames: Iterator[Tensor], length: int) -> Iterator[Tensor]:
-    """Yield frames in parts of one length, the last frame repeated in the last part."""
+    """Yield frames in parts of one length, of which they are a multiple."""
     rest: Tensor | None = None
     for part in frames:
         rest = part if rest is None else torch.cat([rest, part], dim=2)
         while rest.shape[2] >= length:
             yield rest[:, :, :length]
             rest = rest[:, :, length:]
-    if rest is not None and rest.shape[2]:
-        yield lengthened(rest, length)
 
 
-def _filled_up(frames: Iterator[Tensor], *, at_least: int, multiple: int) -> Iterator[Tensor]:
-    """Yield frames, in parts; the last one again where there are too few of them."""
+def _filled_up(frames: Iterator[Tensor], taken: Callable[[int], int]) -> Iterator[Tensor]:
+    """Yield frames, in parts; the last one again up to the number that is taken of so many."""
     seen, last = 0, None
     for part in frames:
         yield part
         seen, last = seen + part.shape[2], part[:, :, -1:]
-    missing = max(at_least, -(-seen // multiple) * multiple) - seen
-    if last is not None and missing > 0:
-        yield last.expand(-1, -1, missing, -1, -1)
-
-
-def lengthened(x: Tensor, length: int) -> Tensor:
-    """Repeat the last frame of ``[N, 3, t, h, w]`` up to a length."""
-    missing = length - x.shape[2]
-    if missing <= 0:
-        return x
-    return torch.cat([x, x[:, :, -1:].expand(-1, -1, missing, -1, -1)], dim=2)
+    if last is not None and taken(seen) > seen:
+        yield last.expand(-1, -1, taken(seen) - seen, -1, -1)
