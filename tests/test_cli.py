@@ -422,3 +422,15 @@ def test_an_empty_argument_is_not_the_current_folder(words, capsys):
     assert capsys.readouterr().err == (
         "vidskim: an argument is empty: give a value or leave it out\n"
     )
+
+
+def test_the_package_is_a_command(place):
+    process = subprocess.run(
+        [sys.executable, "-m", "vidskim", "inspect", "missing.mp4"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (process.returncode, process.stdout) == (1, "")
+    assert process.stderr == "vidskim: missing.mp4: does not exist: check the path\n"

@@ -17,5 +17,7 @@ def test_a_typo_is_answered_with_the_nearest_name():
     assert isinstance(error, UsageError)
     assert "did you mean 'motion'?" in str(error)
     assert "did you mean" not in str(unknown_name("method", "xyz", ["motion", "dense"]))
+    assert "did you mean 'sfc'?" in str(unknown_name("method", "SFC", ["motion", "sfc"]))
+    assert "did you mean 'AC'?" in str(unknown_name("objective", "ac", ["AC", "SAL-CL"]))
     assert UsageError.exit_code == 2
     assert VideoError.exit_code == 1

@@ -78,6 +78,15 @@ def test_other_weights_of_a_backbone_are_named_behind_it(monkeypatch, tmp_path):
         open_model("demo@x")
 
 
+@pytest.mark.parametrize("name", ["resnet_18", "vggish"])
+@pytest.mark.parametrize("random_weights", [True, False])
+def test_a_network_that_takes_no_clips_is_known_but_no_classifier(name, random_weights):
+    with pytest.raises(
+        UsageError, match=f"{name} looks at images, .* give one of r3d_18, .*demo, or a file"
+    ):
+        open_model(name, random_weights=random_weights)
+
+
 def test_a_saliency_network_is_no_clip_classifier(sampler):
     with pytest.raises(CheckpointError, match=r"no clip classifier; .* --sampler"):
         open_model(str(sampler))

@@ -280,6 +280,17 @@ def test_answers_say_where_the_weights_come_from(short_video, network):
     assert answer.clips[0].encoder == "r3d_18"
 
 
+def test_too_little_memory_is_told_of_the_file(short_video, network, monkeypatch):
+    recognizer = Recognizer(network, look=presets.dense())
+
+    def full(*_args):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    monkeypatch.setattr(recognizer.encoding, "features", full)
+    with pytest.raises(VideoError, match=f"^{short_video}: not enough memory: choose smaller"):
+        recognizer(short_video)
+
+
 def test_impossible_arguments_are_refused(network):
     look = presets.dense()
     with pytest.raises(UsageError, match="did you mean 'bf16'"):

@@ -71,6 +71,7 @@ LAYERS = (
         "cli",
         "app",
     },
+    {"__main__"},
 )
 """Files and folders of the package from the bottom up; ``vidskim`` is the package's own
 ``__init__``. A unit imports only from its own layer and the ones before it."""

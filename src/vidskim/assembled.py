@@ -208,10 +208,10 @@ def make_sfc(
 
 
 def check_method(method: str | None) -> None:
-    """Refuse a variant of a method as `vidskim evaluate` names it, which is an option here.
+    """Refuse what is no method, and a variant as `vidskim evaluate` names it, an option here.
 
     Raises:
-        UsageError: a method with a slash.
+        UsageError: an unknown method, or one with a slash.
     """
     if method is not None and method.endswith("/alone"):
         raise UsageError(
@@ -223,6 +223,9 @@ def check_method(method: str | None) -> None:
             f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "
             f"method {printable(method.partition('/')[0])!r} with --pattern or --route"
         )
+    known = (*presets.METHODS, *METHODS, MEMORY, SFC)
+    if method not in (None, *known, *presets.ELSEWHERE):
+        raise unknown_name("method", str(method), known)
 
 
 def refuse_faster_options(model: str, *, pattern: str | None, route: str | None) -> None:

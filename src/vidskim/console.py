@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from vidskim.errors import UsageError, VidskimError, is_out_of_memory
+from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VidskimError, is_out_of_memory
 from vidskim.strip import BLOCKS, Canvas
 
 _encoding = "utf-8"
@@ -91,7 +91,7 @@ def _run(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        return _fail("not enough memory: choose smaller frames or fewer clips and crops", 1)
+        return _fail(TOO_LITTLE_MEMORY, 1)
     except SystemExit as stop:  # help and configuration were printed
         return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:

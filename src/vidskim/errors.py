@@ -1,8 +1,11 @@
 """One small tree of exceptions; every message gives the value, what was expected and the remedy."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+
+TOO_LITTLE_MEMORY = "not enough memory: choose smaller frames or fewer clips and crops"
 
 SHOWN = 3
 """Names that a message lists of many."""
@@ -60,8 +63,9 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     unknown method 'unifrom': did you mean 'uniform'? (valid: random, uniform)
     """
     names = sorted(valid)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    spelled = {known.lower(): known for known in names}
+    near = get_close_matches(name.lower(), spelled, n=1, cutoff=0.5)
+    hint = f"did you mean {spelled[near[0]]!r}? " if near else ""
     return UsageError(f"unknown {kind} {name!r}: {hint}(valid: {', '.join(names)})")
 
 
@@ -69,6 +73,21 @@ def is_out_of_memory(error: Exception) -> bool:
     """Say whether memory was too small; torch tells it in words, in a plain `RuntimeError`."""
     told = str(error)
     return isinstance(error, MemoryError) or "allocate memory" in told or "out of memory" in told
+
+
+@contextmanager
+def memory_told(path: str | Path) -> Iterator[None]:
+    """Say of which file it was that memory was too small for it.
+
+    Raises:
+        VideoError: instead of what `is_out_of_memory`.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise VideoError(path, TOO_LITTLE_MEMORY) from None
 
 
 def printable(text: str) -> str:

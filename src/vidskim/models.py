@@ -12,7 +12,7 @@ import torch
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.hf import create_hf, is_hf
 from vidskim.backbones.network import Network
-from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
+from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone, list_networks
 from vidskim.backbones.weights import Weights, find_weights, split_name
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.recognizer import Origin
@@ -67,6 +67,11 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
         path = demo_checkpoint("classifier") if model == DEMO else Path(model)
         network = untrained_like(path) if random_weights else load_backbone(checkpoint=path)
         name = f"{model} ({network.name})"
+    elif backbone in list_networks():
+        raise UsageError(
+            f"{backbone} looks at images, motion maps or sound and is no clip classifier: give one "
+            f"of {', '.join(VALID)}, or a file"
+        )
     else:
         raise unknown_name("model", model if backbone == DEMO else backbone, VALID)
     if network.clip is None:

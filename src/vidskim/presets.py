@@ -93,6 +93,12 @@ TRAINED = ("scsampler", "cascade")
 """Methods that need saliency networks."""
 METHODS = ("dense", *UNTRAINED, *TRAINED)
 """What ``--method`` takes."""
+ELSEWHERE = {
+    "oracle": "the oracle needs the true label: it runs in 'vidskim evaluate' only",
+    "empirical": "empirical draws from where a training set has its best clips: it runs in "
+    "'vidskim evaluate --study' only",
+}
+"""Methods of other commands, and what is said of them."""
 
 
 def look(
@@ -125,13 +131,8 @@ def look(
         if not isinstance(second, PartedSaliency):
             raise UsageError(f"a cascade cannot be made of {type(second).__name__}; give a Sampler")
         return cascade(second, k=k, candidates=candidates)
-    if method == "oracle":
-        raise UsageError("the oracle needs the true label: it runs in 'vidskim evaluate' only")
-    if method == "empirical":
-        raise UsageError(
-            "empirical draws from where a training set has its best clips: it runs in 'vidskim "
-            "evaluate --study' only"
-        )
+    if method in ELSEWHERE:
+        raise UsageError(ELSEWHERE[method])
     raise unknown_name("method", method, METHODS)
 
 

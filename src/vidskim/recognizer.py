@@ -14,7 +14,7 @@ from vidskim.backbones.contract import Backbone, ClipSpec, same_clip
 from vidskim.contracts import Aggregator, Context
 from vidskim.cost import Account, MacCounter
 from vidskim.encoding import Batch, Encoding
-from vidskim.errors import CheckpointError, UsageError, VideoError
+from vidskim.errors import CheckpointError, UsageError, VideoError, memory_told
 from vidskim.io.live import LiveClips
 from vidskim.lane import Head, labels_of, make_lane
 from vidskim.look import Choice, Look, told_short
@@ -185,12 +185,16 @@ class Recognizer:
         """Answer for one video.
 
         Raises:
-            VideoError: the file cannot be read, or no clip of it can.
+            VideoError: the file cannot be read, or no clip of it can, or memory is too small.
             CheckpointError: the networks answer with something that is no number.
             UsageError: encoders whose maps differ in size, and no adapters.
         """
         if not isinstance(video, Video):
             video = Video(video)
+        with memory_told(video.path):
+            return self._answer(video)
+
+    def _answer(self, video: Video) -> Prediction:
         account = Account(self.device)
         decoded, read = video.stats.frames_decoded, video.stats.bytes_read
         with account.stage("look"):

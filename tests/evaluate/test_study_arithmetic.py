@@ -77,6 +77,40 @@ def test_intervals_are_those_of_the_metrics():
     assert found.estimate == pytest.approx((2 * values - 1).mean().item())
 
 
+def test_one_video_per_source_is_no_group():
+    values = torch.tensor([1.0, 0, 1, 1, 0, 1, 0.5])
+    plain, grouped = (Resamples(7, groups=groups, num_samples=500) for groups in (None, "gfedcba"))
+    assert plain.interval(values) == grouped.interval(values)
+
+
+def test_videos_of_one_source_are_drawn_together():
+    groups = ["a", "b", "a", "c", "a", "d", "b"]
+    values = torch.tensor([1.0, 0, 1, 1, 0, 1, 0.5])
+    draws = Resamples(7, groups=groups, seed=5, num_samples=200)
+    found = draws.means(torch.stack([values, values**2], 1))
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randint(4, (200, 4), generator=generator).tolist()
+    for n, names in enumerate([["abcd"[i] for i in row] for row in drawn]):
+        chosen = [v for name in names for v, g in zip(values.tolist(), groups) if g == name]
+        wanted = [sum(v**p for v in chosen) / len(chosen) for p in (1, 2)]
+        assert found[n].tolist() == pytest.approx(wanted)
+    interval = draws.interval(values)
+    assert interval.estimate == pytest.approx(values.mean().item())
+    alone = Resamples(7, seed=5, num_samples=200).interval(values)
+    assert (interval.low, interval.high) != (alone.low, alone.high)
+
+
+def test_sources_that_agree_within_widen_the_interval():
+    """Ten copies of each of eight videos tell no more than eight."""
+    right = torch.tensor([1.0, 0, 0, 1, 1, 0, 1, 1])
+    copied = right.repeat_interleave(10)
+    groups = [n // 10 for n in range(80)]
+    one = Resamples(8, num_samples=2000).interval(right)
+    assert Resamples(80, groups=groups, num_samples=2000).interval(copied) == one
+    narrow = Resamples(80, num_samples=2000).interval(copied)
+    assert narrow.high - narrow.low < 0.5 * (one.high - one.low)
+
+
 def test_the_share_of_the_gap_against_a_loop():
     rng = random.Random(0)
     n = 40
