@@ -283,10 +283,10 @@ def test_answers_say_where_the_weights_come_from(short_video, network):
 def test_too_little_memory_is_told_of_the_file(short_video, network, monkeypatch):
     recognizer = Recognizer(network, look=presets.dense())
 
-    def full(*_args):
+    def full(*_args, **_options):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr(recognizer.encoding, "features", full)
+    monkeypatch.setattr(type(recognizer.encoding), "features", full)
     with pytest.raises(VideoError, match=f"^{short_video}: not enough memory: choose smaller"):
         recognizer(short_video)
 
