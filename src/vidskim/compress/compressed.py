@@ -5,7 +5,7 @@ classifier keep their weights and statistics; the compression alone is trained, 
 part.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -301,8 +301,10 @@ def whole_frame(transform: Transform) -> Transform:
     return replace(transform, short_side=side, crop=None)
 
 
-def joined(parts: Sequence[Maps]) -> Maps:
+def joined(parts: list[Maps]) -> Maps:
     """Put maps ``[1, C, t, H, W]`` one after another; class tokens, of one place, are averaged.
+
+    The list is used up: the map of a long video is never there twice.
 
     Raises:
         UsageError: no parts.
@@ -310,9 +312,9 @@ def joined(parts: Sequence[Maps]) -> Maps:
     if not parts:
         raise UsageError("a video has at least one frame")
     if len(parts) == 1:
-        return parts[0]
+        return parts.pop()
     if isinstance(parts[0], Tensor):
-        return torch.cat([cast(Tensor, part) for part in parts], dim=2)
+        return _moved(cast(list[Tensor], parts))
     pathways = zip(*(cast(tuple[Tensor, ...], part) for part in parts), strict=True)
     return tuple(
         torch.cat(maps, 2).mean(2, keepdim=True)
@@ -320,6 +322,25 @@ def joined(parts: Sequence[Maps]) -> Maps:
         else torch.cat(maps, 2)
         for maps in pathways
     )
+
+
+def _moved(parts: list[Tensor]) -> Tensor:
+    """Join tensors over time, each given back as soon as it is copied."""
+    first, T = parts[0], sum(part.shape[2] for part in parts)
+    is_last = first.is_contiguous(memory_format=torch.channels_last_3d)
+    whole = torch.empty(
+        (*first.shape[:2], T, *first.shape[3:]),
+        dtype=first.dtype,
+        device=first.device,
+        memory_format=torch.channels_last_3d if is_last else torch.contiguous_format,
+    )
+    del first
+    end = 0
+    while parts:
+        part = parts.pop(0)
+        end += part.shape[2]
+        whole[:, :, end - part.shape[2] : end] = part
+    return whole
 
 
 def _cut(frames: Iterator[Tensor], length: int) -> Iterator[Tensor]:
