@@ -60,11 +60,13 @@ CELLS: dict[str, dict[str, Any]] = {
     "multi-iteration": {"strategy": "multi_iteration"},
     "multi-iteration, own term": {"strategy": "multi_iteration", "gradient": "own"},
     **{f"single, stride {s}": {**SINGLE, "stride": s} for s in (4, 8, 16)},
-    "memory, equal epochs": {},
-    "multi-clip, equal epochs": {"interaction": None},
     "single, equal clips": SINGLE,
+    "multi-clip, equal epochs": {"interaction": None},
+    "frozen, equal epochs": {"freeze_backbone": True},
+    "memory, equal epochs": {},
+    **{f"memory, N = {n}, equal epochs": {"num_clips": n} for n in NUMBERS if n not in (1, 5)},
 }
-"""What each training changes in the recipe; see `lengthened` for the last three."""
+"""What each training changes in the recipe; see `lengthened` for those of equal length."""
 
 TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "Figure 4": (
@@ -83,10 +85,13 @@ TABLES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("single", "single clips"),
             (
                 "single, equal clips",
-                "single clips, as many clips as the others: N times the epochs",
+                "single clips, as many clips as five of each: five times the epochs",
             ),
-            ("multi-clip, equal epochs", "N clips, no memory"),
-            ("memory, equal epochs", "N clips and memory"),
+            ("multi-clip, equal epochs", "five clips, no memory"),
+            ("frozen, equal epochs", "five clips and memory, backbone frozen"),
+            ("memory, N = 3, equal epochs", "three clips and memory"),
+            ("memory, equal epochs", "five clips and memory"),
+            ("memory, N = 9, equal epochs", "nine clips and memory"),
         ),
     ),
     "Table 2 (a)": (
@@ -197,9 +202,10 @@ def lengthened(name: str, changed: MemoryRecipe, base: MemoryRecipe, *, clips: i
     if not name.endswith((", equal epochs", ", equal clips")):
         return changed
     assert base.steps is not None
-    videos = clips // base.num_clips
+    is_single = name.endswith(", equal clips")
+    videos = clips // (base if is_single else changed).num_clips
     steps = round(base.steps * base.batch_size / videos)
-    if name.endswith(", equal clips"):
+    if is_single:
         steps = round(steps * clips / base.batch_size)
         return replace(changed, steps=steps, warmup_steps=base.warmup_steps * steps // base.steps)
     return replace(
@@ -300,15 +306,19 @@ def draw(found: Mapping[str, Trained], draws: Resamples, path: Path, *, title: s
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    curve = [(n, "memory" if n == 5 else f"memory, N = {n}") for n in NUMBERS]
-    curve = [(n, cell) for n, cell in curve if cell in found]
-    points = [draws.interval(found[cell].right) for _, cell in curve]
-    y = [100 * p.estimate for p in points]
-    bounds = [
-        [100 * (p.estimate - p.low) for p in points],
-        [100 * (p.high - p.estimate) for p in points],
-    ]
-    left.errorbar([n for n, _ in curve], y, yerr=bounds, marker="o", capsize=3, label="memory")
+    for end, shift in (("", 0.0), (", equal epochs", 0.1)):
+        curve = [(n, ("memory" if n == 5 else f"memory, N = {n}") + end) for n in NUMBERS]
+        curve = [(n, cell) for n, cell in curve if cell in found]
+        if not curve:
+            continue
+        points = [draws.interval(found[cell].right) for _, cell in curve]
+        y = [100 * p.estimate for p in points]
+        bounds = [
+            [100 * (p.estimate - p.low) for p in points],
+            [100 * (p.high - p.estimate) for p in points],
+        ]
+        x = [n + shift for n, _ in curve]
+        left.errorbar(x, y, yerr=bounds, marker="o", capsize=3, label=f"memory{end}")
     single = 100 * float(found["single"].right.mean())
     left.axhline(single, color="gray", ls="--", label="single clips, no memory")
     left.set_xticks(NUMBERS)
