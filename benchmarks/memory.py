@@ -12,7 +12,6 @@ some cells and writes nothing, so that several processes can share the work.
 """
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from trainings import (
     measured_under,
     read_answers,
     right_of,
-    write_rights,
+    write_tables,
 )
 from vidskim.evaluate.studies.resample import Resamples
 from vidskim.train.examples import read_examples
@@ -161,7 +160,8 @@ def main() -> None:
             test_split=base.test_split,
             multilabel=base.multilabel,
         ).test
-        write(found, groups_of(rows), base, options)
+        groups = groups_of(rows, read_answers(folder_of("single", 0, options)))
+        write(found, groups, base, options)
 
 
 def read_options() -> argparse.Namespace:
@@ -171,6 +171,12 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--again", default="", help="cells with one training more, | between")
     parser.add_argument("--scratch-steps", type=int, help="of the cell without a first stage")
     return parser.parse_args()
+
+
+def folder_of(name: str, seed: int, options: argparse.Namespace) -> Path:
+    """Return where a training lies."""
+    cell = name.replace(", ", "-").replace(" = ", "").replace(" ", "_")
+    return Path(options.work / options.name / f"{cell}-s{seed}")
 
 
 def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained:
@@ -183,8 +189,7 @@ def train(name: str, base: MemoryRecipe, options: argparse.Namespace) -> Trained
         changed = lengthened(name, changed, base, clips=options.equal_clips)
         if name == "scratch":
             changed = replace(changed, steps=options.scratch_steps or base.steps)
-        folder = name.replace(", ", "-").replace(" = ", "").replace(" ", "_")
-        out = options.work / options.name / f"{folder}-s{seed}"
+        out = folder_of(name, seed, options)
         metrics = train_memory(replace(changed, out=str(out), seed=seed))
         print(name, seed, round(metrics["test_accuracy"], 3), flush=True)
         rows = read_answers(out)
@@ -262,13 +267,14 @@ def write(
         scratch_steps=options.scratch_steps or base.steps,
     )
     out = ROOT / "benchmarks" / "results" / "memory" / options.name
-    out.mkdir(parents=True, exist_ok=True)
-    record = {**protocol, "tables": tables, "clip_accuracy_by_place": places}
-    (out / "tables.json").write_text(json.dumps(record, indent=1) + "\n")
-    (out / "tables.md").write_text(markdown(tables, protocol))
-    write_rights(out / "answers.csv", {n: f.right for n, f in found.items()}, groups)
+    write_tables(
+        out,
+        {**protocol, "tables": tables, "clip_accuracy_by_place": places},
+        markdown(tables, protocol),
+        rights={cell: one.right for cell, one in found.items()},
+        groups=groups,
+    )
     draw(found, draws, out / "figure4.png", title=options.name)
-    print((out / "tables.md").read_text())
 
 
 def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:

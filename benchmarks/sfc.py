@@ -70,8 +70,11 @@ def main() -> None:
         print(json.dumps(measure(options.cell, options)))
         return
     words = list(sys.argv[1:])
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
-    environment["OMP_NUM_THREADS"] = str(options.threads)
+    environment = {
+        **os.environ,
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "OMP_NUM_THREADS": str(options.threads),
+    }
     found: dict[str, list[dict[str, Any]]] = {cell: [] for cell in CELLS}
     for n in range(options.rounds):
         for cell in (*list(CELLS)[n % len(CELLS) :], *list(CELLS)[: n % len(CELLS)]):

@@ -16,7 +16,6 @@ manifest's groups) are drawn together. `--cells` trains some cells and writes no
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,13 +36,12 @@ from trainings import (
     measured_under,
     read_answers,
     right_of,
-    write_rights,
+    write_tables,
 )
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.network import Network
 from vidskim.compress import Compressed, load_compressed
 from vidskim.cost import count
-from vidskim.data.manifest import Row
 from vidskim.data.store import Store, frame_store
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.evaluate.studies.resample import Resamples
@@ -162,7 +160,8 @@ def main() -> None:
     found |= baselines(base)
     if options.k is not None:
         found |= of_samplers(base, options)
-    write(found, test, base, options)
+    groups = groups_of(test, read_answers(folder_of(SFC, 0, options)))
+    write(found, groups, base, options)
 
 
 def read_options() -> argparse.Namespace:
@@ -302,13 +301,12 @@ def of_samplers(base: SfcRecipe, options: argparse.Namespace) -> dict[str, Found
 
 def write(
     found: Mapping[str, Found],
-    test: Sequence[Row],
+    groups: Sequence[str],
     base: SfcRecipe,
     options: argparse.Namespace,
 ) -> None:
     """Write tables.json, tables.md and answers.csv."""
-    groups = groups_of(test)
-    draws = Resamples(len(test), groups=groups)
+    draws = Resamples(len(groups), groups=groups)
     views = found[VIEWS]
     tables = {}
     for title, (column, all_rows) in TABLES.items():
@@ -339,16 +337,18 @@ def write(
         "sfc_tables.py",
         base,
         options,
-        test_videos=len(test),
+        test_videos=len(groups),
         test_sources=len(set(groups)),
         clips_of_samplers=options.k,
     )
     out = ROOT / "benchmarks" / "results" / "sfc" / options.name
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "tables.json").write_text(json.dumps({**protocol, "tables": tables}, indent=1) + "\n")
-    (out / "tables.md").write_text(markdown(tables, protocol))
-    write_rights(out / "answers.csv", {n: f.right for n, f in found.items()}, groups)
-    print((out / "tables.md").read_text())
+    write_tables(
+        out,
+        {**protocol, "tables": tables},
+        markdown(tables, protocol),
+        rights={cell: one.right for cell, one in found.items()},
+        groups=groups,
+    )
 
 
 def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -79,25 +80,43 @@ def right_of(rows: Sequence[dict[str, str]], column: str = "right") -> Tensor:
     return torch.tensor([float(row[column]) for row in rows]).double()
 
 
-def groups_of(rows: Sequence[Row]) -> list[str]:
-    """Return what each row was cut from: its group, or else its file."""
-    return [row.group or str(row.path) for row in rows]
+def groups_of(rows: Iterable[Row], answers: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return what each answered row was cut from: its group, or else its file."""
+    known = {
+        (str(row.path), "" if row.start_seconds is None else str(row.start_seconds)): row
+        for row in rows
+    }
+    answered = [known[answer["path"], answer["start_seconds"]] for answer in answers]
+    return [row.group or str(row.path) for row in answered]
 
 
-def write_rights(path: Path, rights: Mapping[str, Tensor], groups: Sequence[str]) -> None:
-    """Write how often each cell was right about each test video, and which are of one source.
+def write_tables(
+    out: Path,
+    record: Mapping[str, Any],
+    text: str,
+    *,
+    rights: Mapping[str, Tensor],
+    groups: Sequence[str],
+) -> None:
+    """Write a folder's tables.json, tables.md and answers.csv, and print the text.
 
     Args:
-        path: of the CSV: ``source``, numbered, then a column for each cell.
-        rights: of each cell, ``[videos]``.
-        groups: of each video.
+        out: the folder.
+        record: what tables.json holds.
+        text: what tables.md holds.
+        rights: how often each cell was right about each test video, ``[videos]``; a column each.
+        groups: of each video, numbered in the column ``source``.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "tables.json").write_text(json.dumps(record, indent=1) + "\n")
+    (out / "tables.md").write_text(text)
     numbers = {group: n for n, group in enumerate(dict.fromkeys(groups))}
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with (out / "answers.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["source", *rights])
         for n, group in enumerate(groups):
             table.writerow([numbers[group], *(f"{right[n]:.4g}" for right in rights.values())])
+    print(text)
 
 
 def measured_under(
