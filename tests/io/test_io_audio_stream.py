@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from resident import growth_bytes
 from sound import RATE, clicks, clips_of, tone, write_sound
 
 from vidskim.errors import UsageError
@@ -108,13 +109,18 @@ def test_batches_are_the_whole_in_time_order(tmp_path: Path) -> None:
 def test_batches_keep_memory_flat(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     write_sound(path, np.tile(tone(10, 440, rate=8000), 90), rate=8000, block=8000)
-
-    def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-    seen = [resident_bytes() for _ in iter_log_mel(path, clips_of(900))]
+    growth = growth_bytes(
+        path,
+        setup="""
+from vidskim.clips import split
+from vidskim.io.audio import iter_log_mel
+clips = split([frame / 20 for frame in range(18000)], num_frames=10)
+""",
+        iterable="iter_log_mel(path, clips)",
+        after=3,
+    )
     # 900 s are 58 MB of samples and 58 MB of windows
-    assert max(seen) - seen[3] < 20e6
+    assert growth < 8e6
 
 
 def mute(path: Path, *, sound: Callable[[], np.ndarray] | None) -> Path:

@@ -1,6 +1,5 @@
 """Motion maps against FFmpeg's own side data and against footage of known velocity."""
 
-import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from resident import growth_bytes
 
 from vidskim.clips import split
 from vidskim.io.compressed import iter_motion, motion
@@ -276,19 +276,20 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     frames = (np.roll(noise, 4 * t, 1) for t in range(240))
     write_video(path, frames, options={"preset": "ultrafast", "crf": "35"})
-    index, clips = whole(path)
-
-    def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-    gc.collect()
-    gc.disable()  # whatever is kept alive by a cycle now stays
-    try:
-        seen = [resident_bytes() for _ in iter_motion(path, index, clips)]
-    finally:
-        gc.enable()
+    growth = growth_bytes(
+        path,
+        setup="""
+from vidskim.io.compressed import iter_motion
+from vidskim.clips import split
+from vidskim.io.packets import read_packets
+index = read_packets(path)
+clips = split(index.timestamps_seconds.tolist(), num_frames=8)
+""",
+        iterable="iter_motion(path, index, clips)",
+        after=5,
+    )
     # 200 frames of 460 kB would be 92 MB
-    assert max(seen) - seen[5] < 30e6
+    assert growth < 8e6
 
 
 @pytest.mark.data

@@ -1,6 +1,7 @@
 """RGB clips against a plain decode: order, overlap, rotation, color, holes."""
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode
+from resident import EXACT_HEAP
 from torch import Tensor
 
 from vidskim.clips import split
@@ -209,7 +211,9 @@ print(peak() - before)
 
 def _peak_mebibytes(path: Path, *, every: int) -> float:
     command = [sys.executable, "-c", _MEMORY, str(path), str(every)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | EXACT_HEAP
+    )
     return float(run.stdout)
 
 

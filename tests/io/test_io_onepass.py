@@ -1,6 +1,5 @@
 """One decode for motion and residuals: the numbers of two separate decodes, bit for bit."""
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from footage import moving_pictures
+from resident import growth_bytes
 
 from vidskim.clips import split
 from vidskim.errors import UsageError
@@ -229,16 +229,17 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
     frames = (np.roll(noise, 4 * t, 1) for t in range(240))
     write_video(path, frames, options={"preset": "ultrafast", "crf": "35"})
-    index, clips = whole(path, num_frames=8)
-
-    def resident_bytes() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-    gc.collect()
-    gc.disable()
-    try:
-        seen = [resident_bytes() for _ in iter_compressed(path, index, clips)]
-    finally:
-        gc.enable()
+    growth = growth_bytes(
+        path,
+        setup="""
+from vidskim.io.onepass import iter_compressed
+from vidskim.clips import split
+from vidskim.io.packets import read_packets
+index = read_packets(path)
+clips = split(index.timestamps_seconds.tolist(), num_frames=8)
+""",
+        iterable="iter_compressed(path, index, clips)",
+        after=8,
+    )
     # residuals of 30 clips would be 55 MB, 240 frames 110 MB
-    assert max(seen) - seen[8] < 25e6
+    assert growth < 8e6
