@@ -146,6 +146,7 @@ def train(words: Sequence[str]) -> None:
 def data_synthetic(
     out: str,
     /,
+    kind: str = "moments",
     train: int = 240,
     test: int = 120,
     seed: int = 0,
@@ -157,6 +158,8 @@ def data_synthetic(
 
     Args:
         out: folder to write.
+        kind: "moments" (twelve classes, told by their moments) or "pairs" (three, told by which
+            moments occur together; no single clip tells them).
         train: number of training videos.
         test: number of test videos.
         seed: of everything.
@@ -168,6 +171,7 @@ def data_synthetic(
 
     manifest = make_synthetic(
         out,
+        kind=kind,
         train=train,
         test=test,
         seed=seed,

@@ -18,6 +18,7 @@ from vidskim.data.manifest import read_manifest
 from vidskim.data.synthetic import (
     CLASSES,
     MOTIONS,
+    PAIRS,
     SHORTEST_SECONDS,
     Job,
     Moment,
@@ -118,6 +119,41 @@ def test_order_classes_differ_in_order_only():
     assert moving[0].y == pytest.approx(moving[1].y)
 
 
+def test_no_clip_and_no_sum_over_clips_tells_pairs():
+    motions = sorted({motion for pairs in PAIRS.values() for pair in pairs for motion in pair})
+    assert len(motions) == 4
+    for pairs in PAIRS.values():
+        assert sorted(motion for pair in pairs for motion in pair) == motions
+    assert len({frozenset(pair) for pairs in PAIRS.values() for pair in pairs}) == 6
+    told = []
+    for seed in range(300):  # what a clip of each motion says for each class
+        scores = rng_of(seed).normal(size=(len(PAIRS), len(motions)))
+        sums = {
+            (label, pair): scores[:, [motions.index(motion) for motion in pair]].sum(1)
+            for label, pairs in PAIRS.items()
+            for pair in pairs
+        }
+        told.append(sum(list(PAIRS)[s.argmax()] == label for (label, _), s in sums.items()))
+    assert max(told) == 4
+
+
+def test_pairs_take_turns(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(synthetic, "make_video", lambda job: seen.append(job) or ())
+    monkeypatch.setattr(
+        synthetic,
+        "map_in_processes",
+        lambda work, jobs, **_: [synthetic.make_video(j) for j in jobs],
+    )
+    made = make_synthetic(tmp_path, kind="pairs", train=12, test=24)
+    assert [row.label for row in read_manifest(made).rows[:4]] == [*PAIRS, "pairs_a"]
+    assert (tmp_path / "seed.txt").read_text() == "seed=0 seconds=30.0-40.0 format=1 kind=pairs\n"
+    shown = Counter((job.label, job.motions) for job in seen)
+    assert all(set(motions) in map(set, PAIRS[label]) for label, motions in shown)
+    assert len(shown) == 12  # six pairs, each in both orders
+    assert set(shown.values()) == {3}
+
+
 def test_files_and_manifests(small_set):
     videos = read_manifest(small_set)
     moments = read_manifest(small_set.with_name("moments.csv"))
@@ -153,7 +189,8 @@ def test_no_class_is_told_by_its_codec(tmp_path, monkeypatch):
     for label in ("bounce", "knock"):
         for seed in range(12):
             path = str(tmp_path / f"{label}{seed}.mp4")
-            synthetic.make_video(synthetic.Job(path, label, "test", 0, seed, 15.0, 15.5))
+            job = Job(path, label, CLASSES[label], "test", 0, seed, 15.0, 15.5)
+            synthetic.make_video(job)
         made = {codec for path, codec in codecs.items() if label in path}
         assert made == {"h264", "mpeg4"}, label
 
@@ -175,7 +212,7 @@ def test_a_long_h264_file_is_byte_equal_every_time(tmp_path):
     content = set()
     for name in "abc":
         path = tmp_path / f"{name}.mp4"
-        make_video(Job(str(path), "sweep", "test", 11, 0, 30.0, 40.0))
+        make_video(Job(str(path), "sweep", ("sweep",), "test", 11, 0, 30.0, 40.0))
         content.add(path.read_bytes())
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "h264"
@@ -202,7 +239,7 @@ def test_a_stamp_that_a_full_disk_left_empty_stops_nobody(tmp_path):
 
 
 def test_another_set_in_the_same_folder_is_refused(small_set):
-    for change in ({"seed": 1}, {"max_seconds": 16}):
+    for change in ({"seed": 1}, {"max_seconds": 16}, {"kind": "pairs"}):
         with pytest.raises(UsageError, match=r"seed=0 seconds=15\.0-15\.5.*another folder"):
             make_synthetic(
                 small_set.parent, **{"train": 1, "min_seconds": 15, "max_seconds": 15.5} | change
@@ -220,6 +257,7 @@ def test_another_set_in_the_same_folder_is_refused(small_set):
         ({"train": 0, "test": 0}, "at least one video"),
         ({"train": -1}, "train=-1"),
         ({"seed": -1}, "seed is -1"),
+        ({"kind": "pair"}, "unknown kind of set 'pair': did you mean 'pairs'"),
         ({"workers": 0, "train": 1, "test": 0}, "workers is 0"),
     ],
 )

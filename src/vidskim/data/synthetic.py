@@ -4,6 +4,9 @@ Twelve classes. Four differ in gross motion, four only in fine motion (two pairs
 order of two moments (no single clip can tell them), two are faint to the eye and clear to the ear.
 Camera, scene cuts, bystanders and stray sounds are drawn alike for every class, and files are H.264
 (B-frames, long GOPs) or MPEG-4 Part 2 (I and P frames, GOP 12) alike, with AAC sound.
+
+The other kind of set, "pairs", has three classes that no clip tells and no mean over clips either:
+which of four gross motions occur together. It is for what relates the clips of a video.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +31,7 @@ from vidskim.data.scene import (
     wander,
 )
 from vidskim.data.workers import map_in_processes
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, unknown_name
 from vidskim.io.writer import write_video
 
 Motion = Callable[[float, float], Pose]
@@ -71,6 +74,21 @@ CLASSES: dict[str, tuple[str, ...]] = {
 }
 """Class name to the motions of its moments, in order; a single one is repeated."""
 
+PAIRS: dict[str, tuple[tuple[str, str], ...]] = {
+    "pairs_a": (("bounce", "circle"), ("pulse", "sweep")),
+    "pairs_b": (("bounce", "pulse"), ("circle", "sweep")),
+    "pairs_c": (("bounce", "sweep"), ("circle", "pulse")),
+}
+"""Class name to the pairs of motions of its two moments, in either order.
+
+Each motion is in every class, so that a clip says nothing. Nor does a sum of what single clips
+say: it gives the two pairs of a class together as much as those of any other, so that at most four
+of the six pairs can be told, and one in three if all clips are scored alike.
+"""
+
+KINDS = ("moments", "pairs")
+"""What tells the classes of a set: their moments, or which moments occur together."""
+
 TRIM_SECONDS = 1.5
 """What a trimmed clip shows before and after its moment."""
 
@@ -100,6 +118,8 @@ class Job:
 
     path: str
     label: str
+    motions: tuple[str, ...]
+    """Of its moments, in order; a single one is repeated."""
     split: str
     index: int
     seed: int
@@ -110,6 +130,7 @@ class Job:
 def make_synthetic(
     out: str | Path,
     *,
+    kind: str = "moments",
     train: int = 240,
     test: int = 120,
     seed: int = 0,
@@ -126,6 +147,8 @@ def make_synthetic(
 
     Args:
         out: folder to write; files that are already complete there are kept.
+        kind: "moments", the twelve `CLASSES`, or "pairs", the three of `PAIRS`, whose moments bear
+            the name of their video's class.
         train: number of training videos.
         test: number of test videos.
         seed: every file is a function of (seed, split, index).
@@ -137,9 +160,11 @@ def make_synthetic(
         The path of ``videos.csv``.
 
     Raises:
-        UsageError: lengths that leave no room for the moments, no videos, or a folder that holds
-            another set or cannot be written to.
+        UsageError: an unknown kind, lengths that leave no room for the moments, no videos, or a
+            folder that holds another set or cannot be written to.
     """
+    if kind not in KINDS:
+        raise unknown_name("kind of set", kind, KINDS)
     if not SHORTEST_SECONDS <= min_seconds <= max_seconds <= LONGEST_SECONDS:
         raise UsageError(
             f"need {SHORTEST_SECONDS:g} <= min_seconds <= max_seconds <= {LONGEST_SECONDS:g}, got "
@@ -150,14 +175,16 @@ def make_synthetic(
     if seed < 0:
         raise UsageError(f"seed is {seed}; give a whole number of at least 0")
     out = Path(out)
+    lengths = (min_seconds, max_seconds)
     jobs = [
-        _job(out, split, index, seed=seed, min_seconds=min_seconds, max_seconds=max_seconds)
+        _job(out, split, index, kind=kind, seed=seed, lengths=lengths)
         for split, number in (("train", train), ("test", test))
         for index in range(number)
     ]
     try:
-        lengths = f"{float(min_seconds)}-{float(max_seconds)}"
-        _claim(out, f"seed={seed} seconds={lengths} format=1\n")
+        seconds = f"{float(min_seconds)}-{float(max_seconds)}"
+        told = "" if kind == "moments" else f" kind={kind}"
+        _claim(out, f"seed={seed} seconds={seconds} format=1{told}\n")
         moments = list(
             map_in_processes(make_video, jobs, title="synthetic videos", workers=workers)
         )
@@ -169,12 +196,19 @@ def make_synthetic(
 
 
 def _job(
-    out: Path, split: str, index: int, *, seed: int, min_seconds: float, max_seconds: float
+    out: Path, split: str, index: int, *, kind: str, seed: int, lengths: tuple[float, float]
 ) -> Job:
-    """Describe one file; the classes take turns."""
-    label = list(CLASSES)[index % len(CLASSES)]
+    """Describe one file; classes take turns, and so do a class's pairs and their two orders."""
+    labels = list(CLASSES if kind == "moments" else PAIRS)
+    turn, place = divmod(index, len(labels))
+    label = labels[place]
+    if kind == "moments":
+        motions = CLASSES[label]
+    else:
+        order, number = divmod(turn, len(PAIRS[label]))
+        motions = PAIRS[label][number][:: -1 if order % 2 else 1]
     path = out / split / f"{split}_{index:04d}_{label}.mp4"
-    return Job(str(path), label, split, index, seed, min_seconds, max_seconds)
+    return Job(str(path), label, motions, split, index, seed, *lengths)
 
 
 def _claim(out: Path, recipe: str) -> None:
@@ -224,7 +258,7 @@ def make_video(job: Job) -> tuple[Moment, ...]:
     """Write one file (unless it is there) and return its moments."""
     rng = _generator(job)
     num_frames = _num_frames(job, rng)
-    moments = _plan(rng, CLASSES[job.label], num_frames / FRAME_RATE)
+    moments = _plan(rng, job.motions, num_frames / FRAME_RATE)
     if not Path(job.path).exists():
         sound = _sound(rng, job.label, moments, num_frames)
         # x264's macroblock tree gives other bytes from run to run on long files with B-frames.
