@@ -17,6 +17,7 @@ from vidskim.data import scene, synthetic
 from vidskim.data.manifest import read_manifest
 from vidskim.data.synthetic import (
     CLASSES,
+    KINDS,
     MOTIONS,
     PAIRS,
     SHORTEST_SECONDS,
@@ -99,14 +100,17 @@ def test_a_motion_begins_at_rest_and_moves(name):
 
 
 @pytest.mark.parametrize("seconds", [SHORTEST_SECONDS - 0.04, 30.0])
-def test_moments_lie_in_the_video_and_apart(seconds):
-    for label, motions in CLASSES.items():
+@pytest.mark.parametrize("kind", KINDS)
+def test_moments_lie_in_the_video_and_apart(seconds, kind):
+    shortest, longest = KINDS[kind]
+    pairs = {str(pair): pair for pairs in PAIRS.values() for pair in pairs}
+    for label, motions in (CLASSES if kind == "moments" else pairs).items():
         for seed in range(40):
-            moments = synthetic._plan(rng_of(seed), motions, seconds)
+            moments = synthetic._plan(rng_of(seed), motions, seconds, lasting=KINDS[kind])
             assert len(moments) == 2 if len(motions) > 1 else len(moments) in (2, 3)
             assert moments[0].start_seconds >= 1.0
             assert moments[-1].end_seconds <= seconds - 1.0 + 1e-9
-            assert all(1.5 <= m.end_seconds - m.start_seconds <= 2.2 for m in moments)
+            assert all(shortest <= m.end_seconds - m.start_seconds <= longest for m in moments)
             assert all(b.start_seconds - a.end_seconds >= 3.0 - 1e-9 for a, b in pairwise(moments))
             shown = tuple(m.motion for m in moments)
             assert shown == motions if len(motions) > 1 else set(shown) == set(motions), label
@@ -152,6 +156,7 @@ def test_pairs_take_turns(tmp_path, monkeypatch):
     assert all(set(motions) in map(set, PAIRS[label]) for label, motions in shown)
     assert len(shown) == 12  # six pairs, each in both orders
     assert set(shown.values()) == {3}
+    assert {job.moment_seconds for job in seen} == {(3.0, 4.0)}
 
 
 def test_files_and_manifests(small_set):
@@ -189,7 +194,7 @@ def test_no_class_is_told_by_its_codec(tmp_path, monkeypatch):
     for label in ("bounce", "knock"):
         for seed in range(12):
             path = str(tmp_path / f"{label}{seed}.mp4")
-            job = Job(path, label, CLASSES[label], "test", 0, seed, 15.0, 15.5)
+            job = Job(path, label, CLASSES[label], (1.5, 2.2), "test", 0, seed, 15.0, 15.5)
             synthetic.make_video(job)
         made = {codec for path, codec in codecs.items() if label in path}
         assert made == {"h264", "mpeg4"}, label
@@ -212,7 +217,7 @@ def test_a_long_h264_file_is_byte_equal_every_time(tmp_path):
     content = set()
     for name in "abc":
         path = tmp_path / f"{name}.mp4"
-        make_video(Job(str(path), "sweep", ("sweep",), "test", 11, 0, 30.0, 40.0))
+        make_video(Job(str(path), "sweep", ("sweep",), (1.5, 2.2), "test", 11, 0, 30.0, 40.0))
         content.add(path.read_bytes())
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "h264"

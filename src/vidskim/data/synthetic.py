@@ -86,14 +86,15 @@ say: it gives the two pairs of a class together as much as those of any other, s
 of the six pairs can be told, and one in three if all clips are scored alike.
 """
 
-KINDS = ("moments", "pairs")
-"""What tells the classes of a set: their moments, or which moments occur together."""
+KINDS = {"moments": (1.5, 2.2), "pairs": (3.0, 4.0)}
+"""What tells the classes of a set, their moments or which moments occur together, and the shortest
+and longest moment in seconds: five clips of a video are to show both moments of a pair often."""
 
 TRIM_SECONDS = 1.5
 """What a trimmed clip shows before and after its moment."""
 
 SHORTEST_SECONDS = 15.0
-"""Three moments of up to 2.2 s, 3 s between them and 1 s at both ends fit in this."""
+"""Three moments of up to 2.2 s or two of 4, 3 s between them and 1 s at both ends fit in this."""
 
 LONGEST_SECONDS = 3600.0
 """An hour of sound is held in memory while it is made."""
@@ -120,6 +121,8 @@ class Job:
     label: str
     motions: tuple[str, ...]
     """Of its moments, in order; a single one is repeated."""
+    moment_seconds: tuple[float, float]
+    """Of the shortest and the longest."""
     split: str
     index: int
     seed: int
@@ -208,7 +211,7 @@ def _job(
         order, number = divmod(turn, len(PAIRS[label]))
         motions = PAIRS[label][number][:: -1 if order % 2 else 1]
     path = out / split / f"{split}_{index:04d}_{label}.mp4"
-    return Job(str(path), label, motions, split, index, seed, *lengths)
+    return Job(str(path), label, motions, KINDS[kind], split, index, seed, *lengths)
 
 
 def _claim(out: Path, recipe: str) -> None:
@@ -258,7 +261,7 @@ def make_video(job: Job) -> tuple[Moment, ...]:
     """Write one file (unless it is there) and return its moments."""
     rng = _generator(job)
     num_frames = _num_frames(job, rng)
-    moments = _plan(rng, job.motions, num_frames / FRAME_RATE)
+    moments = _plan(rng, job.motions, num_frames / FRAME_RATE, lasting=job.moment_seconds)
     if not Path(job.path).exists():
         sound = _sound(rng, job.label, moments, num_frames)
         # x264's macroblock tree gives other bytes from run to run on long files with B-frames.
@@ -279,10 +282,16 @@ def make_video(job: Job) -> tuple[Moment, ...]:
     return moments
 
 
-def _plan(rng: Generator, motions: tuple[str, ...], seconds: float) -> tuple[Moment, ...]:
-    """Place the moments: two (order classes) or two to three, at least 3 s apart."""
+def _plan(
+    rng: Generator,
+    motions: tuple[str, ...],
+    seconds: float,
+    *,
+    lasting: tuple[float, float] = KINDS["moments"],
+) -> tuple[Moment, ...]:
+    """Place the moments: one of each motion, or two to three of a single one, 3 s or more apart."""
     number = 2 if len(motions) > 1 else int(rng.integers(2, 4))
-    lengths = rng.uniform(1.5, 2.2, number)
+    lengths = rng.uniform(*lasting, number)
     slack = seconds - 2.0 - lengths.sum() - 3.0 * (number - 1)
     gaps = np.diff(np.sort(rng.uniform(0, slack, number)), prepend=0.0)
     moments, clock = [], 1.0
