@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vidskim import Video, presets
+from vidskim.clips import spread
 from vidskim.cost import Account
 from vidskim.errors import UsageError
 from vidskim.io.writer import write_video
@@ -67,6 +68,23 @@ def noise(num_frames: int):
     generator = torch.Generator().manual_seed(0)
     for _ in range(num_frames):
         yield torch.randint(0, 256, (32, 32, 3), generator=generator, dtype=torch.uint8).numpy()
+
+
+def test_clips_lie_evenly_from_the_first_frame_to_the_last():
+    times = [n / 10 for n in range(30)]
+    clips = spread(times, num_clips=4, num_frames=4, stride=2, end_seconds=3.0)
+    assert [clip.start_frame for clip in clips] == [0, 8, 15, 23]  # 23 + 3 * 2 is the last of 30
+    assert clips[-1].frame_indices[-1] == 29
+    assert [clip.index for clip in clips] == [0, 1, 2, 3]
+    assert [clip.start_seconds for clip in clips] == [0.0, 0.8, 1.5, 2.3]
+    assert [clip.end_seconds for clip in clips] == [0.8, 1.6, 2.3, 3.0]
+    assert all(clip.num_valid == 4 for clip in clips)
+    one = spread(times, num_clips=1, num_frames=4, stride=2, end_seconds=3.0)
+    assert [clip.start_frame for clip in one] == [11]
+    few = spread(times[:9], num_clips=10, num_frames=4, stride=2, end_seconds=0.9)
+    assert [clip.start_frame for clip in few] == [0, 1, 2]
+    with pytest.raises(UsageError, match="at least 1"):
+        spread(times, num_clips=0, end_seconds=3.0)
 
 
 def test_few_clips_and_short_videos_are_told(sample_video, tmp_path):

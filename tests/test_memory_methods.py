@@ -170,6 +170,8 @@ def test_command_line(video, file, capsys):
     with_head = count(model.backbone, model.clip.input_shape).macs
     C, D, P = 32, 8, 4
     assert counted["macs"] == with_head + P * (3 * C * D + 2 * D * D) + D * C
+    assert main(["cost", str(file), "--sampler", "residual", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["minute"]
 
 
 def test_untrained(video, capsys):
@@ -193,14 +195,39 @@ def test_untrained(video, capsys):
         (["--model", "FILE", "--k", "0"], "k"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
         (["--model", "FILE", "--fast", "bf16"], "memory or compression"),
+        (["--model", "slow_r50_8x8:FILE"], "give the file alone as --model"),
     ],
 )
 def test_refused(video, file, capsys, words, told):
-    words = [str(file) if word == "FILE" else word for word in words]
+    words = [word.replace("FILE", str(file)) for word in words]
     assert main(["recognize", str(video), *words]) in (1, 2)
     error = capsys.readouterr().err
     assert told in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("k", "starts"), [(None, [0, 6, 12, 17, 23, 29, 35, 40, 46, 52]), (9, None)]
+)
+def test_ten_clips_overlap_where_they_do_not_fit_side_by_side(video, file, frames, k, starts):
+    """60 frames hold eight clips of eight frames side by side; the paper tests ten."""
+    answer = vidskim.recognize(video, model=str(file), k=k, num_crops=3)
+    found = [clip.clip.start_frame for clip in answer.clips]
+    assert found == (starts or [round(n * 52 / 8) for n in range(9)])
+    assert answer.cost.dense_macs * len(found) == pytest.approx(8 * answer.cost.macs, rel=0.05)
+    assert not answer.warnings
+    expected = by_hand(tiny_memory(), frames, found, num_crops=3)
+    assert by_label(answer) == pytest.approx(expected, abs=2e-5)
+    other = vidskim.recognize(video, model=str(file), method="uniform", k=k or 10)
+    assert len(other.clips) == 8
+
+
+def test_a_file_may_have_any_name(video, file, tmp_path):
+    for name in ("renamed.ckpt", "model", "R.SAFETENSORS"):
+        other = tmp_path / name
+        other.write_bytes(file.read_bytes())
+        answer = vidskim.recognize(video, model=str(other), k=3)
+        assert answer.method == "memory"
 
 
 def test_a_short_video_has_fewer_clips_than_asked(tmp_path, file):
@@ -223,6 +250,10 @@ def test_evaluate(tmp_path, file):
     assert tuple(row.method for row in report.rows) == methods
     macs = {row.method: row.gmacs for row in report.rows}
     assert macs["memory"] > macs["memory/alone"]
+    with pytest.raises(UsageError, match=r"no sampler.*memory, uniform: leave it out"):
+        evaluate_manifest(
+            tmp_path / "named.csv", methods=("memory", "uniform"), model=str(file), sampler="x"
+        )
     plain = tmp_path / "plain.safetensors"
     save_backbone(tiny_classifier(), plain)
     for given, model, told in (

@@ -72,6 +72,55 @@ def split(
     return grid
 
 
+def spread(
+    timestamps_seconds: Sequence[float],
+    *,
+    num_clips: int,
+    num_frames: int = 16,
+    stride: int = 1,
+    end_seconds: float,
+) -> list[Clip]:
+    """Lay so many clips evenly from the first frame of a video to its last.
+
+    They overlap where they do not fit side by side, as in the papers' test protocols of ten clips
+    whatever the length. All are whole; a video with fewer places for a clip's first frame gets one
+    clip at each.
+
+    Args:
+        timestamps_seconds: presentation time of every frame, sorted.
+        num_clips: how many.
+        num_frames: T, frames per clip; the video has at least as many as one clip spans.
+        stride: distance between neighboring frames of a clip.
+        end_seconds: end of the last frame.
+
+    Raises:
+        UsageError: a number of clips, a length or a stride below one.
+    """
+    check_grid(num_frames=num_frames, stride=stride, step=num_clips)
+    room = len(timestamps_seconds) - (num_frames - 1) * stride - 1
+    assert room >= 0, "a clip does not fit"
+    between = num_clips - 1
+    starts = [room // 2]
+    if between:
+        starts = sorted({round(n * room / between) for n in range(num_clips)})
+    clips: list[Clip] = []
+    for start in starts:
+        stop = start + num_frames * stride
+        end = timestamps_seconds[stop] if stop < len(timestamps_seconds) else end_seconds
+        clips.append(
+            Clip(
+                index=len(clips),
+                start_frame=start,
+                num_frames=num_frames,
+                stride=stride,
+                start_seconds=timestamps_seconds[start],
+                end_seconds=end,
+                num_valid=num_frames,
+            )
+        )
+    return clips
+
+
 def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[Clip]:
     """Return the clips of a grid that touch, the last one lengthened by the rest behind it.
 

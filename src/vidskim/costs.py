@@ -280,12 +280,14 @@ def clip_of(name: str) -> ClipSpec:
     """Return the clip that a classifier was made for.
 
     Args:
-        name: of the registry, or ``hf:<id or folder>``.
+        name: of the registry, ``hf:<id or folder>``, or the path of a checkpoint.
 
     Raises:
         UsageError: an unknown name, or a network on images or sound.
-        CheckpointError: ``hf:<id or folder>`` whose configuration cannot be read.
+        CheckpointError: a configuration or checkpoint that cannot be read.
     """
+    if is_memory_model(name):
+        return load_collaborative(name).clip
     clip = _without_numbers(name).clip
     if clip is None:
         raise UsageError(f"{name} is no clip classifier: give one, for example r2plus1d_18")

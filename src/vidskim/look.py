@@ -27,6 +27,9 @@ class Choice:
     """Sorted indices into the grid."""
     parts: Mapping[str, Tensor] = field(default_factory=dict)
     """What each source of the saliency says, ``[N]`` each, NaN for clips it did not see."""
+    num_touching: int = 0
+    """Clips of the video side by side, all of which a dense pass sees: those of the grid, where
+    the grid was not laid with overlap."""
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -51,6 +54,8 @@ class Look:
         select: scores to indices, see `vidskim.selection`.
         saliency: scores all clips; None where the selection needs no scores.
         k: how many clips ``select`` chooses; None for all. A video with fewer is told of.
+        overlaps: where the video has fewer than ``k`` clips side by side, lay that many evenly over
+            it, overlapping, instead of choosing all.
         seed: for selections by chance. The draw also depends on the file's packets, never on its
             path or on the order of files, so that a file is always answered alike.
     """
@@ -60,6 +65,7 @@ class Look:
     saliency: Saliency | None = None
     seed: int = 0
     k: int | None = None
+    overlaps: bool = False
 
     @torch.inference_mode()
     def __call__(
@@ -80,9 +86,12 @@ class Look:
         grid = video.clips(num_frames=num_frames, stride=stride)
         if not grid:
             raise VideoError(video.path, "has no video frame that can be read")
+        num_touching = len(grid)
         if grid[0].num_valid < num_frames:
             warn(video, told_short(grid[0]))
-        elif self.k is not None and len(grid) < self.k:
+        elif self.overlaps and self.k is not None and len(grid) < self.k:
+            grid = video.spread_clips(self.k, num_frames=num_frames, stride=stride)
+        if grid[0].num_valid == num_frames and self.k is not None and len(grid) < self.k:
             warn(video, f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen")
         scores: Tensor | None = None
         parts: dict[str, Tensor] = {}
@@ -95,7 +104,7 @@ class Look:
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)
         chosen = tuple(self.select(scores, len(grid), generator))
-        return Choice(tuple(grid), scores, chosen, parts)
+        return Choice(tuple(grid), scores, chosen, parts, num_touching)
 
     @staticmethod
     def _scores(

@@ -54,9 +54,11 @@ is_memory_model, open_memory = AROUND.is_file, AROUND.open
 def memory_look(k: int | None) -> Look:
     """Return the look of the method: k clips spread evenly, ten where nothing else is asked for.
 
+    In a video of fewer clips side by side they overlap, as the paper's ten clips do.
+
     Raises:
         UsageError: k below 1.
     """
     number = NUM_CLIPS if k is None else k
     selection.check_k(number)
-    return Look(METHOD, selection.by_place(number), k=number)
+    return Look(METHOD, selection.by_place(number), k=number, overlaps=True)

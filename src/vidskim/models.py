@@ -90,13 +90,13 @@ def is_file_of(model: str, holds: Callable[[Path], bool]) -> bool:
 
     Args:
         model: as users give it.
-        holds: tells by the header of a safetensors file.
+        holds: tells by the header of a file, whatever its name.
 
     Raises:
         CheckpointError: the file is damaged.
     """
     path = Path(model)
-    return model not in VALID and path.suffix == ".safetensors" and path.is_file() and holds(path)
+    return model not in VALID and path.is_file() and holds(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,7 +219,7 @@ class Recognizer:
             info,
             answer,
             account,
-            num_grid=len(choice.grid),
+            num_grid=choice.num_touching,
             saliency=None if scores is None else tuple(scores.tolist()),
             parts={name: _told(part) for name, part in choice.parts.items()} or None,
             warnings=video.warnings,

@@ -80,6 +80,16 @@ class Video:
             end_seconds=self.packets.end_seconds,
         )
 
+    def spread_clips(self, num_clips: int, *, num_frames: int = 16, stride: int = 1) -> list[Clip]:
+        """Lay so many clips evenly over the video; see `vidskim.clips.spread`."""
+        return timeline.spread(
+            self.timestamps_seconds.tolist(),
+            num_clips=num_clips,
+            num_frames=num_frames,
+            stride=stride,
+            end_seconds=self.packets.end_seconds,
+        )
+
     def iter_frames(self, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
         """Yield each clip with its frames, uint8 ``[T, 3, H, W]``, in time order.
 

@@ -33,7 +33,7 @@ def test_the_record_says_what_was_measured(manifest, monkeypatch):
     assert protocol.versions["numpy"] == version("numpy")
     text = "\n".join(protocol.lines())
     assert "2 test videos, seed 7" in text
-    assert "10 clips x 1 crop, 16 frames x stride 2, 112 x 96 pixels, bf16" in text
+    assert "up to 10 clips x 1 crop, 16 frames x stride 2, 112 x 96 pixels, bf16" in text
     assert str(manifest.parent) not in text
 
 

@@ -278,18 +278,18 @@ def _find_header(path: Path) -> Header | None:
         return None
     if "encoders" in raw:
         raise CheckpointError(
-            f"{path}: holds a FASTER model of several networks, no single backbone: open it with "
-            "load_faster or as --model"
+            f"{path}: holds a FASTER model of several networks, no single backbone: give the file "
+            "alone as --model, or open it with load_faster"
         )
     if "backbone" in raw:
         raise CheckpointError(
-            f"{path}: holds a backbone with a memory between its clips: open it with "
-            "load_collaborative or as --model"
+            f"{path}: holds a backbone with a memory between its clips: give the file alone as "
+            "--model, train it further by task 'memory', or open it with load_collaborative"
         )
     if "compressed" in raw:
         raise CheckpointError(
-            f"{path}: holds a backbone with a compression inside: open it with load_compressed or "
-            "as --model"
+            f"{path}: holds a backbone with a compression inside: give the file alone as --model, "
+            "or open it with load_compressed"
         )
     try:
         return header_of(raw, metadata=raw["metadata"])

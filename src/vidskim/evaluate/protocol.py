@@ -25,7 +25,7 @@ class Views:
     """What of a video a method looks at closely."""
 
     num_clips: int
-    """Clips chosen per video (``dense`` takes all, whatever this says)."""
+    """Clips chosen per video at most (``dense`` takes all, whatever this says)."""
     num_crops: int
     num_frames: int
     stride: int
@@ -34,8 +34,9 @@ class Views:
 
     def __str__(self) -> str:
         height, width = self.size
+        crops = f"{self.num_crops} crop{'s' if self.num_crops > 1 else ''}"
         return (
-            f"{self.num_clips} clips x {self.num_crops} crop{'s' if self.num_crops > 1 else ''}, "
+            f"up to {self.num_clips} clips x {crops}, "
             f"{self.num_frames} frames x stride {self.stride}, {height} x {width} pixels"
         )
 

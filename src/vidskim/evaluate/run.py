@@ -85,6 +85,13 @@ def evaluate_manifest(
     of_faster = is_faster_model(model) or any(m.partition("/")[0] in METHODS for m in methods)
     of_memory, of_sfc = is_memory_model(model), is_sfc_model(model)
     check_methods(methods, of_faster=of_faster, of_memory=of_memory, of_sfc=of_sfc)
+    options = options or SamplerOptions()
+    trained = any(is_trained(method) for method in methods)
+    if not trained and (sampler is not None or options != SamplerOptions()):
+        raise UsageError(
+            f"no sampler, nor what steers one, goes with {', '.join(methods)}: leave it out, or "
+            "add method 'scsampler'"
+        )
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1 video, got {limit}")
     if k is not None and k < 1:
@@ -150,8 +157,6 @@ def evaluate_manifest(
         device=device,
     )
     methods = tuple(dict.fromkeys(methods))
-    options = options or SamplerOptions()
-    trained = any(is_trained(method) for method in methods)
     saliency = open_sampler(sampler, options=options) if trained else None
     if saliency is not None:
         check_used(saliency, options)
