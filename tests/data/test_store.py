@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tinyset import write_tiny_set
+from tinyset import write_tiny_set, write_tiny_video
 from vidskim.data import store as module
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.data.store import frame_store
@@ -143,6 +143,35 @@ def test_few_damaged_files_are_left_out_with_a_warning_each_time(manifest, tmp_p
         assert len(stored) == 12
 
 
+def test_a_video_that_is_cut_off_is_told_each_time_and_read_once(manifest, tmp_path, count_reads):
+    cut = tmp_path / "cut.mkv"
+    write_tiny_video(cut, label="left")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 5])
+    rows = [*manifest.rows, Row(cut, ("left",))]
+    told = r"^set\.csv: 1 of 5 videos are damaged .*, the first: .*cut\.mkv: cut off: 0\.5 of the"
+    for _ in range(2):
+        with pytest.warns(UserWarning, match=told) as caught:
+            stored = frame_store(
+                rows, transform=TRANSFORM, folder=tmp_path / "c", workers=1, source="set.csv"
+            )
+        assert len(caught) == 1
+        assert stored.rows == tuple(rows)
+        assert 0 < len(stored[4]) < 40
+        assert [text.split(": ")[0] for text in stored.damaged] == [str(cut)]
+    assert len(count_reads) == 5
+
+
+def test_a_store_that_knows_of_no_damage_is_still_used(manifest, tmp_path, count_reads):
+    """One that an older vidskim wrote: nothing is read again for it."""
+    frame_store(manifest.rows, transform=TRANSFORM, folder=tmp_path, workers=1)
+    (index,) = tmp_path.glob("*.json")
+    record = json.loads(index.read_text())
+    assert record.pop("damaged") == []
+    index.write_text(json.dumps(record))
+    assert frame_store(manifest.rows, transform=TRANSFORM, folder=tmp_path).damaged == ()
+    assert len(count_reads) == 4
+
+
 @pytest.mark.parametrize("row", ["missing", "late"])
 def test_many_damaged_files_are_an_error(manifest, tmp_path, row):
     bad = {
@@ -150,8 +179,14 @@ def test_many_damaged_files_are_an_error(manifest, tmp_path, row):
         "late": Row(manifest.rows[0].path, ("left",), start_seconds=50.0),
     }[row]
     reason = {"missing": r"gone\.mp4", "late": "starts at 50 s, the last frame is at 1.56 s"}[row]
-    with pytest.raises(ManifestError, match=f"1 of 5 videos cannot be read.*{reason}"):
+    told = f"^1 of 5 videos cannot be read.*{reason}.*; .* take their rows out of the manifest$"
+    with pytest.raises(ManifestError, match=told):
         frame_store([*manifest.rows, bad], transform=TRANSFORM, folder=tmp_path / "c")
+    told = f"^my set: {told[1:]}"
+    with pytest.raises(ManifestError, match=told):
+        frame_store(
+            [*manifest.rows, bad], transform=TRANSFORM, folder=tmp_path / "c", source="my set"
+        )
     assert not list((tmp_path / "c").iterdir())
 
 

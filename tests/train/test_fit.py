@@ -18,12 +18,14 @@ from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError, VidskimError
 from vidskim.train.checkpoint import Run
 from vidskim.train.clips import train_clips
-from vidskim.train.fit import Plan, fit, make_fabric
+from vidskim.train.fit import Plan, fit, make_fabric, random_seed
 from vidskim.train.optim import Schedule, make_optimizer
 from vidskim.train.saliency import train_saliency
 
 
-def train_line(folder, *, steps=50, stop_after=None, batch_of=None, optimizer="adamw", **plan):
+def train_line(
+    folder, *, steps=50, stop_after=None, batch_of=None, optimizer="adamw", rate=0.1, **plan
+):
     """Fit a line, resuming what lies in ``folder``; return whether it is done and the model."""
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
@@ -39,7 +41,7 @@ def train_line(folder, *, steps=50, stop_after=None, batch_of=None, optimizer="a
         make_optimizer(model, name=optimizer, learning_rate=0.1, weight_decay=0.01),
         batch_of=batch_of or numbered,
         loss_of=nn.CrossEntropyLoss(),
-        plan=Plan(Schedule(0.1, steps, 5), **plan),
+        plan=Plan(Schedule(rate, steps, 5), **plan),
         run=Run(folder),
         fabric=make_fabric("32-true"),
         stop_after=stop_after,
@@ -115,6 +117,59 @@ def test_a_loss_that_is_no_number_stops_with_a_remedy(tmp_path):
     with pytest.raises(VidskimError, match=r"the loss is nan at step 12; .*lower learning_rate"):
         train_line(tmp_path, batch_of=broken, save_every=5)
     assert Run(tmp_path).load_state()["step"] == 10  # the last sound state is kept
+    with pytest.raises(VidskimError, match="the state after step 9 is kept there"):
+        train_line(tmp_path, batch_of=broken, save_every=5)
+
+
+def test_processes_draw_masks_of_their_own():
+    """The first draws what a single process does; seeds differ where torch looks at them."""
+
+    def masks(place, steps=range(40)):
+        drawn = []
+        for step in steps:
+            torch.manual_seed(random_seed(step, place=place))
+            drawn.append(tuple((torch.rand(32) < 0.5).tolist()))
+        return drawn
+
+    assert [random_seed(step, place=0) for step in range(40)] == list(range(40))
+    everything = [mask for place in range(5) for mask in masks(place)]
+    assert len(set(everything)) == 5 * 40
+    assert masks(3) == masks(3)  # a run that goes on draws the same
+
+
+def test_the_loop_seeds_by_step_and_process(tmp_path, monkeypatch):
+    asked = []
+
+    def seed(step, *, place):
+        asked.append((step, place))
+        return step
+
+    monkeypatch.setattr("vidskim.train.fit.random_seed", seed)
+    train_line(tmp_path, stop_after=3)
+    assert asked == [(0, 0), (1, 0), (2, 0)]
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """The last loss is a number still, what its step makes of the weights is none."""
+
+    def steep(step):
+        return torch.full((2, 3), 1e3), torch.tensor([0, 1])  # one of them is wrong
+
+    told = "the weights are no numbers after step 0; .*longer warm-up"
+    with pytest.raises(VidskimError, match=told) as error:
+        train_line(tmp_path, batch_of=steep, rate=1e39, optimizer="sgd", save_every=1)
+    assert str(error.value).startswith(f"{tmp_path}: ")
+    assert "is kept" not in str(error.value)
+    assert Run(tmp_path).load_state() is None
+
+
+def test_a_state_of_weights_that_are_no_numbers_is_refused(tmp_path):
+    train_line(tmp_path, stop_after=3)
+    state = Run(tmp_path).load_state()
+    state["model"]["bias"][1] = float("inf")
+    Run(tmp_path).save_state(state)
+    with pytest.raises(CheckpointError, match=r"state\.pt: holds weights that are no numbers; rem"):
+        train_line(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no state", b"PK\x03\x04 torn"])

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tinyset import write_tiny_video
 from vidskim.backbones.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone
-from vidskim.data.manifest import read_manifest, write_manifest
+from vidskim.data.manifest import Row, read_manifest, write_manifest
+from vidskim.data.store import frame_store
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
 from vidskim.memory import load_collaborative
 from vidskim.memory.file import read_collaborative_metadata
@@ -24,7 +27,9 @@ from vidskim.train.fit import with_peers
 from vidskim.train.length import schedule_of
 from vidskim.train.memory import build, train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
+from vidskim.train.video_answers import VideoAnswers, write_video_answers
 from vidskim.train.video_batches import VideoBatches
+from vidskim.transforms import Transform
 
 
 @pytest.fixture
@@ -100,7 +105,7 @@ def test_strategies_learn_the_same(memory_recipe, tmp_path):
 
 @pytest.mark.parametrize("strategy", ["batch_reduction", "multi_iteration"])
 def test_a_killed_run_goes_on(memory_recipe, tmp_path, strategy):
-    whole = memory_recipe(tmp_path / "whole", strategy=strategy)
+    whole = memory_recipe(tmp_path / "whole", strategy=strategy, batch_size=4)
     parts = replace(whole, out=str(tmp_path / "parts"))
     train_memory(whole)
     assert train_memory(parts, stop_after=3) == {}
@@ -224,7 +229,8 @@ def test_frozen_backbone_keeps_every_number(memory_recipe, tmp_path):
     start = tmp_path / "first" / "model.safetensors"
     for strategy in ("batch_reduction", "multi_iteration"):
         out = tmp_path / strategy
-        train_memory(memory_recipe(out, init=str(start), freeze_backbone=True, strategy=strategy))
+        changes = {"freeze_backbone": True, "strategy": strategy, "batch_size": 4}
+        train_memory(memory_recipe(out, init=str(start), **changes))
         before = load_backbone(checkpoint=start).state_dict()
         after = load_collaborative(out / "model.safetensors")
         for name, tensor in after.backbone.state_dict().items():
@@ -293,9 +299,7 @@ def test_processes_share_a_batch(memory_recipe, tmp_path, tiny_csv):
     """What two processes are given is, together and in order, what one is given."""
     recipe = memory_recipe(tmp_path / "run")
     train_memory(recipe, stop_after=1)
-    from vidskim.data.store import frame_store
     from vidskim.train.clip_network import augmentation_of
-    from vidskim.transforms import Transform
 
     transform = Transform(short_side=24, crop=(24, 24))
     rows = read_manifest(tiny_csv, split="train").rows
@@ -345,6 +349,8 @@ def test_a_video_shorter_than_a_clip(memory_recipe, tmp_path):
         ({"steps": None, "warmup_steps": 0, "epochs": 3, "warmup_epochs": 3}, "give fewer"),
         ({"warmup_steps": 4}, "warmup_steps is 4 of 4"),
         ({"alpha": 1.5}, "alpha is 1.5"),
+        ({"batch_size": 10}, "5 different videos, split 'train' has 4 .* batch_size of at most 8"),
+        ({"batch_size": 5, "strategy": "multi_iteration"}, "5 different videos.* at most 4"),
         ({"batch_norm": "whole", "strategy": "multi_iteration"}, "all clips in one pass"),
         ({"multilabel": True, "label_smoothing": 0.1}, "one label per video"),
         ({"model": "r3d_19"}, "did you mean 'r3d_18'"),
@@ -391,7 +397,7 @@ def test_processes_that_cannot_be(memory_recipe, tmp_path, monkeypatch):
 def test_a_run_does_not_go_on_with_other_data(memory_recipe, tmp_path, tiny_csv):
     rows = read_manifest(tiny_csv).rows
     write_manifest(rows, tmp_path / "mine.csv")
-    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"), batch_size=4)
     train_memory(recipe, stop_after=2)
     write_manifest(rows[1:], tmp_path / "mine.csv")
     with pytest.raises(UsageError, match="another manifest of this name"):
@@ -411,9 +417,129 @@ def test_unreadable_test_videos_are_told_before_training(memory_recipe, tmp_path
     broken.write_text("no video")
     rows[-1] = replace(rows[-1], path=broken)
     write_manifest(rows, tmp_path / "mine.csv")
-    with pytest.raises(ManifestError, match="cannot be read"):
+    told = r"mine\.csv: 1 of 2 videos cannot be read.*broken\.mp4.* out of the manifest"
+    with pytest.raises(ManifestError, match=told):
         train_memory(memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv")))
     assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
+def many(tiny_csv: Path) -> list[Row]:
+    """Twelve training rows, stretches of the four videos, and the test videos."""
+    rows = read_manifest(tiny_csv).rows
+    train = [row for row in rows if row.split == "train"]
+    stretches = [replace(row, start_seconds=s) for s in (0.0, 0.4, 0.8) for row in train]
+    return [*stretches, *(row for row in rows if row.split == "test")]
+
+
+@pytest.mark.filterwarnings("ignore:.*1 of 13 videos were left out")
+def test_a_class_whose_videos_cannot_be_read_is_refused(memory_recipe, tmp_path, tiny_csv):
+    broken = tmp_path / "broken.mp4"
+    broken.write_text("no video")
+    lost = Row(broken, ("up",), split="train")
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    write_manifest([*many(tiny_csv), lost], tmp_path / "mine.csv")
+    told = r"mine\.csv: no training video of class 'up' can be read, the first: .*broken\.mp4; rep"
+    with pytest.raises(ManifestError, match=told):
+        train_memory(recipe)
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    write_manifest([*many(tiny_csv), replace(lost, labels=("left",))], tmp_path / "mine.csv")
+    assert train_memory(recipe)["train_videos"] == 12
+
+
+def test_a_class_of_an_unused_split_is_no_output(memory_recipe, tmp_path, tiny_csv):
+    rows = read_manifest(tiny_csv).rows
+    other = replace(rows[0], labels=("aside",), split="val", start_seconds=0.4)
+    write_manifest([*rows, other], tmp_path / "mine.csv")
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    assert train_memory(recipe)["num_classes"] == 2
+    model = load_collaborative(tmp_path / "run" / "model.safetensors")
+    assert model.backbone.classes == ("left", "right")
+
+
+def test_damaged_videos_are_told_and_counted(memory_recipe, tmp_path, tiny_csv):
+    cut = tmp_path / "cut.mkv"
+    write_tiny_video(cut, label="left")
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 3 // 5])
+    rows = [*read_manifest(tiny_csv).rows, Row(cut, ("left",), split="test")]
+    write_manifest(rows, tmp_path / "mine.csv")
+    recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
+    with pytest.warns(UserWarning, match=r"mine\.csv: 1 of 3 videos are damaged .*cut\.mkv"):
+        assert train_memory(recipe)["damaged_videos"] == 1
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["damaged_videos"] == 1
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_answers_that_are_no_numbers_are_refused(memory_recipe, tmp_path, multilabel):
+    """The best class of NaN would be the first one, and half of the videos show that."""
+    recipe = memory_recipe(
+        tmp_path / "run", learning_rate=1e6, optimizer="sgd", multilabel=multilabel, warmup_steps=0
+    )
+    with pytest.raises(VidskimError, match=r"no numbers.*lower learning_rate or a longer warm-up"):
+        train_memory(recipe)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_whole_answers_that_are_no_numbers_are_not_written(memory_recipe, tmp_path, tiny_csv):
+    store = frame_store(
+        read_manifest(tiny_csv).rows[:2], transform=Transform(short_side=24), folder=tmp_path
+    )
+    clips = torch.tensor([[[0.5, 0.5]], [[float("nan"), 0.5]]])
+    answers = VideoAnswers(clips[:, 0], clips, torch.tensor([0, 1]))
+    with pytest.raises(VidskimError, match=f"{store.rows[1].path}: .* are no numbers"):
+        write_video_answers(answers, store, classes=("left", "right"), folder=tmp_path)
+    assert not (tmp_path / "answers.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedies"),
+    [
+        ({}, "a batch_size of at least 4, fewer num_clips, batch_norm whole or freeze_backbone"),
+        ({"batch_norm": "synchronized"}, "fewer num_clips, batch_norm whole or"),
+        (
+            {"strategy": "multi_iteration", "batch_size": 1},
+            "a batch_size of at least 2 or freeze_backbone true",
+        ),
+        ({"num_clips": 1, "batch_size": 1}, "a batch_size of at least 2 or freeze_backbone true"),
+        ({"batch_norm": "whole"}, None),
+        ({"freeze_backbone": True}, None),
+        ({"batch_size": 4}, None),
+    ],
+)
+def test_statistics_of_single_clips_are_told(memory_recipe, tmp_path, changes, remedies):
+    recipe = memory_recipe(tmp_path / "run", **{"batch_size": 2, **changes})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train_memory(recipe, stop_after=1)
+    told = [str(one.message) for one in caught if "statistics of single clips" in str(one.message)]
+    assert len(told) == (remedies is not None)
+    assert remedies is None or remedies in told[0]
+
+
+@pytest.mark.parametrize("interaction", ["associative", None])
+def test_nonlocal_blocks_are_added_to_what_was_trained_with_a_memory(
+    memory_recipe, tmp_path, interaction
+):
+    """As to a plain backbone; the memory comes along, and answers are what they were."""
+    plain = {"model": "slow_r50_8x8", "interaction": "associative"}
+    train_memory(memory_recipe(tmp_path / "a", **plain, batch_size=4, steps=2))
+    file = str(tmp_path / "a" / "model.safetensors")
+    known = load_collaborative(file)
+    recipe = memory_recipe(
+        tmp_path / "b", model="slow_r50_8x8_nl", init=file, interaction=interaction
+    )
+    if interaction is None:
+        with pytest.warns(UserWarning, match="its memory is left out"):
+            model = build(recipe, ("left", "right"))
+        assert model.memory is None
+        return
+    model = build(recipe, ("left", "right"))
+    assert model.backbone.name == "slow_r50_8x8_nl"
+    clips = torch.randn(1, 2, 3, 4, 24, 24)
+    with torch.inference_mode():
+        torch.testing.assert_close(model.eval()(clips), known.eval()(clips))
+    with pytest.raises((UsageError, CheckpointError), match="holds slow_r50_8x8"):
+        build(replace(recipe, model="slow_r50_4x16_nl"), ("left", "right"))
 
 
 def test_a_lost_process_is_one_line():

@@ -6,12 +6,18 @@ import time
 from contextlib import redirect_stdout
 from dataclasses import asdict, fields
 from pathlib import Path
+from types import NoneType
+from typing import get_args
 
 import pytest
+import torch
 import yaml
 
+from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
-from vidskim.errors import UsageError
+from vidskim.errors import CheckpointError, UsageError
+from vidskim.train.clip_network import build_network
 from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES, check_numbers
 from vidskim.train.faster_recipe import FasterRecipe
@@ -19,6 +25,7 @@ from vidskim.train.joint import JointRecipe
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.saliency_recipe import SaliencyRecipe
+from vidskim.train.sfc_recipe import SfcRecipe
 
 COMPLETE = {"task": "clips", "data": "set.csv", "out": "run"}
 
@@ -83,7 +90,7 @@ def test_a_typo_in_the_file_names_the_nearest_key(recipe, capsys):
         ("task: clips\ndata: a\nout: b\n", ["--steps", "1.5"], "steps"),
         ("task: clips\ndata: a\nout: b\n", ["--steps"], "steps"),
         ("task: clips\ndata: a\nout: b\n", ["stray"], "stray"),
-        ("task: clip\n", [], "did you mean 'clips'?"),
+        ("task: clip\n", [], "recipe.yaml 'clip': did you mean 'clips'?"),
         ("task: [clips]\n", [], "task takes one value"),
         ("data: a\n", [], "no key 'task'; give one of clips, saliency"),
         ("task: saliency\ndata: a\nout: b\ncolor: 1\n", [], "'color'"),
@@ -214,6 +221,207 @@ def test_python_s_word_for_null(recipe, capsys, key, word):
     assert getattr(read_recipe(recipe, overrides=[f"--{key}", "null"])[0], key) is None
     recipe.write_text(yaml.safe_dump({**base, "normalize": "none"}))
     assert read_recipe(recipe)[0].normalize == "none"  # where it is a word of ours
+
+
+def keys_of(kind, *, optional):
+    """Return a recipe's keys but for its task: those that take null, or those that do not."""
+    names = [f.name for f in fields(kind) if (NoneType in get_args(f.type)) == optional]
+    assert len(names) > 1
+    return [name for name in names if name != "task"]
+
+
+@pytest.mark.parametrize("written", ["null", "~", ""])
+@pytest.mark.parametrize("task", TASKS)
+def test_null_where_there_must_be_something(recipe, capsys, monkeypatch, task, written):
+    """In the file and as a flag, also where a flag would replace it; before anything is done."""
+    monkeypatch.chdir(recipe.parent)
+    base = {**COMPLETE, "task": task}
+    for key in keys_of(TASKS[task][0], optional=False):
+        lines = [f"{k}: {v}" for k, v in base.items() if k != key] + [f"{key}: {written}"]
+        recipe.write_text("\n".join(lines))
+        told = f"vidskim: {recipe}: {key} is null; give "
+        assert refusal([recipe], capsys).startswith(told)
+        assert refusal([recipe, "--print_config"], capsys).startswith(told)
+        assert refusal([recipe, f"--{key}", "1"], capsys).startswith(told)
+        recipe.write_text(yaml.safe_dump(base))
+        if written:
+            assert refusal([recipe, f"--{key}", written], capsys).startswith(told)
+            assert refusal([recipe, f"--{key}={written}"], capsys).startswith(told)
+    assert list(recipe.parent.iterdir()) == [recipe]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_null_where_it_may_stand(recipe, task):
+    nulls = dict.fromkeys(keys_of(TASKS[task][0], optional=True))
+    recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task, **nulls}))
+    found = asdict(read_recipe(recipe)[0])
+    assert nulls.items() <= found.items()
+    flags = [word for key in nulls for word in (f"--{key}", "null")]
+    assert asdict(read_recipe(recipe, overrides=flags)[0]) == found
+
+
+@pytest.mark.parametrize(
+    ("task", "key", "expected"),
+    [
+        ("clips", "data", "a manifest, or a folder with one folder per class"),
+        ("clips", "model", "the name of a network (the default is r2plus1d_18)"),
+        ("clips", "color", "a number (the default is 0.2)"),
+        ("memory", "num_clips", "a whole number (the default is 4)"),
+        ("memory", "flip", "true or false (the default is true)"),
+        ("memory", "gradient", "one of full, own (the default is full)"),
+        ("saliency", "freeze", "one of '', conv4_2, pool4, fc1"),
+        ("saliency_joint", "audio", "the checkpoint of a network that listens"),
+        ("faster", "pattern", "which encoder sees which clip, as in 1:7 (the default is '1:7')"),
+        ("sfc", "ratio", "text or a number (the default is '2')"),
+    ],
+)
+def test_what_is_expected_instead_of_null(recipe, capsys, task, key, expected):
+    recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task, key: None}))
+    assert refusal([recipe], capsys) == f"vidskim: {recipe}: {key} is null; give {expected}"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_empty_text_where_null_is_for_nothing(recipe, capsys, task):
+    base = {**COMPLETE, "task": task}
+    texts = [f.name for f in fields(TASKS[task][0]) if f.type == str | None]
+    assert texts
+    for key in texts:
+        told = f"vidskim: {recipe}: {key} is empty; give "
+        for empty in ("", "  "):
+            recipe.write_text(yaml.safe_dump({**base, key: empty}))
+            line = refusal([recipe], capsys)
+            assert line.startswith(told)
+            assert ", or null " in line
+        recipe.write_text(yaml.safe_dump(base))
+        assert refusal([recipe, f"--{key}", " "], capsys).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("task", "wanted"),
+    [
+        ("clips", "a checkpoint to start from, or null to start from scratch"),
+        ("memory", "a checkpoint to start from, or null to start from scratch"),
+        ("sfc", "the checkpoint of a backbone, or null beside the name of one as model"),
+    ],
+)
+def test_an_empty_start(recipe, capsys, task, wanted):
+    recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task, "init": ""}))
+    assert refusal([recipe], capsys) == f"vidskim: {recipe}: init is empty; give {wanted}"
+
+
+@pytest.mark.parametrize("change", [{"test_split": None}, {"save_every": None}, {"init": ""}])
+@pytest.mark.parametrize(
+    "kind", [ClipRecipe, SaliencyRecipe, FasterRecipe, MemoryRecipe, SfcRecipe]
+)
+def test_the_same_of_a_recipe_that_is_built_in_code(tmp_path, kind, change):
+    values = {"steps": 90, "data": str(tmp_path / "no.csv"), "out": str(tmp_path / "run"), **change}
+    run = next(run for known, run in TASKS.values() if known is kind)
+    (key,) = change
+    with pytest.raises(UsageError, match=f"^{key} is (null|empty); give "):
+        run(kind(**values))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "told"),
+    [
+        ("clips", {"color": 1.5}, "color is 1.5; give a value "),
+        ("clips", {"train_split": "trian"}, "unknown split 'trian'"),
+        ("clips", {"max_short_side": 20}, "max_short_side is 20, short_side 128; give "),
+        ("saliency", {"freeze": "pool4"}, "freeze 'pool4' trains a layer on a trained network: "),
+        (
+            "saliency_joint",
+            {"objective": "ac"},
+            "joint training needs checkpoints: give 'visual' and 'audio'",
+        ),
+        ("faster", {"expensive": " "}, "expensive is empty; give the checkpoint of a clip class"),
+        ("faster", {"expensive": "x", "max_clips": 3}, "max_clips is 3, but num_clips 16 of them"),
+        ("memory", {"steps": None}, "steps and epochs are both null; give either steps or epochs"),
+        (
+            "memory",
+            {"epochs": 3},
+            "steps is 60, epochs is 3; give either steps or epochs, and null",
+        ),
+        ("memory", {"drop_epochs": "2"}, "warmup_epochs and drop_epochs go with epochs, not with"),
+        ("memory", {"num_clips": 65}, "a pass of batch_size 64 clips holds no video of num_clips"),
+        (
+            "memory",
+            {"steps": None, "epochs": 3, "drop_epochs": "2,x"},
+            "drop_epochs is '2,x'; give rising numbers above 0 with commas between, as in '16,20'",
+        ),
+        (
+            "memory",
+            {"steps": None, "epochs": 3, "drop_epochs": "2,3"},
+            "drop_epochs is '2,3', which is not all before epoch 3; give earlier ones, or more",
+        ),
+        (
+            "memory",
+            {"steps": None, "epochs": 3, "warmup_steps": 2},
+            "warmup_steps is 2, but warmup_steps goes with steps and not with epochs; give 0",
+        ),
+        (
+            "memory",
+            {"multilabel": True, "label_smoothing": 0.1},
+            "label_smoothing is 0.1, but goes with one label per video; give 0 beside multilabel",
+        ),
+        ("sfc", {}, "init and model are both null; give the backbone's checkpoint as init, or "),
+        (
+            "sfc",
+            {"model": "r3d_18", "test_width": None},
+            "give both test_height and test_width, or",
+        ),
+    ],
+)
+def test_values_that_cannot_be_meant_name_the_recipe(recipe, capsys, task, change, told):
+    values = {**COMPLETE, "task": task, "steps": 60, "out": str(recipe.parent / "run"), **change}
+    recipe.write_text(yaml.safe_dump(values))
+    assert refusal([recipe], capsys).startswith(f"vidskim: {recipe}: {told}")
+
+
+@pytest.mark.parametrize(
+    ("task", "remedy"),
+    [
+        ("clips", "give model: r3d_18, or another init"),
+        ("memory", "give model: r3d_18, or another init"),
+        ("sfc", "give model: r3d_18, or model: null"),
+    ],
+)
+def test_a_start_of_another_network(recipe, capsys, tiny_csv, classifier, task, remedy):
+    values = {**COMPLETE, "task": task, "data": str(tiny_csv), "steps": 60, "batch_size": 4}
+    values |= {"out": str(recipe.parent / "run"), "model": "mc3_18", "init": classifier}
+    recipe.write_text(yaml.safe_dump(values))
+    assert main(["train", str(recipe)]) == CheckpointError.exit_code
+    told = f"vidskim: {classifier}: holds r3d_18, not mc3_18: {remedy}\n"
+    assert capsys.readouterr() == ("", told)
+
+
+@pytest.mark.parametrize("task", ["clips", "memory"])
+def test_a_start_that_takes_no_clips(recipe, capsys, tiny_csv, task):
+    init = recipe.with_name("image.safetensors")
+    save_backbone(create_backbone("resnet_18", num_classes=2, width=4), init)
+    values = {**COMPLETE, "task": task, "data": str(tiny_csv), "steps": 60, "batch_size": 4}
+    values |= {"out": str(recipe.parent / "run"), "model": "r3d_18", "init": str(init)}
+    recipe.write_text(yaml.safe_dump(values))
+    assert main(["train", str(recipe)]) == CheckpointError.exit_code
+    told = f"{init}: holds resnet_18, not r3d_18: it takes no clips, give the checkpoint of "
+    assert told in capsys.readouterr().err
+
+
+def test_a_start_without_the_non_local_blocks(tmp_path):
+    """They are added to the plain kind of the same network, and to no other."""
+    plain = create_backbone("slow_r50_8x8", num_classes=2, width=8)
+    save_backbone(plain, tmp_path / "plain.safetensors")
+    sizes = {"num_frames": 8, "crop_height": 32, "crop_width": 32, "width": 8}
+    recipe = ClipRecipe(data="a", out="b", model="slow_r50_8x8_nl", **sizes)
+    network = build_network(recipe, ("a", "b"), init=str(tmp_path / "plain.safetensors"))
+    assert network.name == "slow_r50_8x8_nl"
+    assert torch.equal(network.state_dict()["stem.0.weight"], plain.state_dict()["stem.0.weight"])
+    with pytest.raises(CheckpointError, match="holds slow_r50_8x8, not i3d_r50_8x8_nl: give model"):
+        build_network(
+            ClipRecipe(data="a", out="b", model="i3d_r50_8x8_nl", **sizes),
+            ("a", "b"),
+            init=str(tmp_path / "plain.safetensors"),
+        )
 
 
 MERGED = "".join(f"m{i}: &m{i} {{<<: [{', '.join([f'*m{i - 1}'] * 9)}]}}\n" for i in range(1, 12))

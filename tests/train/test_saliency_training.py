@@ -272,7 +272,7 @@ def test_a_classifier_of_other_classes(saliency_recipe, classifier, tmp_path):
         ({"freeze": "pool4", "init": "x"}, "or train feature 'audio'"),
         ({"margin": 0.0}, "margin is 0.0"),
         ({"map_height": 2000}, "each 1 to 1024"),
-        ({"num_frames": 16, "classifier": "CLASSIFIER"}, "takes 8 and 1; give these, or none"),
+        ({"num_frames": 16, "classifier": "CLASSIFIER"}, "takes 8 and 1; give these, or null"),
     ],
 )
 def test_recipes_that_cannot_be_meant(saliency_recipe, classifier, tmp_path, changes, message):

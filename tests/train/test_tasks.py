@@ -17,8 +17,9 @@ from vidskim.backbones.resnet3d import ResNet3d
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.data.scan import load_manifest, manifest_sha256
 from vidskim.data.store import frame_store
-from vidskim.errors import CheckpointError, ManifestError, UsageError
-from vidskim.train.clips import clip_accuracy, rows_of_step, train_clips
+from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
+from vidskim.train.clips import clip_accuracy, train_clips
+from vidskim.train.order import rows_of_step
 from vidskim.train.saliency import train_saliency
 
 
@@ -162,6 +163,23 @@ def test_a_run_that_never_began_does_not_claim_its_folder(clip_recipe, tmp_path)
     with pytest.raises(ManifestError, match="no such manifest"):
         train_clips(clip_recipe(tmp_path / "run", data=str(tmp_path / "gone.csv")))
     assert train_clips(clip_recipe(tmp_path / "run", steps=3))["steps"] == 3
+
+
+def test_a_diverged_training_is_not_published(clip_recipe, tmp_path, monkeypatch):
+    """Weights and losses are numbers, what they answer in evaluation is none."""
+    recipe = clip_recipe(tmp_path / "run", save_every=4)
+    forward = ResNet3d.forward
+
+    def late(self, x):
+        return forward(self, x) * (1.0 if self.training else float("nan"))
+
+    monkeypatch.setattr(ResNet3d, "forward", late)
+    told = (
+        "answers to the videos of step 5 are no numbers; .* lower learning_rate .* step 3 is kept"
+    )
+    with pytest.raises(VidskimError, match=told):
+        train_clips(recipe)
+    assert not (tmp_path / "run" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize("change", [{"mixup": 0.4}, {"flip": True}, {"color": 0.0}])

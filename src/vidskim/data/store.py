@@ -40,6 +40,8 @@ class Item:
     """``[P, ...]``."""
     counts: tuple[int, ...] = ()
     """How many of the P belong to each part of the row, in order; empty where there is one part."""
+    warnings: tuple[str, ...] = ()
+    """What of the file could not be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Store:
     shapes: tuple[tuple[int, ...], ...]
     counts: tuple[tuple[int, ...], ...] = ()
     """`Item.counts` of every row."""
+    damaged: tuple[str, ...] = ()
+    """Of the rows that could be read in part only: the file, and what of it could not."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,11 +71,17 @@ class Store:
 
 
 def frame_store(
-    rows: Sequence[Row], *, transform: Transform, folder: Path, workers: int | None = None
+    rows: Sequence[Row],
+    *,
+    transform: Transform,
+    folder: Path,
+    workers: int | None = None,
+    source: str | None = None,
 ) -> Store:
     """Return the resized frames of every row (of its stretch, where it has seconds), uncropped.
 
-    Each array is uint8 ``[F, 3, h, w]``, resized as ``transform`` says.
+    Each array is uint8 ``[F, 3, h, w]``, resized as ``transform`` says. Warnings tell of videos
+    that cannot be read, or in part only; see `open_store` for the rest.
 
     Raises:
         ManifestError: no rows, or more than a tenth of them cannot be read.
@@ -83,7 +93,7 @@ def frame_store(
         "resize": [transform.short_side, transform.resize_to],
         "antialias": transform.antialias,
     }
-    return open_store(rows, read, settings=settings, folder=folder, workers=workers)
+    return open_store(rows, read, settings=settings, folder=folder, workers=workers, source=source)
 
 
 def _read_frames(row: Row, *, transform: Transform) -> Item:
@@ -99,7 +109,7 @@ def _read_frames(row: Row, *, transform: Transform) -> Item:
         parts.append(x.to(torch.uint8))
     if not parts:
         raise VideoError(row.path, "no frame of the stretch can be read")
-    return Item(torch.cat(parts).numpy())
+    return Item(torch.cat(parts).numpy(), warnings=tuple(video.warnings))
 
 
 def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
@@ -141,8 +151,12 @@ def open_store(
     settings: Mapping[str, object],
     folder: Path,
     workers: int | None = None,
+    source: str | None = None,
 ) -> Store:
     """Open the store of these rows and settings, making it first where it is missing.
+
+    Two warnings tell, each time, how many videos were left out and how many are damaged. What was
+    read by a vidskim that did not keep the latter is not read again for it.
 
     Args:
         rows: of a manifest.
@@ -150,30 +164,32 @@ def open_store(
         settings: all that ``read`` depends on besides the row, plain JSON values; "kind" names it.
         folder: of the cache.
         workers: processes that read, by default one per core.
+        source: the manifest's name, for messages.
 
     Raises:
         ManifestError: no rows, or more than a tenth of them cannot be read.
         UsageError: the folder cannot be written to.
     """
+    told = "" if source is None else f"{source}: "
     if not rows:
-        raise ManifestError("no rows to read: the manifest or its split is empty")
+        raise ManifestError(f"{told}no rows to read: the manifest or its split is empty")
     identity = [_identity(row) for row in rows]
     text = json.dumps([FORMAT, settings, identity], sort_keys=True)
     name = f"{settings['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     data, index = folder / f"{name}.bin", folder / f"{name}.json"
-    store = _open(rows, data, index)
+    store = _open(rows, data, index, told=told)
     if store is not None:
         return store
     title = f"reading {settings['kind']}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _make(rows, read, data=data, index=index, title=title, workers=workers)
+        _make(rows, read, data=data, index=index, title=title, workers=workers, told=told)
     except OSError as error:
         raise UsageError(
             f"{folder}: cannot keep what is read there ({error.strerror or error}); give another "
             "cache folder"
         ) from None
-    store = _open(rows, data, index)
+    store = _open(rows, data, index, told=told)
     assert store is not None, f"{index} does not describe {data}"
     return store
 
@@ -186,13 +202,14 @@ def _identity(row: Row) -> list[object]:
     return [str(row.path), status.st_size, status.st_mtime_ns, row.start_seconds, row.end_seconds]
 
 
-def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
+def _open(rows: Sequence[Row], data: Path, index: Path, *, told: str) -> Store | None:
     """Return a finished store, None if it is missing, cut short or not readable."""
     try:
         record = json.loads(index.read_text())
         shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
         kept, dtype = tuple(rows[i] for i in record["kept"]), np.dtype(record["dtype"])
         failures = list(record.get("failures", ()))
+        damaged = tuple(str(text) for text in record.get("damaged", ()))
         counts = tuple(tuple(int(n) for n in c) for c in record.get("counts", ()))
         sizes = [int(np.prod(shape)) for shape in shapes]
         if data.stat().st_size != sum(sizes) * dtype.itemsize or len(kept) != len(shapes):
@@ -206,7 +223,13 @@ def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
         return None
     if failures:
         warnings.warn(
-            f"{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
+            f"{told}{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
+            stacklevel=4,
+        )
+    if damaged:
+        warnings.warn(
+            f"{told}{len(damaged)} of {len(rows)} videos are damaged and are used as far as they "
+            f"can be read, the first: {damaged[0]}",
             stacklevel=4,
         )
     return Store(
@@ -215,6 +238,7 @@ def _open(rows: Sequence[Row], data: Path, index: Path) -> Store | None:
         offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         shapes=shapes,
         counts=counts,
+        damaged=damaged,
     )
 
 
@@ -226,6 +250,7 @@ def _make(
     index: Path,
     title: str,
     workers: int | None,
+    told: str,
 ) -> None:
     """Write the arrays of all readable rows; the index appears last, when all is complete."""
     part = data.with_suffix(f".{os.getpid()}.part")
@@ -233,6 +258,7 @@ def _make(
     shapes: list[tuple[int, ...]] = []
     counts: list[tuple[int, ...]] = []
     failures: list[str] = []
+    damaged: list[str] = []
     dtype = "uint8"
     try:
         with part.open("wb") as file:
@@ -244,11 +270,14 @@ def _make(
                 kept.append(n)
                 shapes.append(result.values.shape)
                 counts.append(result.counts)
+                if result.warnings:
+                    damaged.append(f"{rows[n].path}: {'; '.join(result.warnings)}")
                 dtype = str(result.values.dtype)
                 file.write(np.ascontiguousarray(result.values).tobytes())
         if len(failures) > MAX_FAILED_SHARE * len(rows):
             raise ManifestError(
-                f"{len(failures)} of {len(rows)} videos cannot be read, the first: {failures[0]}"
+                f"{told}{len(failures)} of {len(rows)} videos cannot be read, the first: "
+                f"{failures[0]}; repair these files, or take their rows out of the manifest"
             )
         part.replace(data)
         record = {
@@ -257,6 +286,7 @@ def _make(
             "shapes": shapes,
             "counts": counts if any(counts) else [],
             "failures": failures,
+            "damaged": damaged,
         }
         temporary = index.with_suffix(f".{os.getpid()}.part")
         temporary.write_text(json.dumps(record))

@@ -1,19 +1,22 @@
 """What tasks on clips share: the network of a recipe, what its clips go through before it."""
 
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from vidskim.backbones.checkpoint import load_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.grow import add_nonlocal
+from vidskim.backbones.header import read_raw
 from vidskim.backbones.hf import is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.train.augment import Augmentation, normalize
+from vidskim.train.given_recipe import check_recipe
 from vidskim.transforms import Transform
 
 NONLOCAL = "_nl"
@@ -87,9 +90,10 @@ def check_clips(recipe: ClipSettings) -> None:
     """Refuse a backbone that is unknown, and short sides that cannot be drawn or cropped.
 
     Raises:
-        UsageError: an unknown backbone, a largest short side below the smallest, or a crop larger
-            than the smallest.
+        UsageError: an unknown backbone, a largest short side below the smallest, a crop larger than
+            the smallest, or see `check_recipe`.
     """
+    check_recipe(recipe)
     if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
         raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
     if recipe.max_short_side is None:
@@ -137,7 +141,7 @@ def build_network(recipe: ClipSettings, classes: tuple[str, ...], *, init: str |
 
     Raises:
         UsageError: a width that is not the checkpoint's, or clips that the network does not take.
-        CheckpointError: an unusable checkpoint.
+        CheckpointError: an unusable checkpoint, or one of another network.
     """
     if init is not None:
         model = _load(recipe.model, init)
@@ -150,21 +154,46 @@ def build_network(recipe: ClipSettings, classes: tuple[str, ...], *, init: str |
 
 
 def _load(name: str, init: str) -> Network:
-    """Load the network of a name from a checkpoint of it or, with non-local blocks, without them.
+    """Load the network of a checkpoint, for `fit_to` to compare with the name.
 
     Networks with non-local blocks are trained from those without (collaborative memory, appendix
-    B.1).
+    B.1): where the name is of one and the checkpoint of its plain kind, the blocks are added.
+
+    Raises:
+        CheckpointError: an unusable checkpoint.
     """
+    held = network_in(init)
+    plain = name.removesuffix(NONLOCAL)
+    if held is not None and held == plain != name:
+        return add_nonlocal(load_backbone(checkpoint=init), name)
+    if held is not None or is_hf(name):
+        return load_backbone(checkpoint=init)
     try:
-        return load_backbone(None if is_hf(name) else name, checkpoint=init)
+        return load_backbone(name, checkpoint=init)
     except CheckpointError as error:
-        if not name.endswith(NONLOCAL):
+        if plain == name:
             raise
         try:
-            plain = load_backbone(name.removesuffix(NONLOCAL), checkpoint=init)
+            network = load_backbone(plain, checkpoint=init)
         except CheckpointError:
             raise error from None
-        return add_nonlocal(plain, name)
+        return add_nonlocal(network, name)
+
+
+def network_in(path: str) -> str | None:
+    """Return the name of the backbone in a file of ours, alone or with a compression inside.
+
+    None for any other file, and for one that cannot be read, of which whoever opens it says why.
+    """
+    try:
+        raw = read_raw(Path(path))
+    except CheckpointError:
+        return None
+    if not isinstance(raw, dict):
+        return None
+    header: Any = raw.get("compressed", raw)
+    name = header.get("name") if isinstance(header, dict) else None
+    return name if isinstance(name, str) else None
 
 
 def fit_to(
@@ -173,17 +202,17 @@ def fit_to(
     """Make a network, in place, one of a recipe's clips and classes; see `build_network`.
 
     Raises:
-        UsageError: a model or width that is not the checkpoint's, or clips that it does not take.
+        CheckpointError: a network that is not the recipe's.
+        UsageError: a width that is not the checkpoint's, or clips that it does not take.
     """
     is_other = not is_hf(model.name) if is_hf(recipe.model) else model.name != recipe.model
     if is_other:
-        raise UsageError(
-            f"{init}: holds {model.name}, the recipe has {recipe.model}: name it there"
-        )
+        raise CheckpointError(f"{init}: holds {model.name}, not {recipe.model}: {_remedy(model)}")
     if recipe.width not in (None, model.options.get("width")):
+        own = model.options.get("width")
         raise UsageError(
             f"width is {recipe.width}, that of {init or recipe.model} is "
-            f"{model.options.get('width', 'fixed')}; give the latter, or none"
+            + ("fixed; give null" if own is None else f"{own}; give that, or null")
         )
     if model.classes != classes and (init is not None or is_hf(recipe.model)):
         model.reset_classifier(len(classes), classes=classes)
@@ -198,3 +227,10 @@ def fit_to(
     )
     count(model, model.clip.input_shape)  # says what the network does not take, before any video
     return model
+
+
+def _remedy(model: Network) -> str:
+    """Say what to change of a recipe whose ``init`` holds another network than its ``model``."""
+    if is_hf(model.name) or model.name in CLIP_BACKBONES:
+        return f"give model: {model.name}, or another init"
+    return "it takes no clips, give the checkpoint of a network that does as init"

@@ -1,6 +1,7 @@
 """The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,9 +14,11 @@ from vidskim.data.store import Store, frame_store
 from vidskim.train.augment import mixup, random_clip
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, prepared
-from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.examples import check_numbers, check_trained, read_examples
 from vidskim.train.fit import Batch, Precision, make_fabric
+from vidskim.train.order import rows_of_step
 from vidskim.train.task import optimize, publish
+from vidskim.train.video_answers import refuse_no_numbers
 from vidskim.transforms import Transform
 
 
@@ -121,11 +124,10 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     torch.manual_seed(recipe.seed)
     model = build_network(recipe, examples.classes, init=recipe.init)
     assert model.transform is not None
-    cache = Path(recipe.cache)
+    read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
     largest = recipe.max_short_side or recipe.short_side
-    frames = frame_store(
-        examples.train, transform=replace(model.transform, short_side=largest), folder=cache
-    )
+    frames = read(examples.train, transform=replace(model.transform, short_side=largest))
+    check_trained(examples, frames.rows, path=recipe.data)
     labels = np.array([examples.class_index[row.label] for row in frames.rows])
     complete = optimize(
         model,
@@ -144,12 +146,13 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     )
     if not complete:
         return {}
-    held_out = frame_store(examples.test, transform=model.transform, folder=cache)
+    held_out = read(examples.test, transform=model.transform)
     accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
     measured = {
         "test_accuracy": accuracy,
         "test_videos": len(held_out),
         "train_videos": len(frames),
+        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
         "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
     }
     return publish(model, recipe, examples=examples, measured=measured, run=run)
@@ -200,20 +203,15 @@ class ClipSampler:
         return x.contiguous(memory_format=torch.channels_last_3d), target
 
 
-def rows_of_step(step: int, *, num_rows: int, batch_size: int, seed: int) -> np.ndarray:
-    """Return the rows of a step, ``[batch_size]``: one shuffled pass after another, no gaps."""
-    first = step * batch_size
-    epochs = range(first // num_rows, (first + batch_size - 1) // num_rows + 1)
-    order = [np.random.default_rng([seed, 0, e]).permutation(num_rows) for e in epochs]
-    offset = first - epochs[0] * num_rows
-    return np.asarray(np.concatenate(order)[offset : offset + batch_size])
-
-
 @torch.inference_mode()
 def clip_accuracy(
     model: Network, store: Store, class_index: dict[str, int], *, num_clips: int
 ) -> float:
-    """Return the share of rows whose mean class probability over clips is right."""
+    """Return the share of rows whose mean class probability over clips is right.
+
+    Raises:
+        VidskimError: the model's answers to a row are no numbers.
+    """
     model.eval()
     assert model.clip is not None
     assert model.transform is not None
@@ -227,6 +225,7 @@ def clip_accuracy(
         index = starts[:, None] + np.arange(model.clip.num_frames) * model.clip.stride
         clips = torch.from_numpy(frames[np.minimum(index, len(frames) - 1)])  # [V, T, 3, H, W]
         logits = model(model.transform(clips).to(device))
+        refuse_no_numbers(logits, path=row.path)
         guess = int(torch.softmax(logits, 1).mean(0).argmax())
         right += guess == class_index[row.label]
     return right / len(store)

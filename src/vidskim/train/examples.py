@@ -70,7 +70,7 @@ class Examples:
     train: tuple[Row, ...]
     test: tuple[Row, ...]
     classes: tuple[str, ...]
-    """All classes, in the order of the network's outputs."""
+    """All classes that are trained, in the order of the network's outputs."""
     manifest_sha256: str
 
     @property
@@ -95,6 +95,10 @@ def read_examples(
         test_split: split to measure on.
         multilabel: whether rows may have several labels.
         is_classified: whether the labels are what is learned, so that there must be two at least.
+
+    Returns:
+        The rows, and the classes of the split that is trained on, in the manifest's order: one
+        that is in other splits alone would be an output that nothing has trained.
 
     Raises:
         ManifestError: unusable data: a split without rows, a row with several labels, a class that
@@ -130,7 +134,30 @@ def read_examples(
             f"{path}: all rows of split {train_split!r} show {trained.pop()!r}, so nothing is "
             "there to tell it from; add rows of another class"
         )
-    return Examples(rows[train_split], rows[test_split], manifest.classes, manifest.sha256)
+    classes = tuple(label for label in manifest.classes if label in trained)
+    return Examples(rows[train_split], rows[test_split], classes, manifest.sha256)
+
+
+def check_trained(examples: Examples, rows: Sequence[Row], *, path: str | Path) -> None:
+    """Refuse a class that none of the training rows that could be read is of.
+
+    Args:
+        examples: what was asked for.
+        rows: the training rows that could be read.
+        path: their manifest.
+
+    Raises:
+        ManifestError: with the first such class, and the first of its videos.
+    """
+    known = {label for row in rows for label in row.labels}
+    for label in examples.classes:
+        if label in known:
+            continue
+        lost = [row.path for row in examples.train if label in row.labels]
+        raise ManifestError(
+            f"{path}: no training video of class {label!r} can be read, the first: {lost[0]}; "
+            "repair it, add videos of this class or take its rows out of the manifest"
+        )
 
 
 def targets_of(
@@ -170,10 +197,11 @@ def check_numbers(recipe: Any) -> None:
     for name, (low, high) in RANGES.items():
         value = values.get(name)
         if value is not None and not low <= value <= high:
-            wanted = f"between {low:g} and {high:g}"
+            wanted = f"a value between {low:g} and {high:g}"
             if high > 1:
-                wanted = f"at most {high:g}" if value > high else f"at least {low:g}"
-            raise UsageError(f"{name} is {value}; give a value of {wanted}")
+                bound = f"at most {high:g}" if value > high else f"at least {low:g}"
+                wanted = f"a value of {bound}"
+            raise UsageError(f"{name} is {value}; give {wanted}")
     if values["steps"] is not None and values["warmup_steps"] >= values["steps"]:
         raise UsageError(
             f"warmup_steps is {values['warmup_steps']} of {values['steps']} steps; give fewer"

@@ -25,7 +25,7 @@ from vidskim.faster_file import load_faster, save_faster
 from vidskim.models import open_model
 from vidskim.schedule import EXPENSIVE, Routed, parse_pattern
 from vidskim.train.checkpoint import Run
-from vidskim.train.examples import check_numbers, read_examples
+from vidskim.train.examples import check_numbers, check_trained, read_examples
 from vidskim.train.faster_recipe import FasterRecipe, check_faster
 from vidskim.train.fit import make_fabric
 from vidskim.train.map_batches import MapBatches, Turns, same_clips
@@ -101,6 +101,7 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         return Turns(Routed(pattern), scores)
 
     maps = maps_of(examples.train)
+    check_trained(examples, maps[0].rows, path=recipe.data)
     complete = optimize(
         model,
         recipe,

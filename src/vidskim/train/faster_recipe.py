@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from vidskim.errors import UsageError
 from vidskim.train.fit import Precision
+from vidskim.train.given_recipe import check_recipe
 
 
 @dataclass(frozen=True)
@@ -93,12 +94,14 @@ def check_faster(recipe: FasterRecipe) -> None:
     """Refuse a recipe whose parts do not fit each other.
 
     Raises:
-        UsageError: no expensive encoder, or fewer cached clips than are drawn.
+        UsageError: no expensive encoder, a sampler that routes nothing, fewer cached clips than are
+            drawn, or see `check_recipe`.
     """
-    if not recipe.expensive:
+    check_recipe(recipe)
+    if not recipe.expensive.strip():
         raise UsageError("expensive is empty; give the checkpoint of a clip classifier")
     if recipe.sampler is not None and recipe.route != "scsampler":
-        raise UsageError("a sampler is for route 'scsampler'; give that route, or no sampler")
+        raise UsageError("a sampler is for route 'scsampler'; give that route, or null for sampler")
     if recipe.max_clips is not None and recipe.max_clips < recipe.num_clips:
         raise UsageError(
             f"max_clips is {recipe.max_clips}, but num_clips {recipe.num_clips} of them are drawn; "

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -153,7 +154,9 @@ def fit(
     """Train a model in place, resuming the run's state if there is one.
 
     Where several processes train together, each is given its own share of the batch by
-    ``batch_of``; the first one writes the run's folder.
+    ``batch_of``; the first one writes the run's folder. They learn what one process learns of the
+    whole batch, up to rounding, but for what is drawn at random inside the network: each draws
+    dropout's masks for its own share, by a seed of its own.
 
     Args:
         model: input, a tensor or a tuple of them, to logits or scores.
@@ -172,7 +175,9 @@ def fit(
         True when all steps are done.
 
     Raises:
-        VidskimError: the loss is no number any more.
+        VidskimError: the loss, a weight or, in the end, an answer in evaluation is no number any
+            more; the last state that was saved is from before and is kept. With ``take`` answers
+            are left to whoever measures them.
         CheckpointError: the run's state is damaged or of another network.
     """
     wrapped, tuned = fabric.setup(model, optimizer)
@@ -196,12 +201,17 @@ def fit(
                 f"{run.state_path}: is the state of another network or version ({reason}); remove "
                 "it to start anew"
             ) from None
+        if not _is_finite(model):
+            raise CheckpointError(
+                f"{run.state_path}: holds weights that are no numbers; remove it and train with a "
+                "lower learning_rate or a longer warm-up (warmup_steps, warmup_epochs)"
+            )
     if fabric.is_global_zero:
         run.cut_log(start)
     model.train()
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
-    clock, timed = time.perf_counter(), 0
+    clock, timed, saved = time.perf_counter(), 0, start
     bar = tqdm(
         range(start, end),
         initial=start,
@@ -211,7 +221,7 @@ def fit(
         disable=None if fabric.is_global_zero else True,
     )
     for step in bar:
-        torch.manual_seed(step)
+        torch.manual_seed(random_seed(step, place=fabric.global_rank))
         learning_rate = plan.schedule(step)
         for group in tuned.param_groups:
             group["lr"] = learning_rate * group.get(RATE, 1.0)
@@ -230,13 +240,16 @@ def fit(
         fabric.clip_gradients(wrapped, tuned, max_norm=plan.max_grad_norm, error_if_nonfinite=False)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise VidskimError(
-                f"{run.folder}: the loss is {value} at step {step}; train again into another "
-                "folder with a lower learning_rate or precision 32-true"
+            raise _diverged(
+                run,
+                f"the loss is {value} at step {step}",
+                saved=saved,
+                precision=scaler.precision,
             )
         tuned.step()
         loss_sum, seen, timed = loss_sum + value, seen + 1, timed + 1
         done = step + 1
+        is_saved = done % plan.save_every == 0 or done == end
         if (done % plan.log_every == 0 or done == total) and fabric.is_global_zero:
             run.log(
                 {
@@ -248,7 +261,22 @@ def fit(
             )
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}")
             clock, timed, seen, loss_sum = time.perf_counter(), 0, 0, 0.0
-        if (done % plan.save_every == 0 or done == end) and fabric.is_global_zero:
+        if is_saved and not _is_finite(model):
+            raise _diverged(
+                run,
+                f"the weights are no numbers after step {step}",
+                saved=saved,
+                precision=scaler.precision,
+            )
+        if done == total and take is None and not _answers_finite(model, x):
+            raise _diverged(
+                run,
+                f"the trained model's answers to the videos of step {step} are no numbers",
+                saved=saved,
+                precision=scaler.precision,
+            )
+        saved = done if is_saved else saved
+        if is_saved and fabric.is_global_zero:
             run.save_state(
                 {
                     "model": model.state_dict(),
@@ -262,3 +290,41 @@ def fit(
             )
     model.eval()
     return end == total
+
+
+def random_seed(step: int, *, place: int) -> int:
+    """Return the seed of what a process draws at random inside the network in a step.
+
+    Args:
+        step: counted from 0; the seed of the first process, and of a single one.
+        place: of the process. What the others draw is unlike the first one's and each other's: on
+            a CPU torch takes the low 32 bits of a seed alone, so that these are what differs.
+    """
+    return step if place == 0 else int(np.random.SeedSequence([step, place]).generate_state(1)[0])
+
+
+def _is_finite(model: nn.Module) -> bool:
+    """Say whether all that is kept of a model is finite: weights and running statistics."""
+    kept = [x for x in model.state_dict().values() if x.is_floating_point()]
+    return not kept or bool(torch.stack([x.isfinite().all() for x in kept]).all())
+
+
+@torch.inference_mode()
+def _answers_finite(model: nn.Module, x: Any) -> bool:
+    """Say whether a model's answers are finite in evaluation mode, which it is in afterwards.
+
+    With weights that are, a training that diverges can end in running statistics so far off that
+    all answers are NaN, of which the first class would be the best.
+    """
+    model.eval()
+    return bool(model(x).isfinite().all())
+
+
+def _diverged(run: Run, what: str, *, saved: int, precision: str) -> VidskimError:
+    """Return the error of a training that has left the numbers."""
+    other = "" if precision == "32-true" else ", or precision 32-true"
+    kept = f"; the state after step {saved - 1} is kept there" if saved else ""
+    return VidskimError(
+        f"{run.folder}: {what}; the training diverges; train again into another folder with a "
+        f"lower learning_rate or a longer warm-up (warmup_steps, warmup_epochs){other}{kept}"
+    )

@@ -24,8 +24,9 @@ from vidskim.samplers import open_sampler
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_batches import ClipBatches, groups_of, max_inputs
-from vidskim.train.examples import Examples, check_numbers, portable, read_examples
+from vidskim.train.examples import Examples, check_numbers, check_trained, portable, read_examples
 from vidskim.train.fit import Precision, make_fabric
+from vidskim.train.given_recipe import check_recipe
 from vidskim.train.objectives import ClipScore, loss_of
 from vidskim.train.saliency import measure, metadata_of, open_labels
 from vidskim.train.saliency_recipe import check_groups, check_ranked
@@ -131,6 +132,7 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
         CheckpointError: unusable networks or classifier, or a damaged state.
         VidskimError: the loss is no number any more.
     """
+    check_recipe(recipe)
     check_numbers(recipe)
     check_groups(recipe)
     check_ranked(recipe)
@@ -156,6 +158,7 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
     features = aligned([labels.features(examples.train, s.source) for s in saliencies])
     num_inputs = tuple(min(recipe.inputs_per_clip, max_inputs(f)) for f in features)
     if recipe.objective == "ac":
+        check_trained(examples, features[0].rows, path=recipe.data)
         groups = groups_of(
             features,
             _classes_of(features, examples),

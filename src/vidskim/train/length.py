@@ -62,17 +62,29 @@ def check_length(recipe: LengthSettings) -> None:
         UsageError: steps beside epochs or neither, drops that are no rising numbers, or a warm-up
             as long as the training.
     """
-    if (recipe.steps is None) == (recipe.epochs is None):
-        raise UsageError("give either steps or epochs")
+    if recipe.steps is None and recipe.epochs is None:
+        raise UsageError("steps and epochs are both null; give either steps or epochs")
+    if recipe.steps is not None and recipe.epochs is not None:
+        raise UsageError(
+            f"steps is {recipe.steps}, epochs is {recipe.epochs:g}; give either steps or epochs, "
+            "and null for the other"
+        )
     if recipe.steps is not None and (recipe.warmup_epochs, recipe.drop_epochs) != (None, None):
-        raise UsageError("warmup_epochs and drop_epochs go with epochs, not with steps")
+        raise UsageError(
+            "warmup_epochs and drop_epochs go with epochs, not with steps; give null for both, or "
+            "epochs and null for steps"
+        )
     if recipe.epochs is not None and recipe.warmup_steps:
-        raise UsageError("warmup_steps goes with steps: give warmup_epochs beside epochs")
+        raise UsageError(
+            f"warmup_steps is {recipe.warmup_steps}, but warmup_steps goes with steps and not with "
+            "epochs; give 0, and warmup_epochs for a warm-up"
+        )
     if recipe.epochs is not None:
         drops = read_drops(recipe.drop_epochs)
         if drops and drops[-1] >= recipe.epochs:
             raise UsageError(
-                f"drop_epochs {recipe.drop_epochs} are not all before epoch {recipe.epochs:g}"
+                f"drop_epochs is {recipe.drop_epochs!r}, which is not all before epoch "
+                f"{recipe.epochs:g}; give earlier ones, or more epochs"
             )
         if (recipe.warmup_epochs or 0) >= recipe.epochs:
             raise UsageError(
@@ -117,5 +129,8 @@ def read_drops(text: str | None) -> tuple[float, ...]:
     except ValueError:
         drops = (-1.0,)
     if list(drops) != sorted(set(drops)) or not all(0 < drop < 1e6 for drop in drops):
-        raise UsageError(f"drop_epochs are rising numbers with commas between, got {text!r}")
+        raise UsageError(
+            f"drop_epochs is {text!r}; give rising numbers above 0 with commas between, as in "
+            "'16,20', or null for half a cosine"
+        )
     return drops

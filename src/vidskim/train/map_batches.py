@@ -11,7 +11,7 @@ from vidskim.data.map_store import Maps
 from vidskim.errors import ManifestError, UsageError, VideoError
 from vidskim.schedule import Schedule
 from vidskim.selection import uniform
-from vidskim.train.clips import rows_of_step
+from vidskim.train.order import rows_of_step
 
 Lanes = dict[int, tuple[Tensor, Tensor]]
 """For each encoder's place its maps ``[B, n, C, T', H', W']`` and their positions ``[B, n]``."""

@@ -17,6 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.grow import add_nonlocal
 from vidskim.backbones.network import Network
 from vidskim.data.store import frame_store
 from vidskim.errors import UsageError
@@ -29,13 +30,19 @@ from vidskim.memory import (
 )
 from vidskim.memory_methods import is_memory_model
 from vidskim.train.checkpoint import Run
-from vidskim.train.clip_network import augmentation_of, build_network, check_clips, fit_to
-from vidskim.train.examples import check_numbers, read_examples, targets_of
+from vidskim.train.clip_network import (
+    NONLOCAL,
+    augmentation_of,
+    build_network,
+    check_clips,
+    fit_to,
+)
+from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
 from vidskim.train.fit import Take, make_fabric, num_processes, with_peers
 from vidskim.train.length import schedule_of
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.multi_clip import ClipByClip, multi_iteration
-from vidskim.train.sub_batch import Grouping, use_sub_batches
+from vidskim.train.sub_batch import Grouping, SubBatchNorm, use_sub_batches
 from vidskim.train.task import optimize, publish
 from vidskim.train.video_answers import video_answers, write_video_answers
 from vidskim.train.video_batches import VideoBatches, check_share
@@ -81,13 +88,14 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         test_split=recipe.test_split,
         multilabel=recipe.multilabel,
     )
+    check_different(recipe, len(examples.train))
     torch.manual_seed(recipe.seed)
     model = build(recipe, examples.classes)
     grouping = use_sub_batches(model.backbone)
     transform = model.backbone.transform
     assert transform is not None
     largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
-    read = partial(frame_store, folder=Path(recipe.cache))
+    read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
     with with_peers(fabric):
         frames, held_out = first_alone(
             fabric,
@@ -96,6 +104,8 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
                 read(examples.test, transform=transform),
             ),
         )
+        check_trained(examples, frames.rows, path=recipe.data)
+        check_different(recipe, len(frames))
         batches = VideoBatches(
             frames,
             targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
@@ -111,6 +121,8 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         grouping.is_synchronized = fabric.world_size > 1 and (
             recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
         )
+        if fabric.is_global_zero:
+            tell_single_clips(recipe, model, processes=fabric.world_size)
         schedule = schedule_of(recipe, num_videos=len(frames))
         complete = optimize(
             model,
@@ -137,6 +149,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
         **answers.measured(),
         "test_videos": len(held_out),
         "train_videos": len(frames),
+        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
         "steps": schedule.steps,
         "protocol": (
             f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "
@@ -153,6 +166,9 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
 def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
     """Build the model of a recipe, as far trained as what it starts from.
 
+    A network with non-local blocks may start from a file of the one without them, whether alone or
+    with a memory, which is then taken over too.
+
     Raises:
         UsageError: clips that the network does not take, or a memory of another form than the
             start's.
@@ -164,7 +180,10 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
     if started is None:
         backbone = build_network(recipe, classes, init=recipe.init)
     else:
-        backbone = fit_to(started.backbone, recipe, classes, init=recipe.init)
+        held = started.backbone
+        if recipe.model == held.name + NONLOCAL:
+            held = add_nonlocal(held, recipe.model)
+        backbone = fit_to(held, recipe, classes, init=recipe.init)
     memory = None
     if recipe.interaction is not None:
         memory = CollaborativeMemory(memory_channels(backbone), **recipe.memory_options)
@@ -230,6 +249,44 @@ def check_shared(recipe: MemoryRecipe, processes: int) -> None:
         raise UsageError("batch_norm whole goes with one process: give sub_batch or synchronized")
 
 
+def check_different(recipe: MemoryRecipe, num_rows: int) -> None:
+    """Refuse steps of more videos than there are: the clips of a group are of different ones.
+
+    Raises:
+        UsageError: too many videos per step.
+    """
+    videos = recipe.videos_per_step
+    if videos <= num_rows:
+        return
+    most = num_rows if recipe.strategy == "multi_iteration" else num_rows * recipe.num_clips
+    raise UsageError(
+        f"{recipe.data}: a step takes {videos} different videos, split {recipe.train_split!r} has "
+        f"{num_rows} that can be used; give a batch_size of at most {most}, or more videos"
+    )
+
+
+def tell_single_clips(recipe: MemoryRecipe, model: Collaborative, *, processes: int) -> None:
+    """Warn of batch norms whose statistics are those of one clip each.
+
+    So they are where a step has one video and one process: a group has one clip, and there is no
+    other process to share statistics with.
+    """
+    has_norms = any(isinstance(module, SubBatchNorm) for module in model.modules())
+    if recipe.videos_per_step > 1 or processes > 1 or recipe.freeze_backbone or not has_norms:
+        return
+    if recipe.batch_norm == "whole" and recipe.num_clips > 1:
+        return
+    at_once = recipe.num_clips if recipe.strategy == "batch_reduction" else 1
+    remedies = [f"a batch_size of at least {2 * at_once}", "freeze_backbone true"]
+    if at_once > 1:
+        remedies[1:1] = ["fewer num_clips", "batch_norm whole"]
+    warnings.warn(
+        f"{recipe.out}: a step has one video, so that batch_norm {recipe.batch_norm} takes the "
+        f"statistics of single clips; give {', '.join(remedies[:-1])} or {remedies[-1]}",
+        stacklevel=3,
+    )
+
+
 def average_gradients(model: nn.Module, fabric: Fabric) -> None:
     """Replace gradients by their mean over processes, in one message."""
     if fabric.world_size == 1:
@@ -244,13 +301,15 @@ def average_gradients(model: nn.Module, fabric: Fabric) -> None:
 
 
 def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
-    """Let the first process make what the others then find."""
+    """Let the first process make what the others then find; it alone warns of what it finds."""
     if fabric.is_global_zero:
         made = make()
         fabric.barrier()
         return made
     fabric.barrier()
-    return make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
 
 
 def _fill(memory: CollaborativeMemory, known: CollaborativeMemory, *, path: str) -> None:

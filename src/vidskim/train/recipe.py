@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser
@@ -14,6 +15,7 @@ from vidskim.train.clips import ClipRecipe, train_clips
 from vidskim.train.faster import train_faster
 from vidskim.train.faster_recipe import FasterRecipe
 from vidskim.train.fit import is_first_process
+from vidskim.train.given_recipe import check_given
 from vidskim.train.joint import JointRecipe, train_joint
 from vidskim.train.memory import train_memory
 from vidskim.train.memory_recipe import MemoryRecipe
@@ -37,6 +39,9 @@ MAX_BYTES = 100_000
 
 TEXT, NUMBERS = "tag:yaml.org,2002:str", ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 """What YAML calls the kinds of a value."""
+
+NULLS = ("null", "Null", "NULL", "~")
+"""How YAML writes that there is nothing."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -68,14 +73,17 @@ def run_recipe(arguments: Sequence[str]) -> str:
     Nothing in all but the first of several processes that train together.
 
     Raises:
-        UsageError: a missing or malformed recipe, an unknown task or key.
+        UsageError: a missing or malformed recipe, an unknown task or key, or values that cannot be
+            meant; the message begins with the recipe's path.
+        VidskimError: whatever else ends a training.
     """
     if not arguments or arguments[0].startswith("-"):
         if arguments and arguments[0] in ("-h", "--help"):
             return _help()
         raise UsageError("give a recipe: vidskim train RECIPE.yaml [--key value ...]")
     recipe, run = read_recipe(arguments[0], overrides=arguments[1:])
-    metrics = run(recipe)
+    with _named(Path(arguments[0])):
+        metrics = run(recipe)
     return json.dumps({"out": recipe.out, **metrics}) if metrics and is_first_process() else ""
 
 
@@ -92,7 +100,8 @@ def read_recipe(
         The recipe's dataclass and the function that runs it.
 
     Raises:
-        UsageError: a missing or malformed file, an unknown task or key, a value of the wrong type.
+        UsageError: a missing or malformed file, an unknown task or key, a value of the wrong type,
+            null where there must be something.
     """
     path = Path(path)
     text = _read_text(path)
@@ -101,14 +110,15 @@ def read_recipe(
     if task is None:
         raise UsageError(f"{path}: no key 'task'; give one of {', '.join(TASKS)}")
     if str(task) not in TASKS:
-        raise unknown_name("task", str(task), TASKS)
+        raise unknown_name(f"task in {path}", str(task), TASKS)
     kind, run = TASKS[str(task)]
     valid = [field.name for field in fields(kind)]
     given = [*values] + [_key(a) for a in overrides if a.startswith("--")]
     for key in given:
         if key not in (*valid, "print_config", "help"):
             raise unknown_name(f"key in {path}", key, valid)
-    _check_null([*values.items(), *_flags(overrides)], kind=kind, path=path)
+    with _named(path):
+        check_given(kind, [*values.items(), *_flags(overrides)])
     parser = ArgumentParser(prog=f"vidskim train {path}", exit_on_error=False)
     parser.add_argument("--config", action="config")
     parser.add_class_arguments(kind, as_positional=False)
@@ -175,24 +185,26 @@ def _quoted(text: str, *, kind: type) -> str:
     return str(yaml.serialize(root, allow_unicode=True, width=MAX_BYTES))
 
 
-def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield key and value of ``--key value`` and ``--key=value``."""
+def _flags(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Yield key and value of ``--key value`` and ``--key=value``, None where that is null."""
     for argument, following in zip(arguments, [*arguments[1:], ""]):
         key, is_whole, value = argument.removeprefix("--").partition("=")
         if argument.startswith("--"):
-            yield key, value if is_whole else following
+            text = value if is_whole else following
+            yield key, None if text in NULLS else text
 
 
-def _check_null(given: Sequence[tuple[str, Any]], *, kind: type, path: Path) -> None:
-    """Refuse Python's word for nothing, which is text in YAML.
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Begin what is said of a recipe's values with its path.
 
     Raises:
-        UsageError: it stands at a key that may be null.
+        UsageError: instead of one that was raised.
     """
-    optional = {field.name for field in fields(kind) if type(None) in get_args(field.type)}
-    for key, value in given:
-        if key in optional and value in ("none", "None"):
-            raise UsageError(f"{path}: {key} is {value!r}: write null where there is to be none")
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
 def _key(argument: str) -> str:

@@ -35,8 +35,9 @@ from vidskim.train.agreement import agreement, score_row, video_accuracy
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_batches import ClipBatches, InputBatches, max_inputs
-from vidskim.train.examples import Examples, check_numbers, read_examples
+from vidskim.train.examples import Examples, check_numbers, check_trained, read_examples
 from vidskim.train.fit import make_fabric
+from vidskim.train.given_recipe import check_recipe
 from vidskim.train.objectives import ClipScore, HeadOnly, Loss, loss_of
 from vidskim.train.saliency_recipe import (
     RANKED,
@@ -97,6 +98,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         CheckpointError: an unusable classifier or start, or a damaged state.
         VidskimError: the loss is no number any more.
     """
+    check_recipe(recipe)
     check_numbers(recipe)
     if recipe.network not in IMAGE_BACKBONES:
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)
@@ -133,6 +135,7 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
             recipe.objective, clips_per_video=recipe.clips_per_video, margin=recipe.margin
         )
     else:
+        check_trained(examples, features.rows, path=recipe.data)
         targets = np.array([examples.class_index[row.label] for row in features.rows])
         batches = InputBatches(features, targets, recipe.batch_size, recipe.seed, augment)
         loss = partial(action_loss, label_smoothing=recipe.label_smoothing)
@@ -212,7 +215,7 @@ def open_labels(recipe: Any, examples: Examples) -> Labels:
         if any(wanted not in (None, found) for wanted, found in zip(given, own)):
             raise UsageError(
                 f"num_frames and stride are {num_frames} and {stride}, the classifier "
-                f"{recipe.classifier} takes {own[0]} and {own[1]}; give these, or none"
+                f"{recipe.classifier} takes {own[0]} and {own[1]}; give these, or null"
             )
         num_frames, stride = own
     return Labels(recipe.classifier, network, num_frames, stride, Path(recipe.cache))

@@ -31,7 +31,7 @@ from vidskim.errors import UsageError
 from vidskim.sfc_methods import default_stage, is_sfc_model, sfc_look
 from vidskim.train.checkpoint import Run
 from vidskim.train.clip_network import augmentation_of
-from vidskim.train.examples import check_numbers, read_examples, targets_of
+from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
 from vidskim.train.fit import make_fabric
 from vidskim.train.length import schedule_of
 from vidskim.train.sfc_recipe import SfcRecipe, check_sfc
@@ -71,8 +71,9 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
     resized = replace(
         model.transform, short_side=recipe.max_short_side or recipe.short_side, resize_to=None
     )
-    read = partial(frame_store, folder=Path(recipe.cache))
+    read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
     frames = read(examples.train, transform=resized)
+    check_trained(examples, frames.rows, path=recipe.data)
     held_out = read(examples.test, transform=model.transform)
     batches = WholeBatches(
         frames,
@@ -106,6 +107,7 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
         "test_accuracy": answers.measured()["test_accuracy"],
         "test_videos": len(held_out),
         "train_videos": len(frames),
+        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
         "steps": schedule.steps,
         "protocol": f"{_told(model)}, stride {model.clip.stride}, {model.transform}, split "
         f"{recipe.test_split}",

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vidskim.compress.attention import Kernel, Pooling, Scale, Value, read_ratio
-from vidskim.errors import UsageError
+from vidskim.errors import CheckpointError, UsageError
+from vidskim.train.clip_network import network_in
 from vidskim.train.fit import Precision
+from vidskim.train.given_recipe import check_recipe
 from vidskim.train.length import check_length
 
 
@@ -137,19 +139,29 @@ def check_sfc(recipe: SfcRecipe) -> None:
     Raises:
         UsageError: neither a backbone nor its checkpoint, a ratio below one, frames that the
             segments cannot share, one of the test sizes alone, sides that cannot be cropped, or see
-            `vidskim.train.length.check_length`.
+            `check_recipe` and `vidskim.train.length.check_length`.
+        CheckpointError: a checkpoint of another backbone than the one that is named.
     """
+    check_recipe(recipe)
     check_length(recipe)
     read_ratio(recipe.ratio)
     if recipe.model is None and recipe.init is None:
-        raise UsageError("give the backbone's checkpoint as init, or the name of one as model")
+        raise UsageError(
+            "init and model are both null; give the backbone's checkpoint as init, or the name of "
+            "one as model"
+        )
+    held = None if recipe.model is None or recipe.init is None else network_in(recipe.init)
+    if held not in (None, recipe.model):
+        raise CheckpointError(
+            f"{recipe.init}: holds {held}, not {recipe.model}: give model: {held}, or model: null"
+        )
     if recipe.num_frames % recipe.segments:
         raise UsageError(
             f"{recipe.num_frames} frames cannot be shared by {recipe.segments} segments: give "
             f"num_frames {recipe.segments * (recipe.num_frames // recipe.segments + 1)}"
         )
     if (recipe.test_height is None) != (recipe.test_width is None):
-        raise UsageError("give both test_height and test_width, or none of them")
+        raise UsageError("give both test_height and test_width, or null for both")
     if recipe.max_short_side is None:
         return
     if not recipe.crop_height <= recipe.short_side <= recipe.max_short_side:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vidskim.data.per_video import write_whole
 from vidskim.data.store import Store
+from vidskim.errors import VidskimError
 from vidskim.evaluate.metrics import mean_average_precision
 from vidskim.memory import Collaborative
 
@@ -59,6 +60,9 @@ def video_answers(
         store: of the rows.
         targets: one per row.
         num_clips: N, of each row; where a video is short they overlap.
+
+    Raises:
+        VidskimError: the model's answers to a video are no numbers.
     """
     model.eval()
     transform = model.backbone.transform
@@ -75,10 +79,25 @@ def video_answers(
         places = np.minimum(starts[:, None] + index, len(frames) - 1)
         x = transform(torch.from_numpy(frames[places]))  # [N, 3, T, h, w]
         logits = model(x[None].to(device))[0].float().cpu()  # [N, K]
+        refuse_no_numbers(logits, path=store.rows[n].path)
         scores = torch.sigmoid(logits) if model.is_multilabel else torch.softmax(logits, 1)
         clips.append(scores)
         videos.append(scores.amax(0) if model.is_multilabel else scores.mean(0))
     return VideoAnswers(torch.stack(videos), torch.stack(clips), torch.from_numpy(targets))
+
+
+def refuse_no_numbers(answers: Tensor, *, path: Path) -> None:
+    """Refuse answers of which some are no numbers: the best of them would be the first class.
+
+    Raises:
+        VidskimError: with the video's file.
+    """
+    if not answers.isfinite().all():
+        raise VidskimError(
+            f"{path}: the trained model's answers to it are no numbers: the training has diverged; "
+            "train again into another out folder with a lower learning_rate or a longer warm-up "
+            "(warmup_steps, warmup_epochs)"
+        )
 
 
 def write_video_answers(
@@ -88,7 +107,12 @@ def write_video_answers(
 
     ``right`` is 0 or 1; ``clips`` has a digit for each clip in the order of time. Where several
     classes may be true, a guess is right if it is one of them.
+
+    Raises:
+        VidskimError: the answers to a video are no numbers; nothing is written.
     """
+    for row, scores in zip(store.rows, answers.clips, strict=True):
+        refuse_no_numbers(scores, path=row.path)
     guesses = answers.videos.argmax(1).tolist()
     of_clips = answers.clips.argmax(2).tolist()
 

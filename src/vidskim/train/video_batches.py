@@ -6,7 +6,8 @@ overlap, and do where a video is shorter than N clips. One shorter than a clip r
 frame.
 
 Every clip's draw is a function of the seed, the step and its place in the batch alone. Several
-processes therefore share a step by each making its own videos of the same batch.
+processes therefore share a step by each making its own videos of the same batch. The videos of a
+step all differ, which statistics over a group of clips rest on (`vidskim.train.sub_batch`).
 """
 
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from vidskim.data.store import Store
 from vidskim.errors import UsageError
 from vidskim.train.augment import Augmentation, random_clip
 from vidskim.train.clip_network import prepared
-from vidskim.train.clips import rows_of_step
 from vidskim.train.multi_clip import ClipByClip
+from vidskim.train.order import rows_of_step
 from vidskim.transforms import Transform
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from vidskim.data.store import Store
 from vidskim.train.augment import Augmentation, random_clip
 from vidskim.train.clip_network import prepared
-from vidskim.train.clips import rows_of_step
+from vidskim.train.order import rows_of_step
 from vidskim.transforms import Transform
 
 
