@@ -194,7 +194,7 @@ def test_variants_run(clip_recipe, tmp_path, change):
 def test_short_sides_are_drawn_in_training_alone(clip_recipe, tmp_path, monkeypatch):
     stored = []
 
-    def counted(rows, *, transform, folder):
+    def counted(rows, *, transform, folder, source):
         stored.append(transform.short_side)
         return frame_store(rows, transform=transform, folder=folder)
 

@@ -189,9 +189,8 @@ def _read(row: Row, *, source: Source, num_frames: int, stride: int) -> Item:
         parts, owners = [], []
     if not parts:
         nothing = pack(torch.zeros(0, source.channels, 1, 1), kind=source.kind)
-        return Item(nothing, (0,) * len(grid), warnings=tuple(video.warnings))
+        return Item(nothing, (0,) * len(grid))
     place = torch.tensor(within)[torch.cat(owners)].numpy()
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place, minlength=len(grid))
-    values = np.concatenate(parts)[order]
-    return Item(values, tuple(counts.tolist()), warnings=tuple(video.warnings))
+    return Item(np.concatenate(parts)[order], tuple(counts.tolist()))
