@@ -309,7 +309,7 @@ def markdown(tables: Mapping[str, Any], protocol: Mapping[str, Any]) -> str:
 
 def draw(found: Mapping[str, Trained], draws: Resamples, path: Path, *, title: str) -> None:
     """Draw video accuracy over N, and clip accuracy over its place in time."""
-    figure = Figure(figsize=(10, 4.2), layout="constrained")
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     for end, shift in (("", 0.0), (", equal epochs", 0.1)):
@@ -339,7 +339,7 @@ def draw(found: Mapping[str, Trained], draws: Resamples, path: Path, *, title: s
     right.set_ylabel("clip accuracy, %")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     figure.suptitle(f"{title}: form of figure 4", fontsize=11)
     figure.savefig(path, dpi=110)
 
