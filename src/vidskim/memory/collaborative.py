@@ -6,6 +6,7 @@ backbone, behind which its own classifier stays as it is.
 
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import clip_of
@@ -87,6 +88,8 @@ class Collaborative(nn.Module):
         """
         B, N = clips.shape[:2]
         grouped = clips.transpose(0, 1).flatten(0, 1)  # [N * B, 3, T, h, w]
+        # in which 3D convolutions are a third faster on a CPU
+        grouped = grouped.contiguous(memory_format=torch.channels_last_3d)
         features = self.backbone.features(grouped)
         return features.reshape(N, B, *features.shape[1:]).transpose(0, 1)
 
