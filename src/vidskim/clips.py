@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from vidskim.errors import UsageError
 from vidskim.types import Clip
 
@@ -50,26 +52,15 @@ def split(
     if end_seconds is None:
         gap = (timestamps_seconds[-1] - timestamps_seconds[0]) / (total - 1) if total > 1 else 0.0
         end_seconds = timestamps_seconds[-1] + gap
-    grid: list[Clip] = []
+    starts: list[int] = []
     for start in range(0, total, step):
         num_valid = valid_frames(total - start, num_frames=num_frames, stride=stride)
-        if not is_kept(num_valid, num_frames=num_frames, index=len(grid)):
+        if not is_kept(num_valid, num_frames=num_frames, index=len(starts)):
             break
-        stop = start + span
-        grid.append(
-            Clip(
-                index=len(grid),
-                start_frame=start,
-                num_frames=num_frames,
-                stride=stride,
-                start_seconds=timestamps_seconds[start],
-                end_seconds=timestamps_seconds[stop] if stop < total else end_seconds,
-                num_valid=num_valid,
-            )
-        )
-        if stop >= total:
+        starts.append(start)
+        if start + span >= total:
             break
-    return grid
+    return _clips_at(starts, timestamps_seconds, num_frames, stride, end_seconds)
 
 
 def spread(
@@ -99,26 +90,46 @@ def spread(
     check_grid(num_frames=num_frames, stride=stride, step=num_clips)
     room = len(timestamps_seconds) - (num_frames - 1) * stride - 1
     assert room >= 0, "a clip does not fit"
-    between = num_clips - 1
-    starts = [room // 2]
-    if between:
-        starts = sorted({round(n * room / between) for n in range(num_clips)})
-    clips: list[Clip] = []
-    for start in starts:
-        stop = start + num_frames * stride
-        end = timestamps_seconds[stop] if stop < len(timestamps_seconds) else end_seconds
-        clips.append(
-            Clip(
-                index=len(clips),
-                start_frame=start,
-                num_frames=num_frames,
-                stride=stride,
-                start_seconds=timestamps_seconds[start],
-                end_seconds=end,
-                num_valid=num_frames,
-            )
+    starts = sorted(set(even_starts(room, num_clips)))
+    return _clips_at(starts, timestamps_seconds, num_frames, stride, end_seconds)
+
+
+def even_starts(room: int, num_clips: int) -> list[int]:
+    """Return the first frames of so many clips that lie evenly over a video, the middle for one.
+
+    Args:
+        room: the last frame that a clip can begin at.
+        num_clips: how many; where there are more than places, some begin at the same frame.
+
+    >>> even_starts(10, 3), even_starts(10, 1), even_starts(1, 3)
+    ([0, 5, 10], [5], [0, 0, 1])
+    """
+    if num_clips == 1:
+        return [room // 2]
+    return [int(start) for start in np.linspace(0, room, num_clips).round()]
+
+
+def _clips_at(
+    starts: Sequence[int],
+    timestamps_seconds: Sequence[float],
+    num_frames: int,
+    stride: int,
+    end_seconds: float,
+) -> list[Clip]:
+    """Return the clips that begin at these frames, numbered in this order."""
+    total, span = len(timestamps_seconds), num_frames * stride
+    return [
+        Clip(
+            index=index,
+            start_frame=start,
+            num_frames=num_frames,
+            stride=stride,
+            start_seconds=timestamps_seconds[start],
+            end_seconds=timestamps_seconds[start + span] if start + span < total else end_seconds,
+            num_valid=valid_frames(total - start, num_frames=num_frames, stride=stride),
         )
-    return clips
+        for index, start in enumerate(starts)
+    ]
 
 
 def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[Clip]:

@@ -286,8 +286,6 @@ def clip_of(name: str) -> ClipSpec:
         UsageError: an unknown name, or a network on images or sound.
         CheckpointError: a configuration or checkpoint that cannot be read.
     """
-    if is_memory_model(name):
-        return load_collaborative(name).clip
     clip = _without_numbers(name).clip
     if clip is None:
         raise UsageError(f"{name} is no clip classifier: give one, for example r2plus1d_18")
@@ -303,6 +301,8 @@ def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
             return create_hf(name)
     if name in list_networks():
         return shapes_of(name)
+    if is_memory_model(name):
+        return load_collaborative(name).backbone
     if Path(name).suffix in SUFFIXES:
         return load_backbone(checkpoint=name)
     raise unknown_name("backbone", name, [*list_networks(), *PRESETS, SFC])

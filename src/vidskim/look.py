@@ -25,11 +25,11 @@ class Choice:
     """``[N]`` in [0, 1], or None where nothing was scored."""
     chosen: tuple[int, ...]
     """Sorted indices into the grid."""
-    parts: Mapping[str, Tensor] = field(default_factory=dict)
-    """What each source of the saliency says, ``[N]`` each, NaN for clips it did not see."""
-    num_touching: int = 0
+    num_touching: int
     """Clips of the video side by side, all of which a dense pass sees: those of the grid, where
     the grid was not laid with overlap."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """What each source of the saliency says, ``[N]`` each, NaN for clips it did not see."""
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -89,10 +89,12 @@ class Look:
         num_touching = len(grid)
         if grid[0].num_valid < num_frames:
             warn(video, told_short(grid[0]))
-        elif self.overlaps and self.k is not None and len(grid) < self.k:
-            grid = video.spread_clips(self.k, num_frames=num_frames, stride=stride)
-        if grid[0].num_valid == num_frames and self.k is not None and len(grid) < self.k:
-            warn(video, f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen")
+        elif self.k is not None and len(grid) < self.k:
+            if self.overlaps:
+                grid = video.spread_clips(self.k, num_frames=num_frames, stride=stride)
+            if len(grid) < self.k:
+                told = f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen"
+                warn(video, told)
         scores: Tensor | None = None
         parts: dict[str, Tensor] = {}
         if self.saliency is not None:
@@ -104,7 +106,7 @@ class Look:
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)
         chosen = tuple(self.select(scores, len(grid), generator))
-        return Choice(tuple(grid), scores, chosen, parts, num_touching)
+        return Choice(tuple(grid), scores, chosen, num_touching, parts)
 
     @staticmethod
     def _scores(

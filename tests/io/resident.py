@@ -10,6 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from vidskim.io.writer import write_video
+
 EXACT_HEAP = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": "65536",
@@ -47,3 +51,27 @@ def growth_bytes(path: Path, *, setup: str, iterable: str, after: int) -> int:
         command, capture_output=True, text=True, check=True, env=os.environ | EXACT_HEAP
     )
     return int(run.stdout)
+
+
+def growth_over_clips(folder: Path, reader: str, *, num_frames: int, after: int) -> int:
+    """Return by how much memory grows while 240 frames of moving noise, 640x480, are read.
+
+    Args:
+        folder: to write them to.
+        reader: module and function, of (path, index, clips), with a dot between.
+        num_frames: per clip.
+        after: how many items are for warming up.
+    """
+    path = folder / "long.mp4"
+    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    frames = (np.roll(noise, 4 * t, 1) for t in range(240))
+    write_video(path, frames, options={"preset": "ultrafast", "crf": "35"})
+    module, _, function = reader.rpartition(".")
+    setup = f"""
+from {module} import {function}
+from vidskim.clips import split
+from vidskim.io.packets import read_packets
+index = read_packets(path)
+clips = split(index.timestamps_seconds.tolist(), num_frames={num_frames})
+"""
+    return growth_bytes(path, setup=setup, iterable=f"{function}(path, index, clips)", after=after)

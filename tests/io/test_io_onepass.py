@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from footage import moving_pictures
-from resident import growth_bytes
+from resident import growth_over_clips
 
 from vidskim.clips import split
 from vidskim.errors import UsageError
@@ -225,21 +225,7 @@ def test_damage_is_told_once(footage: Callable[[str], Path], tmp_path: Path) -> 
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    path = tmp_path / "long.mp4"
-    noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
-    frames = (np.roll(noise, 4 * t, 1) for t in range(240))
-    write_video(path, frames, options={"preset": "ultrafast", "crf": "35"})
-    growth = growth_bytes(
-        path,
-        setup="""
-from vidskim.io.onepass import iter_compressed
-from vidskim.clips import split
-from vidskim.io.packets import read_packets
-index = read_packets(path)
-clips = split(index.timestamps_seconds.tolist(), num_frames=8)
-""",
-        iterable="iter_compressed(path, index, clips)",
-        after=8,
-    )
+    reader = "vidskim.io.onepass.iter_compressed"
+    growth = growth_over_clips(tmp_path, reader, num_frames=8, after=8)
     # residuals of 30 clips would be 55 MB, 240 frames 110 MB
     assert growth < 8e6

@@ -205,11 +205,15 @@ def _job(
     labels = list(CLASSES if kind == "moments" else PAIRS)
     turn, place = divmod(index, len(labels))
     label = labels[place]
-    if kind == "moments":
-        motions = CLASSES[label]
-    else:
-        order, number = divmod(turn, len(PAIRS[label]))
-        motions = PAIRS[label][number][:: -1 if order % 2 else 1]
+    orders: list[tuple[str, ...]] = (
+        [CLASSES[label]]
+        if kind == "moments"
+        else [
+            *PAIRS[label],
+            *(pair[::-1] for pair in PAIRS[label]),
+        ]
+    )
+    motions = orders[turn % len(orders)]
     path = out / split / f"{split}_{index:04d}_{label}.mp4"
     return Job(str(path), label, motions, KINDS[kind], split, index, seed, *lengths)
 

@@ -16,7 +16,6 @@ from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.train.augment import Augmentation, normalize
-from vidskim.train.given_recipe import check_recipe
 from vidskim.transforms import Transform
 
 NONLOCAL = "_nl"
@@ -90,10 +89,9 @@ def check_clips(recipe: ClipSettings) -> None:
     """Refuse a backbone that is unknown, and short sides that cannot be drawn or cropped.
 
     Raises:
-        UsageError: an unknown backbone, a largest short side below the smallest, a crop larger than
-            the smallest, or see `check_recipe`.
+        UsageError: an unknown backbone, a largest short side below the smallest, or a crop larger
+            than the smallest.
     """
-    check_recipe(recipe)
     if recipe.model not in CLIP_BACKBONES and not is_hf(recipe.model):
         raise unknown_name("backbone", recipe.model, CLIP_BACKBONES)
     if recipe.max_short_side is None:

@@ -17,7 +17,7 @@ from vidskim.train.clip_network import augmentation_of, build_network, check_cli
 from vidskim.train.examples import check_numbers, check_trained, read_examples
 from vidskim.train.fit import Batch, Precision, make_fabric
 from vidskim.train.order import rows_of_step
-from vidskim.train.task import optimize, publish
+from vidskim.train.task import optimize, publish, videos_of
 from vidskim.train.video_answers import refuse_no_numbers
 from vidskim.transforms import Transform
 
@@ -150,9 +150,7 @@ def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[st
     accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
     measured = {
         "test_accuracy": accuracy,
-        "test_videos": len(held_out),
-        "train_videos": len(frames),
-        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
+        **videos_of(frames, held_out),
         "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
     }
     return publish(model, recipe, examples=examples, measured=measured, run=run)

@@ -10,6 +10,7 @@ import numpy as np
 from vidskim.data.manifest import SPLITS, Row
 from vidskim.data.scan import load_manifest
 from vidskim.errors import ManifestError, UsageError, unknown_name
+from vidskim.train.given_recipe import PLACES, check_recipe
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "alpha": (0, 1),
@@ -172,24 +173,17 @@ def targets_of(
     return targets
 
 
-PLACES: Mapping[str, str] = {
-    "data": "a manifest, or a folder with one folder per class",
-    "out": "the folder of the run",
-    "cache": "a folder",
-}
-"""Keys that every recipe must name something by; empty they would be the current folder."""
-
-
 def check_numbers(recipe: Any) -> None:
-    """Refuse a recipe whose numbers cannot be meant, or whose data and folders have no name.
+    """Refuse a recipe whose values cannot be meant each by itself, whatever its task.
 
     Args:
         recipe: a recipe's dataclass.
 
     Raises:
-        UsageError: a value outside its range, a warm-up as long as the training, or an empty name
-            of `PLACES`.
+        UsageError: a value outside its range, a warm-up as long as the training, an empty name of
+            `vidskim.train.given_recipe.PLACES`, or see `check_recipe` there.
     """
+    check_recipe(recipe)
     values = asdict(recipe)
     for name, wanted in PLACES.items():
         if not str(values[name]).strip():

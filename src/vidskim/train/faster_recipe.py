@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from vidskim.errors import UsageError
 from vidskim.train.fit import Precision
-from vidskim.train.given_recipe import check_recipe
 
 
 @dataclass(frozen=True)
@@ -94,10 +93,9 @@ def check_faster(recipe: FasterRecipe) -> None:
     """Refuse a recipe whose parts do not fit each other.
 
     Raises:
-        UsageError: no expensive encoder, a sampler that routes nothing, fewer cached clips than are
-            drawn, or see `check_recipe`.
+        UsageError: no expensive encoder, a sampler that routes nothing, or fewer cached clips than
+            are drawn.
     """
-    check_recipe(recipe)
     if not recipe.expensive.strip():
         raise UsageError("expensive is empty; give the checkpoint of a clip classifier")
     if recipe.sampler is not None and recipe.route != "scsampler":

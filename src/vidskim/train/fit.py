@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +26,9 @@ from vidskim.train.optim import RATE, Schedule
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 """Of Lightning Fabric; the parameters are float32 in all of them."""
+
+GENTLER = "lower learning_rate or a longer warm-up (warmup_steps, warmup_epochs)"
+"""What a training needs that diverges."""
 
 Batch = tuple[Tensor, Tensor]
 """(network input, targets: class indices ``[N]`` or class probabilities ``[N, K]``)."""
@@ -204,7 +208,7 @@ def fit(
         if not _is_finite(model):
             raise CheckpointError(
                 f"{run.state_path}: holds weights that are no numbers; remove it and train with a "
-                "lower learning_rate or a longer warm-up (warmup_steps, warmup_epochs)"
+                f"{GENTLER}"
             )
     if fabric.is_global_zero:
         run.cut_log(start)
@@ -212,6 +216,7 @@ def fit(
     total = plan.schedule.steps
     end = total if stop_after is None else min(total, stop_after)
     clock, timed, saved = time.perf_counter(), 0, start
+    diverged = partial(_diverged, run=run, precision=scaler.precision)
     bar = tqdm(
         range(start, end),
         initial=start,
@@ -240,12 +245,7 @@ def fit(
         fabric.clip_gradients(wrapped, tuned, max_norm=plan.max_grad_norm, error_if_nonfinite=False)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise _diverged(
-                run,
-                f"the loss is {value} at step {step}",
-                saved=saved,
-                precision=scaler.precision,
-            )
+            raise diverged(f"the loss is {value} at step {step}", saved=saved)
         tuned.step()
         loss_sum, seen, timed = loss_sum + value, seen + 1, timed + 1
         done = step + 1
@@ -262,19 +262,10 @@ def fit(
             bar.set_postfix(loss=f"{loss_sum / seen:.3f}")
             clock, timed, seen, loss_sum = time.perf_counter(), 0, 0, 0.0
         if is_saved and not _is_finite(model):
-            raise _diverged(
-                run,
-                f"the weights are no numbers after step {step}",
-                saved=saved,
-                precision=scaler.precision,
-            )
+            raise diverged(f"the weights are no numbers after step {step}", saved=saved)
         if done == total and take is None and not _answers_finite(model, x):
-            raise _diverged(
-                run,
-                f"the trained model's answers to the videos of step {step} are no numbers",
-                saved=saved,
-                precision=scaler.precision,
-            )
+            told = f"the trained model's answers to the videos of step {step} are no numbers"
+            raise diverged(told, saved=saved)
         saved = done if is_saved else saved
         if is_saved and fabric.is_global_zero:
             run.save_state(
@@ -320,11 +311,11 @@ def _answers_finite(model: nn.Module, x: Any) -> bool:
     return bool(model(x).isfinite().all())
 
 
-def _diverged(run: Run, what: str, *, saved: int, precision: str) -> VidskimError:
+def _diverged(what: str, *, run: Run, saved: int, precision: str) -> VidskimError:
     """Return the error of a training that has left the numbers."""
     other = "" if precision == "32-true" else ", or precision 32-true"
     kept = f"; the state after step {saved - 1} is kept there" if saved else ""
     return VidskimError(
         f"{run.folder}: {what}; the training diverges; train again into another folder with a "
-        f"lower learning_rate or a longer warm-up (warmup_steps, warmup_epochs){other}{kept}"
+        f"{GENTLER}{other}{kept}"
     )

@@ -8,7 +8,13 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from vidskim.errors import UsageError
-from vidskim.train.examples import PLACES
+
+PLACES: Mapping[str, str] = {
+    "data": "a manifest, or a folder with one folder per class",
+    "out": "the folder of the run",
+    "cache": "a folder",
+}
+"""Keys that every recipe must name something by; empty they would be the current folder."""
 
 WANTED: Mapping[str, str] = {
     **PLACES,

@@ -26,7 +26,6 @@ from vidskim.train.checkpoint import Run
 from vidskim.train.clip_batches import ClipBatches, groups_of, max_inputs
 from vidskim.train.examples import Examples, check_numbers, check_trained, portable, read_examples
 from vidskim.train.fit import Precision, make_fabric
-from vidskim.train.given_recipe import check_recipe
 from vidskim.train.objectives import ClipScore, loss_of
 from vidskim.train.saliency import measure, metadata_of, open_labels
 from vidskim.train.saliency_recipe import check_groups, check_ranked
@@ -132,7 +131,6 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
         CheckpointError: unusable networks or classifier, or a damaged state.
         VidskimError: the loss is no number any more.
     """
-    check_recipe(recipe)
     check_numbers(recipe)
     check_groups(recipe)
     check_ranked(recipe)

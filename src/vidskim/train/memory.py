@@ -43,7 +43,7 @@ from vidskim.train.length import schedule_of
 from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.multi_clip import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import Grouping, SubBatchNorm, use_sub_batches
-from vidskim.train.task import optimize, publish
+from vidskim.train.task import optimize, publish, videos_of
 from vidskim.train.video_answers import video_answers, write_video_answers
 from vidskim.train.video_batches import VideoBatches, check_share
 from vidskim.train.video_loss import video_loss
@@ -147,9 +147,7 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
     measured = {
         **answers.measured(),
-        "test_videos": len(held_out),
-        "train_videos": len(frames),
-        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
+        **videos_of(frames, held_out),
         "steps": schedule.steps,
         "protocol": (
             f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "

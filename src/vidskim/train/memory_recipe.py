@@ -6,7 +6,6 @@ from typing import Any, Literal
 from vidskim.errors import UsageError
 from vidskim.memory.context import Infusion, Interaction, Normalization
 from vidskim.train.fit import Precision
-from vidskim.train.given_recipe import check_recipe
 from vidskim.train.length import check_length
 from vidskim.train.multi_clip import Gradient
 
@@ -152,9 +151,8 @@ def check_memory(recipe: MemoryRecipe) -> None:
 
     Raises:
         UsageError: a pass that holds no whole video, a norm over all clips of a pass where a pass
-            has one clip of every video, or see `check_recipe` and `check_length`.
+            has one clip of every video, or see `check_length`.
     """
-    check_recipe(recipe)
     if recipe.videos_per_step < 1:
         raise UsageError(
             f"a pass of batch_size {recipe.batch_size} clips holds no video of num_clips "

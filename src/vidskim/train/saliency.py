@@ -37,7 +37,6 @@ from vidskim.train.checkpoint import Run
 from vidskim.train.clip_batches import ClipBatches, InputBatches, max_inputs
 from vidskim.train.examples import Examples, check_numbers, check_trained, read_examples
 from vidskim.train.fit import make_fabric
-from vidskim.train.given_recipe import check_recipe
 from vidskim.train.objectives import ClipScore, HeadOnly, Loss, loss_of
 from vidskim.train.saliency_recipe import (
     RANKED,
@@ -98,7 +97,6 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         CheckpointError: an unusable classifier or start, or a damaged state.
         VidskimError: the loss is no number any more.
     """
-    check_recipe(recipe)
     check_numbers(recipe)
     if recipe.network not in IMAGE_BACKBONES:
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)

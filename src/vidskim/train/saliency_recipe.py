@@ -13,7 +13,6 @@ from vidskim.saliency.sources import (
     check_source,
 )
 from vidskim.train.fit import Precision
-from vidskim.train.given_recipe import check_recipe
 
 INPUT_SIZES = {
     "motion": (14, 14),
@@ -152,9 +151,8 @@ def check_saliency(recipe: SaliencyRecipe) -> None:
     """Refuse a recipe whose values do not go together.
 
     Raises:
-        UsageError: with what is missing, or see `check_recipe`.
+        UsageError: with what is missing.
     """
-    check_recipe(recipe)
     check_source(source_of(recipe))
     if recipe.objective in RANKED:
         check_groups(recipe)

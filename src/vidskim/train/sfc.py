@@ -35,7 +35,7 @@ from vidskim.train.examples import check_numbers, check_trained, read_examples, 
 from vidskim.train.fit import make_fabric
 from vidskim.train.length import schedule_of
 from vidskim.train.sfc_recipe import SfcRecipe, check_sfc
-from vidskim.train.task import optimize, publish
+from vidskim.train.task import optimize, publish, videos_of
 from vidskim.train.video_answers import VideoAnswers, write_video_answers
 from vidskim.train.whole_batches import WholeBatches
 
@@ -105,9 +105,7 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
     write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
     measured = {
         "test_accuracy": answers.measured()["test_accuracy"],
-        "test_videos": len(held_out),
-        "train_videos": len(frames),
-        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
+        **videos_of(frames, held_out),
         "steps": schedule.steps,
         "protocol": f"{_told(model)}, stride {model.clip.stride}, {model.transform}, split "
         f"{recipe.test_split}",

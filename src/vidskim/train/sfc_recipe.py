@@ -7,7 +7,6 @@ from vidskim.compress.attention import Kernel, Pooling, Scale, Value, read_ratio
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.train.clip_network import network_in
 from vidskim.train.fit import Precision
-from vidskim.train.given_recipe import check_recipe
 from vidskim.train.length import check_length
 
 
@@ -139,10 +138,9 @@ def check_sfc(recipe: SfcRecipe) -> None:
     Raises:
         UsageError: neither a backbone nor its checkpoint, a ratio below one, frames that the
             segments cannot share, one of the test sizes alone, sides that cannot be cropped, or see
-            `check_recipe` and `vidskim.train.length.check_length`.
+            `vidskim.train.length.check_length`.
         CheckpointError: a checkpoint of another backbone than the one that is named.
     """
-    check_recipe(recipe)
     check_length(recipe)
     read_ratio(recipe.ratio)
     if recipe.model is None and recipe.init is None:

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.backbones.checkpoint import save_backbone
+from vidskim.data.store import Store
 from vidskim.train.checkpoint import Run
 from vidskim.train.examples import Examples, portable
 from vidskim.train.fit import Plan, Take, fit
@@ -71,6 +72,15 @@ def optimize(
         take=take,
         data=data,
     )
+
+
+def videos_of(frames: Store, held_out: Store) -> dict[str, int]:
+    """Return the metrics of how many videos were trained on and measured, and how many damaged."""
+    return {
+        "test_videos": len(held_out),
+        "train_videos": len(frames),
+        "damaged_videos": len(frames.damaged) + len(held_out.damaged),
+    }
 
 
 def publish(

@@ -16,11 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidskim.clips import even_starts
 from vidskim.data.per_video import write_whole
 from vidskim.data.store import Store
 from vidskim.errors import VidskimError
 from vidskim.evaluate.metrics import mean_average_precision
 from vidskim.memory import Collaborative
+from vidskim.train.fit import GENTLER
 
 COLUMNS = ("path", "start_seconds", "end_seconds", "labels", "guess", "right", "clips")
 """Of answers.csv."""
@@ -60,9 +62,6 @@ def video_answers(
         store: of the rows.
         targets: one per row.
         num_clips: N, of each row; where a video is short they overlap.
-
-    Raises:
-        VidskimError: the model's answers to a video are no numbers.
     """
     model.eval()
     transform = model.backbone.transform
@@ -73,13 +72,10 @@ def video_answers(
     for n in range(len(store.rows)):
         frames = store[n]
         room = max(0, len(frames) - index[-1] - 1)
-        starts = np.linspace(0, room, num_clips).round().astype(int)
-        if num_clips == 1:
-            starts = np.array([room // 2])
+        starts = np.array(even_starts(room, num_clips))
         places = np.minimum(starts[:, None] + index, len(frames) - 1)
         x = transform(torch.from_numpy(frames[places]))  # [N, 3, T, h, w]
         logits = model(x[None].to(device))[0].float().cpu()  # [N, K]
-        refuse_no_numbers(logits, path=store.rows[n].path)
         scores = torch.sigmoid(logits) if model.is_multilabel else torch.softmax(logits, 1)
         clips.append(scores)
         videos.append(scores.amax(0) if model.is_multilabel else scores.mean(0))
@@ -95,8 +91,7 @@ def refuse_no_numbers(answers: Tensor, *, path: Path) -> None:
     if not answers.isfinite().all():
         raise VidskimError(
             f"{path}: the trained model's answers to it are no numbers: the training has diverged; "
-            "train again into another out folder with a lower learning_rate or a longer warm-up "
-            "(warmup_steps, warmup_epochs)"
+            f"train again into another out folder with a {GENTLER}"
         )
 
 
