@@ -10,6 +10,7 @@ which may work one day. Bytes read and frames decoded are in: other figures ther
 
 import csv
 import json
+import math
 import os
 import sys
 import tempfile
@@ -230,7 +231,7 @@ def _inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _call(words: list[str], *, folder: Path = FILES) -> tuple[int, str, str]:
+def call(words: list[str], *, folder: Path = FILES) -> tuple[int, str, str]:
     """Run a command there; return its status, standard output and error."""
     out, err = StringIO(), StringIO()
     with _inside(folder), redirect_stdout(out), redirect_stderr(err):
@@ -244,10 +245,10 @@ def _call(words: list[str], *, folder: Path = FILES) -> tuple[int, str, str]:
 def answer(group: str, line: str) -> Any:
     """Run one case; return what is kept of its answer."""
     if group == "refused":
-        return {"status": _call(line.split())[0]}
+        return {"status": call(line.split())[0]}
     with tempfile.TemporaryDirectory() as name:
         words = [name if word == "OUT" else word for word in line.split()]
-        status, out, err = _call(words)
+        status, out, err = call(words)
         if status:
             raise RuntimeError(f"{line}: ended with {status}: {err}")
         if "--stream" in words:
@@ -298,13 +299,33 @@ def _classes(found: list[dict[str, Any]]) -> dict[str, Any]:
     return {"number": len(scores), "first": found[0]["label"], "scores": scores}
 
 
-def write(record: Mapping[str, Mapping[str, Any]]) -> None:
+def differences(old: Any, new: Any, *, within: float, place: str = "answer") -> Iterator[str]:
+    """Yield each place at which an answer is not the recorded one."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key, value in old.items():
+            if key not in new:
+                yield f"{place}.{key}: is gone, was {value!r}"
+            else:
+                yield from differences(value, new[key], within=within, place=f"{place}.{key}")
+    elif isinstance(old, list) and isinstance(new, list):
+        if len(old) != len(new):
+            yield f"{place}: {len(new)} entries, were {len(old)}: {new!r}, were {old!r}"
+        for n, (one, other) in enumerate(zip(old, new)):
+            yield from differences(one, other, within=within, place=f"{place}[{n}]")
+    elif isinstance(old, float) and type(new) in (float, int):
+        if not math.isclose(old, new, rel_tol=1e-6, abs_tol=within):
+            yield f"{place}: {new!r}, was {old!r}"
+    elif type(old) is not type(new) or old != new:
+        yield f"{place}: {new!r}, was {old!r}"
+
+
+def write(record: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     """Write the record, a case per line."""
     groups = []
     for group, answers in record.items():
         lines = [f"  {json.dumps(line)}: {json.dumps(found)}" for line, found in answers.items()]
         groups.append(f" {json.dumps(group)}: {{\n" + ",\n".join(lines) + "\n }")
-    GOLDEN.write_text("{\n" + ",\n".join(groups) + "\n}\n", encoding="utf-8")
+    path.write_text("{\n" + ",\n".join(groups) + "\n}\n", encoding="utf-8")
 
 
 def record() -> None:
@@ -319,7 +340,7 @@ def record() -> None:
                 found[group][line] = answer(group, line)
             except RuntimeError as error:
                 print(error, file=sys.stderr)
-    write(found)
+    write(found, GOLDEN)
 
 
 if __name__ == "__main__":
