@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from record import FILES, HERE, call, kept, write
 from safetensors.torch import load_file
 
 TRAINED = HERE / "trained.json"
+FRAMES_KEY = re.compile("^frames-[0-9a-f]{16}")
 
 SHARED = {"data": "train.csv", "warmup_steps": 1, "save_every": 2, "seed": 1}
 CLIP = {"num_frames": 4, "short_side": 24, "crop_height": 24, "crop_width": 24, "flip": False}
@@ -102,9 +104,14 @@ def length(path: Path) -> float:
 
 
 def left_in(cache: Path) -> dict[str, str | None]:
-    """Return the names of what lies in a cache, which are keys, and settings to the letter."""
+    """Return the names of what lies in a cache, which are keys, and settings to the letter.
+
+    The keys of frames hold the times of the video files, which every checkout sets anew.
+    """
     return {
-        str(path.relative_to(cache)): path.read_text() if path.name == "settings.json" else None
+        FRAMES_KEY.sub("frames", str(path.relative_to(cache))): (
+            path.read_text() if path.name == "settings.json" else None
+        )
         for path in sorted(cache.rglob("*"))
         if path.is_file()
     }
