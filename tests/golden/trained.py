@@ -16,7 +16,7 @@ from record import FILES, HERE, call, kept, write
 from safetensors.torch import load_file
 
 TRAINED = HERE / "trained.json"
-FRAMES_KEY = re.compile("^frames-[0-9a-f]{16}")
+STORE_KEY = re.compile("^(frames|[a-z]+-clips)-[0-9a-f]{16}(?=[.])")
 
 SHARED = {"data": "train.csv", "warmup_steps": 1, "save_every": 2, "seed": 1}
 CLIP = {"num_frames": 4, "short_side": 24, "crop_height": 24, "crop_width": 24, "flip": False}
@@ -106,10 +106,10 @@ def length(path: Path) -> float:
 def left_in(cache: Path) -> dict[str, str | None]:
     """Return the names of what lies in a cache, which are keys, and settings to the letter.
 
-    The keys of frames hold the times of the video files, which every checkout sets anew.
+    The keys of stores hold the times of the video files, which every checkout sets anew.
     """
     return {
-        FRAMES_KEY.sub("frames", str(path.relative_to(cache))): (
+        STORE_KEY.sub(r"\1", str(path.relative_to(cache))): (
             path.read_text() if path.name == "settings.json" else None
         )
         for path in sorted(cache.rglob("*"))
