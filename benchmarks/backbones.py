@@ -23,10 +23,10 @@ from pathlib import Path
 
 import torch
 
+from vidskim.account import count, peak_rss_bytes, reset_peak_rss
+from vidskim.answer.recognizer import usable_device
 from vidskim.backbones import create_backbone, list_networks
-from vidskim.cost import count, peak_rss_bytes, reset_peak_rss
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.recognizer import usable_device
 
 RESULTS = Path(__file__).parent / "results" / "backbones"
 PRECISIONS = ("fp32", "bf16")

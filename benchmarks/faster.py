@@ -23,11 +23,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from trainings import interval, portable, read_answers, right_of, with_changes
-from vidskim.data.scan import load_manifest
+from vidskim.data.folder import load_manifest
+from vidskim.evaluate.bootstrap import Resamples
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.evaluate.studies.resample import Resamples
-from vidskim.train.faster import train_faster
-from vidskim.train.faster_recipe import FasterRecipe
+from vidskim.train.tasks.aggregator import train_faster
+from vidskim.train.tasks.aggregator_recipe import FasterRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_FRAMES = 256

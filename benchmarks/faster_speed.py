@@ -18,17 +18,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import vidskim.cost
+import vidskim.account
 from vidskim import Recognizer, presets
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
+from vidskim.backbones.open import untrained
 from vidskim.backbones.resolution import set_test_size
-from vidskim.data.scan import load_manifest
+from vidskim.data.folder import load_manifest
 from vidskim.evaluate.benchmark import turns
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.faster import Faster, make_adapters
-from vidskim.faster_methods import PRESETS, untrained_faster
-from vidskim.models import untrained
+from vidskim.model.faster import Faster, make_adapters
+from vidskim.model.faster_methods import PRESETS, untrained_faster
 
 OUT = Path(__file__).resolve().parent / "results" / "faster" / "speed"
 BASE = "all E, average"
@@ -38,7 +38,7 @@ STAGES = ("look", "read", "encode", "aggregate", "total")
 def main() -> None:
     """Answer every video by every method; write the table."""
     options = read_options()
-    vidskim.cost.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[assignment]
+    vidskim.account.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[assignment]
     methods = {
         "all C, average": average(options.cheap, size=options.size),
         BASE: average(options.expensive, size=options.size),

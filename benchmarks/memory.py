@@ -33,11 +33,11 @@ from trainings import (
     right_of,
     write_tables,
 )
-from vidskim.evaluate.studies.resample import Resamples
+from vidskim.evaluate.bootstrap import Resamples
 from vidskim.train.examples import read_examples
-from vidskim.train.memory import train_memory
-from vidskim.train.memory_recipe import MemoryRecipe
 from vidskim.train.recipe import read_recipe
+from vidskim.train.tasks.memory import train_memory
+from vidskim.train.tasks.memory_recipe import MemoryRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SINGLE = {"num_clips": 1, "interaction": None}

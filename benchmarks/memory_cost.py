@@ -24,11 +24,12 @@ from typing import Any
 
 import torch
 
+from vidskim.account import peak_rss_bytes, reset_peak_rss
 from vidskim.backbones.registry import create_backbone
-from vidskim.cost import peak_rss_bytes, reset_peak_rss
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
-from vidskim.train.multi_clip import ClipByClip, multi_iteration
+from vidskim.model.collaborative import Collaborative, memory_channels
+from vidskim.model.memory import CollaborativeMemory
+from vidskim.train.multi_iteration import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import use_sub_batches
 from vidskim.train.video_loss import video_loss
 

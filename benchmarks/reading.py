@@ -27,12 +27,12 @@ import torch
 
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.io.audio import log_mel
-from vidskim.io.compressed import iter_motion
 from vidskim.io.frames import read_clips
 from vidskim.io.keyframes import iter_key_frames
+from vidskim.io.motion import iter_motion
 from vidskim.io.packets import read_packets
 from vidskim.io.residual import iter_residuals
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.video import Video
 
 RATE = 30

@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from vidskim import Recognizer, create_backbone
-from vidskim.data.scene import Pose, Sprite, texture, wander
+from vidskim.data.make.scene import Pose, Sprite, texture, wander
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.io.writer import write_video
-from vidskim.presets import dense, motion, packets, uniform
+from vidskim.io.write.video import write_video
+from vidskim.look.methods import dense, motion, packets, uniform
 from vidskim.video import Video
 
 HEIGHT, WIDTH, RATE = 256, 340, 30

@@ -25,14 +25,14 @@ from torch import nn
 
 from recognize import HEIGHT, RATE, WIDTH, footage
 from vidskim import Recognizer, create_backbone, presets
-from vidskim.cost import Account
+from vidskim.account import Account
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.io.walk import walk
-from vidskim.io.writer import write_video
-from vidskim.look import Look
-from vidskim.saliency.network import NetworkSaliency
-from vidskim.saliency.sampler import Sampler
-from vidskim.saliency.sources import LogMels, MotionMaps, Residuals
+from vidskim.io.write.video import write_video
+from vidskim.look.look import Look
+from vidskim.look.network import NetworkSaliency
+from vidskim.look.sampler import Sampler
+from vidskim.look.sources import LogMels, MotionMaps, Residuals
 from vidskim.video import Video
 
 SOUND_RATE = 44100

@@ -28,10 +28,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidskim.account import count, peak_rss_bytes, reset_peak_rss
 from vidskim.backbones.registry import create_backbone
-from vidskim.compress import Compressed, TemporalCompression, map_channels
-from vidskim.cost import count, peak_rss_bytes, reset_peak_rss
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
+from vidskim.model.compressed import Compressed, map_channels
+from vidskim.model.compression import TemporalCompression
 
 OUT = Path(__file__).resolve().parent / "results" / "sfc"
 VIEWS = 30

@@ -38,18 +38,19 @@ from trainings import (
     right_of,
     write_tables,
 )
-from vidskim.backbones.checkpoint import load_backbone
+from vidskim.account import count
+from vidskim.backbones.files.checkpoint import load_backbone
 from vidskim.backbones.network import Network
-from vidskim.compress import Compressed, load_compressed
-from vidskim.cost import count
-from vidskim.data.store import Store, frame_store
+from vidskim.clips.views import crops
+from vidskim.data.cache.frames import Store, frame_store
+from vidskim.evaluate.bootstrap import Resamples
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.evaluate.studies.resample import Resamples
+from vidskim.model.compressed import Compressed
+from vidskim.model.compressed_file import load_compressed
 from vidskim.train.examples import read_examples
 from vidskim.train.recipe import read_recipe
-from vidskim.train.sfc import frames_of, train_sfc
-from vidskim.train.sfc_recipe import SfcRecipe
-from vidskim.views import crops
+from vidskim.train.tasks.compression import frames_of, train_sfc
+from vidskim.train.tasks.compression_recipe import SfcRecipe
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -254,7 +255,7 @@ def baselines(base: SfcRecipe) -> dict[str, Found]:
 
 def uncompressed(base: SfcRecipe, backbone: Network) -> Found:
     """Answer by one pass of the backbone over the frames that SFC sees."""
-    from vidskim.train.sfc import build
+    from vidskim.train.tasks.compression import build
 
     classes = backbone.classes
     assert classes is not None

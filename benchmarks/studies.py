@@ -158,7 +158,7 @@ def main() -> None:
             return
         if not done and not options.dry:
             start = time.perf_counter()
-            command = [sys.executable, "-m", "vidskim.cli", *step.words[1:]]
+            command = [sys.executable, "-m", "vidskim", *step.words[1:]]
             subprocess.run(command, check=True, env={**os.environ})
             print(f"# {time.perf_counter() - start:.0f} s", flush=True)
 

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Row
-from vidskim.data.scan import load_manifest
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 
 Recipe = TypeVar("Recipe")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from vidskim import Clip, Look, Recognizer, Video, selection
-from vidskim.models import open_model
+from vidskim import Clip, Look, Recognizer, Video
+from vidskim.backbones.open import open_model
+from vidskim.look import selection
 
 
 class Loudness:

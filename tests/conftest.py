@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 
 def _let_torchvision_import() -> None:
@@ -84,3 +84,19 @@ def sample_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tone = 0.2 * np.sin(2 * np.pi * 440 * np.arange(12 * 16000) / 16000)
     write_video(path, frames(), options={"g": "50"}, audio=tone.astype(np.float32))
     return path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Every figure that is saved while a test runs, still alive for measuring."""
+    from matplotlib.figure import Figure
+
+    figures = []
+    save = Figure.savefig
+
+    def keep(self, *args, **options):
+        figures.append(self)
+        save(self, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures

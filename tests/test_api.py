@@ -7,11 +7,11 @@ import pytest
 import vidskim
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
 from vidskim import Recognizer, Video, presets, save_backbone
-from vidskim.api import make_recognizer
+from vidskim.answer.build import make_recognizer
 from vidskim.errors import CheckpointError, UsageError, VideoError
-from vidskim.io.writer import write_video
-from vidskim.reel import write_reel
-from vidskim.samplers import open_sampler
+from vidskim.io.write.video import write_video
+from vidskim.look.open import open_sampler
+from vidskim.look.reel import write_reel
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_one_pixel_a_side_makes_no_reel(tmp_path, sample_video, monkeypatch):
         def __call__(self, frame):
             return np.zeros((40, 1, 3), np.uint8)
 
-    monkeypatch.setattr("vidskim.io.stretches.RgbConverter", Thin)
+    monkeypatch.setattr("vidskim.io.write.stretches.RgbConverter", Thin)
     clips = Video(sample_video).clips()[:1]
     with pytest.raises(VideoError, match="one pixel a side make no reel"):
         write_reel(sample_video, clips, tmp_path / "reel.webm")

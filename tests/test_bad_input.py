@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vidskim.errors import VideoError
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.video import Video
 
 SECONDS = 20

@@ -9,15 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from vidskim.account import STAGES, Account, MacCounter, count, peak_rss_bytes, reset_peak_rss
 from vidskim.backbones import create_backbone
-from vidskim.cost import (
-    STAGES,
-    Account,
-    MacCounter,
-    count,
-    peak_rss_bytes,
-    reset_peak_rss,
-)
 from vidskim.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinynets import tiny_classifier
-from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.cli import main
 
 pytestmark = pytest.mark.data

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import log_mel
-from vidskim.io.compressed import motion
+from vidskim.io.motion import motion
 from vidskim.io.packets import read_packets
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 from vidskim.video import Video
 

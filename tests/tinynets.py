@@ -2,21 +2,22 @@
 
 import torch
 
-from vidskim.aggregate import create_aggregator
 from vidskim.backbones.bottleneck3d import BottleneckNetwork
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.backbones.resnet2d import ResNet2d
 from vidskim.backbones.resnet3d import ResNet3d
-from vidskim.compress import Compressed, TemporalCompression, map_channels
-from vidskim.faster import Faster
-from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
-from vidskim.memory.context import Infusion, Interaction
-from vidskim.saliency.network import NetworkSaliency
-from vidskim.saliency.sampler import Sampler
-from vidskim.saliency.sources import MotionMaps
-from vidskim.schedule import parse_pattern
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
+from vidskim.look.network import NetworkSaliency
+from vidskim.look.sampler import Sampler
+from vidskim.look.sources import MotionMaps
+from vidskim.model.aggregate import create_aggregator
+from vidskim.model.collaborative import Collaborative, memory_channels
+from vidskim.model.compressed import Compressed, map_channels
+from vidskim.model.compression import TemporalCompression
+from vidskim.model.faster import Faster
+from vidskim.model.memory import CollaborativeMemory, Infusion, Interaction
+from vidskim.model.schedule import parse_pattern
 
 CLASSES = ("fall", "jump", "roll", "wave")
 

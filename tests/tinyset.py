@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from vidskim.data.manifest import Row, write_manifest
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 CLASSES = ("left", "right")
 STEP = {"left": -2, "right": 2}

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import torch
 
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 
 def write_varied(path: Path, num_frames: int) -> Path:

@@ -12,18 +12,12 @@ try:
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
+from vidskim.account import Count, count
+from vidskim.answer.recognizer import Recognizer
 from vidskim.api import recognize, select, stream
-from vidskim.backbones.checkpoint import load_backbone, save_backbone
+from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones
-from vidskim.chosen import Selection
-from vidskim.clips import split
-from vidskim.compress import (
-    Compressed,
-    TemporalCompression,
-    load_compressed,
-    save_compressed,
-)
-from vidskim.cost import Count, count
+from vidskim.clips.grid import split
 from vidskim.errors import (
     AudioError,
     CheckpointError,
@@ -32,16 +26,17 @@ from vidskim.errors import (
     VideoError,
     VidskimError,
 )
-from vidskim.faster import Faster
-from vidskim.faster_file import load_faster, save_faster
-from vidskim.look import Look
-from vidskim.memory import (
-    Collaborative,
-    CollaborativeMemory,
-    load_collaborative,
-    save_collaborative,
-)
-from vidskim.recognizer import Recognizer
+from vidskim.look import methods as presets
+from vidskim.look.look import Look
+from vidskim.look.moments import Selection
+from vidskim.model.collaborative import Collaborative
+from vidskim.model.compressed import Compressed
+from vidskim.model.compressed_file import load_compressed, save_compressed
+from vidskim.model.compression import TemporalCompression
+from vidskim.model.faster import Faster
+from vidskim.model.faster_file import load_faster, save_faster
+from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.memory_file import load_collaborative, save_collaborative
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.video import Video
 
@@ -76,6 +71,7 @@ __all__ = [
     "load_collaborative",
     "load_compressed",
     "load_faster",
+    "presets",
     "recognize",
     "save_backbone",
     "save_collaborative",

@@ -5,168 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from vidskim import faster_methods
-from vidskim.assembled import (
-    Assembled,
-    check_method,
-    is_faster_model,
-    make_faster,
-    make_memory,
-    make_sfc,
-    refuse_faster_options,
-    refuse_route,
-    with_other_look,
-)
-from vidskim.backbones.contract import Backbone
-from vidskim.backbones.resolution import set_test_size
-from vidskim.chosen import Budget, Selection, select_moments
-from vidskim.errors import UsageError
-from vidskim.fast import accelerate, check_fast_options
+from vidskim.answer.build import DEFAULT_MODEL, make_recognizer
 from vidskim.io.container import main_video_stream, open_container
-from vidskim.io.growing import check_source
-from vidskim.look import Look
-from vidskim.memory_methods import METHOD as MEMORY
-from vidskim.memory_methods import is_memory_model
-from vidskim.models import open_model
-from vidskim.recognizer import Recognizer
-from vidskim.samplers import SamplerOptions, look_of
-from vidskim.sfc_methods import METHOD as SFC
-from vidskim.sfc_methods import is_sfc_model
+from vidskim.io.live.growing import check_source
+from vidskim.look.look import Look
+from vidskim.look.moments import Budget, Selection, select_moments
+from vidskim.look.open import SamplerOptions, look_of
 from vidskim.types import Prediction
 from vidskim.video import Video
-from vidskim.whole import WholeRecognizer
-
-DEFAULT_MODEL = "r2plus1d_18"
-DEFAULT_METHOD = "motion"
-
-
-def make_recognizer(
-    *,
-    method: str | None = None,
-    model: str = DEFAULT_MODEL,
-    k: int | None = None,
-    sampler: str | None = None,
-    options: SamplerOptions | None = None,
-    pattern: str | None = None,
-    route: str | None = None,
-    segment_frames: int | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    batch_size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    videos: Sequence[str | Path] = (),
-    calibrate: Sequence[str | Path] | None = None,
-    device: str = "cpu",
-) -> Recognizer:
-    """Return the recognizer that the command line's options describe; see `recognize`.
-
-    With ``fast``, the classifier is checked, and calibrated, on clips of ``videos``.
-
-    Raises:
-        UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
-            method that takes none, an impossible number of crops or size, a pattern or route for
-            a model that is no FASTER model.
-        CheckpointError: weights that cannot be had.
-    """
-    check_method(method)
-    check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
-    if method in faster_methods.METHODS or (method is None and is_faster_model(model)):
-        made = make_faster(
-            model,
-            method=method or "faster",
-            k=k,
-            sampler=sampler,
-            options=options,
-            pattern=pattern,
-            route=route,
-            random_weights=random_weights,
-        )
-    elif is_faster_model(model):
-        refuse_route(route, method=str(method))
-        made = with_other_look(
-            model,
-            method=str(method),
-            k=k,
-            sampler=sampler,
-            options=options,
-            pattern=pattern,
-            random_weights=random_weights,
-        )
-    elif method == MEMORY or is_memory_model(model):
-        refuse_faster_options(model, pattern=pattern, route=route)
-        made = make_memory(
-            model,
-            method=method or MEMORY,
-            k=k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-        )
-    elif method == SFC or is_sfc_model(model):
-        refuse_faster_options(model, pattern=pattern, route=route)
-        made = make_sfc(
-            model,
-            method=method or SFC,
-            k=k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-            segment_frames=segment_frames,
-            size=size,
-        )
-    else:
-        refuse_faster_options(model, pattern=pattern, route=route)
-        look = look_of(
-            method or DEFAULT_METHOD,
-            k=10 if k is None else k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-        )
-        network, origin = open_model(model, random_weights=random_weights)
-        made = Assembled(look, origin, (network,))
-    if segment_frames is not None and made.whole is None:
-        raise UsageError(
-            "segments are joined by a model with a compression inside: leave segment_frames out, "
-            "or give method 'sfc' and its model"
-        )
-    for network in made.encoders:
-        if size is not None and made.whole is None:
-            set_test_size(network, size)
-    encoders: tuple[Backbone, ...] = made.encoders
-    if fast is not None:
-        made.refuse_fast()
-        (network,) = made.encoders
-        encoders = (accelerate(network, kind=fast, videos=videos, calibrate=calibrate),)
-    if made.whole is not None:
-        if batch_size is not None:
-            raise UsageError("a whole video is one pass: leave batch_size out")
-        return WholeRecognizer(
-            made.whole,
-            look=made.look,
-            segment=made.segment,
-            num_crops=num_crops,
-            precision=precision,
-            device=device,
-            origin=made.origin,
-        )
-    return Recognizer(
-        encoders[0],
-        others=encoders[1:],
-        look=made.look,
-        schedule=made.schedule,
-        adapters=made.adapters,
-        context=made.context,
-        aggregator=made.aggregator,
-        is_multilabel=made.is_multilabel,
-        num_crops=num_crops,
-        batch_size=batch_size,
-        precision=precision,
-        device=device,
-        origin=made.origin,
-    )
 
 
 def recognize(
@@ -202,9 +48,9 @@ def recognize(
             that are joined; by default the whole video, and 8 segments of a long one.
         sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
             source, with commas between; by default the demo's.
-        options: how they are used together, see `vidskim.samplers.SamplerOptions`.
+        options: how they are used together, see `vidskim.look.open.SamplerOptions`.
         pattern: which encoder of a FASTER model sees which clip, instead of the model's own:
-            1:7, all, none, first, or letters, see `vidskim.schedule.parse_pattern`.
+            1:7, all, none, first, or letters, see `vidskim.model.schedule.parse_pattern`.
         route: packets, motion or scsampler: send the expensive encoder to the clips that these
             find most salient, as often as the pattern has it.
         segment_frames: length of the segments that a compressed backbone joins, before the stride.
@@ -326,10 +172,10 @@ def select(
         cover: put at least one choice into each of so many equal parts of the video, then take the
             best of the rest.
         unit: "clip" or "frame". Frames are taken from the most salient clips, one from the middle
-            of each before another of any, see `vidskim.spread.frame_ranks`.
+            of each before another of any, see `vidskim.look.budget.frame_ranks`.
         sampler: checkpoints of the saliency networks of ``scsampler`` and ``cascade``, one per
             source, with commas between; by default the demo's.
-        options: how they are used together, see `vidskim.samplers.SamplerOptions`.
+        options: how they are used together, see `vidskim.look.open.SamplerOptions`.
         num_frames: frames per clip.
         stride: distance between them.
 

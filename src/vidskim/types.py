@@ -168,7 +168,7 @@ class Prediction:
     encoders: tuple[str, ...] = ()
     """What ``clips`` call the encoders, the expensive one first."""
     schedule: str | None = None
-    """Which of several encoders sees which clip, see `vidskim.schedule`; None for a single one."""
+    """Which of several encoders sees which clip, see `vidskim.model.schedule`; None for one."""
     is_multilabel: bool = False
     """Whether each score is the probability of its own class, of which several may be true."""
     attention: TimeAttention | None = None
@@ -198,3 +198,11 @@ class Prediction:
             "is_multilabel": self.is_multilabel,
             "attention": None if self.attention is None else self.attention.to_json(),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a classifier comes from: the name answers give it, and what they must warn of."""
+
+    model: str
+    warnings: tuple[str, ...] = ()

@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidskim import clips as timeline
+from vidskim.clips import grid as timeline
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import LogMel, iter_log_mel, log_mel
-from vidskim.io.compressed import Motion, iter_motion, motion
 from vidskim.io.frames import read_clips
 from vidskim.io.keyframes import KeyFrames, iter_key_frames, key_frames
-from vidskim.io.onepass import iter_compressed
+from vidskim.io.motion import Motion, iter_motion, motion
+from vidskim.io.motion_residual import iter_compressed
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
 from vidskim.io.residual import Residual, iter_residuals, residuals
@@ -71,7 +71,7 @@ class Video:
     def clips(
         self, *, num_frames: int = 16, stride: int = 1, step: int | None = None
     ) -> list[Clip]:
-        """Lay the grid of candidate clips over the video; see `vidskim.clips.split`."""
+        """Lay the grid of candidate clips over the video; see `vidskim.clips.grid.split`."""
         return timeline.split(
             self.timestamps_seconds.tolist(),
             num_frames=num_frames,
@@ -81,7 +81,7 @@ class Video:
         )
 
     def spread_clips(self, num_clips: int, *, num_frames: int = 16, stride: int = 1) -> list[Clip]:
-        """Lay so many clips evenly over the video; see `vidskim.clips.spread`."""
+        """Lay so many clips evenly over the video; see `vidskim.clips.grid.spread`."""
         return timeline.spread(
             self.timestamps_seconds.tolist(),
             num_clips=num_clips,
@@ -133,7 +133,7 @@ class Video:
     def iter_motion(
         self, clips: Sequence[Clip], *, b_frames: bool = True
     ) -> Iterator[tuple[Clip, Motion]]:
-        """Yield each clip with its motion maps, in time order; see `vidskim.io.compressed`."""
+        """Yield each clip with its motion maps, in time order; see `vidskim.io.motion`."""
         return iter_motion(
             self.path,
             self.packets,
@@ -145,7 +145,7 @@ class Video:
         )
 
     def motion(self, clips: Sequence[Clip], *, b_frames: bool = True) -> Motion:
-        """Return the motion maps of clips, packed; see `vidskim.io.compressed`."""
+        """Return the motion maps of clips, packed; see `vidskim.io.motion`."""
         return motion(
             self.path,
             self.packets,
@@ -209,7 +209,8 @@ class Video:
     ) -> Iterator[tuple[Clip, Motion, Residual]]:
         """Yield each clip with motion maps and residuals of one decode, in time order.
 
-        The numbers are those of `iter_motion` and `iter_residuals`; see `vidskim.io.onepass`.
+        The numbers are those of `iter_motion` and `iter_residuals`; see
+        `vidskim.io.motion_residual`.
         """
         return iter_compressed(
             self.path,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.nn.functional import unfold
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone
-from vidskim.cost import count
-from vidskim.costs import cost_of
+from vidskim.cost.model import cost_of
 
 
 def _convolved(x, weight, bias=None):

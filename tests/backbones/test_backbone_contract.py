@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vidskim.account import count
 from vidskim.backbones import (
     Backbone,
     ClipSpec,
@@ -12,7 +13,6 @@ from vidskim.backbones import (
     split_at,
 )
 from vidskim.backbones.registry import VARIANTS
-from vidskim.cost import count
 from vidskim.errors import UsageError
 
 WIDTH = 8

@@ -14,7 +14,7 @@ from test_slowfast import R50_NL, R101_NL, plan
 from torch.nn.functional import batch_norm, conv3d, max_pool3d
 
 from vidskim.backbones import create_backbone, load_backbone
-from vidskim.backbones.identify import identify
+from vidskim.backbones.files.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.errors import CheckpointError
 

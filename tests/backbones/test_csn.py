@@ -6,9 +6,9 @@ import pytest
 import torch
 from bottleneck_by_frames import Layer, Net, logits, random_state
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
-from vidskim.backbones.identify import identify
-from vidskim.cost import count
+from vidskim.backbones.files.identify import identify
 from vidskim.errors import UsageError
 
 DEPTHS = {"ir_csn_101": (3, 4, 23, 3), "ir_csn_152": (3, 8, 36, 3), "ip_csn_152": (3, 8, 36, 3)}

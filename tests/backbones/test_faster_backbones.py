@@ -4,8 +4,8 @@ import pytest
 import torch
 from bottleneck_by_frames import Layer, Net, logits, random_state
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone
-from vidskim.cost import count
 
 PARAMS = {"r2d_26": 14_831_632, "r2plus1d_50": 46_985_057, "r3d_50": 46_980_944}
 

@@ -9,10 +9,10 @@ import torch
 from by_taps import File, max_pool
 from torch import Tensor
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.inception import average_windows
-from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError
 
 CLASSES = 5

@@ -17,10 +17,10 @@ from published import (
 )
 from torch import Tensor
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM
-from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError
 
 I3D_TIME_KERNELS = ((3, 3, 3), (3, 1, 3, 1), (3, 1, 3, 1, 3, 1), (1, 3, 1))

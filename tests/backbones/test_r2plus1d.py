@@ -7,10 +7,10 @@ import pytest
 import torch
 from bottleneck_by_frames import Layer, Net, logits, random_state
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
-from vidskim.backbones.identify import identify
+from vidskim.backbones.files.identify import identify
 from vidskim.backbones.nonlocal_block import NonlocalBlock
-from vidskim.cost import count
 from vidskim.errors import UsageError
 
 

@@ -8,13 +8,13 @@ import torch
 
 from tinynets import tiny_classifier, tiny_sampler
 from vidskim import Recognizer, presets
+from vidskim.account import count
 from vidskim.backbones import ClipSpec, create_backbone, set_test_size
 from vidskim.backbones.registry import CLIP_BACKBONES
 from vidskim.backbones.resolution import map_size, resized_transform
-from vidskim.cost import count
+from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
-from vidskim.io.writer import write_video
-from vidskim.transforms import Transform
+from vidskim.io.write.video import write_video
 
 
 @pytest.fixture

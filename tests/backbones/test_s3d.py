@@ -5,9 +5,9 @@ import torch
 from by_taps import File, max_pool
 from torch import Tensor, nn
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
-from vidskim.cost import count
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 CLASSES = 5
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, linear, max_pool2d
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, save_backbone
-from vidskim.cost import count
 from vidskim.errors import CheckpointError
-from vidskim.samplers import open_sampler
+from vidskim.look.open import open_sampler
 from vidskim.video import Video
 
 GROUPS = 3

@@ -15,10 +15,10 @@ from pathways_by_frames import (
     shapes,
 )
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
-from vidskim.backbones.identify import identify
+from vidskim.backbones.files.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
-from vidskim.cost import count
 from vidskim.errors import CheckpointError
 
 SLOW = Net(

@@ -16,12 +16,12 @@ from pathways_by_frames import (
     shapes,
 )
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone, split_at
-from vidskim.backbones.identify import identify
+from vidskim.backbones.files.identify import identify
 from vidskim.backbones.layouts import LAYOUTS
 from vidskim.backbones.nonlocal_block import NonlocalBlock
 from vidskim.backbones.pathways import slow_indices
-from vidskim.cost import count
 from vidskim.errors import CheckpointError, UsageError
 
 

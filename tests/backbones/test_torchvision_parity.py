@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vidskim.backbones import OFFICIAL_WEIGHTS, create_backbone, load_backbone
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 torchvision = pytest.importorskip("torchvision", reason="the oracle: make oracle")
 

@@ -5,10 +5,10 @@ import torch
 from published import MMACTION2_NAMES, SLOW_TIME_KERNELS, TPN_NAMES, Published, stage, stem
 from torch import Tensor
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone, split_at
 from vidskim.backbones.layouts.tpn import AUTHORS, MMACTION2
 from vidskim.backbones.tpn import TPN_TRANSFORM, TempoPyramid
-from vidskim.cost import count
 from vidskim.errors import CheckpointError
 
 FRAMES = {"tpn_r50_8x8": 8, "tpn_r50_16x4": 16, "tpn_r50_32x2": 32}

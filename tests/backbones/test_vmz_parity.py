@@ -10,9 +10,9 @@ from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.bottleneck3d import BottleneckNetwork
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.csn import IP_152, IR_152
-from vidskim.backbones.identify import identify
+from vidskim.backbones.files.identify import identify
 from vidskim.backbones.r2plus1d import VMZ_R152, factorized_pool_stem
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 pytest.importorskip("torchvision", reason="the oracle: make oracle")
 

@@ -5,9 +5,9 @@ import torch
 from by_taps import File
 from torch import Tensor
 
+from vidskim.account import count
 from vidskim.backbones import create_backbone, load_backbone
 from vidskim.backbones.contract import ClipSpec
-from vidskim.cost import count
 from vidskim.errors import CheckpointError
 
 COSTS = {  # ours; published in PySlowFast's MODEL_ZOO.md, 1e9 MACs and 1e6 parameters

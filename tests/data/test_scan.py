@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vidskim.data.folder import choose_test_groups, group_of, load_manifest, scan
 from vidskim.data.manifest import Row, read_manifest, write_manifest
-from vidskim.data.scan import choose_test_groups, group_of, load_manifest, scan
 from vidskim.errors import ManifestError, UsageError
 
 

@@ -3,7 +3,7 @@
 import random
 from fractions import Fraction
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.evaluate.results import MethodResult, VideoResult
 from vidskim.types import ChosenClip, Cost, Prediction, Score, VideoInfo
 

@@ -9,15 +9,15 @@ import torch
 from tinynets import motion_sampler
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
+from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
+from vidskim.clips.transform import Transform
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.errors import ManifestError, UsageError
 from vidskim.evaluate import benchmark as module
 from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of, turns
 from vidskim.evaluate.journal import Journal
-from vidskim.recognizer import Recognizer
-from vidskim.transforms import Transform
 
 K = 2
 

@@ -9,24 +9,25 @@ from tinynets import CLASSES as TINY_CLASSES
 from tinynets import tiny_compressed
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
-from vidskim.aggregate import Average, FastGru
-from vidskim.assembled import make_faster
+from vidskim.answer.build import make_faster
+from vidskim.answer.joined import WholeRecognizer
+from vidskim.answer.lane import Head
+from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
+from vidskim.clips.transform import Transform
 from vidskim.data.manifest import read_manifest
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.evaluate.benchmark import benchmark
-from vidskim.evaluate.contestants import of_faster, of_sfc
+from vidskim.evaluate.lineup import of_faster, of_sfc
 from vidskim.evaluate.method_names import Variant, check_methods, is_trained, parse_variant
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.faster import Faster, map_shape
-from vidskim.faster_file import load_faster, save_faster
-from vidskim.lane import Head
-from vidskim.recognizer import Recognizer
-from vidskim.schedule import Routed, parse_pattern
-from vidskim.transforms import Transform
-from vidskim.whole import WholeRecognizer
+from vidskim.look.oracle import OracleSaliency
+from vidskim.model.aggregate import Average, FastGru
+from vidskim.model.faster import Faster, map_shape
+from vidskim.model.faster_file import load_faster, save_faster
+from vidskim.model.schedule import Routed, parse_pattern
 
 N = 4
 
@@ -192,7 +193,7 @@ def test_the_oracle_asks_the_expensive_encoder(faster):
     for name in ("oracle", "faster/oracle"):
         recognizer = made.of(name, label="right")
         saliency = recognizer.look.saliency
-        assert isinstance(saliency, presets.OracleSaliency)
+        assert isinstance(saliency, OracleSaliency)
         assert saliency.encoder is faster.encoders[0]
         assert saliency.target == CLASSES.index("right")
     assert str(made.of("faster/oracle", label="left").schedule) == "1:1 by saliency"

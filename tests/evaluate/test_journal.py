@@ -12,14 +12,14 @@ from measured import make_results
 from torch import nn
 
 from tinyset import CLASSES, write_tiny_set
-from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.backbones.registry import create_backbone
+from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
 from vidskim.evaluate.journal import Journal, key_of
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.transforms import Transform
 
 ANSWERS = make_results({"uniform": (0.5, 1.0, 0.0, 1.0, 0.3)}, num_videos=3)[0].videos
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from vidskim.clips.grid import hits
 from vidskim.errors import UsageError
 from vidskim.evaluate.metrics import (
     bootstrap_interval,
-    hits,
     mean_class_accuracy,
     paired_bootstrap_difference,
     precision_at_k,

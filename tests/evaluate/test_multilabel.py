@@ -21,7 +21,7 @@ from vidskim.evaluate import benchmark as module
 from vidskim.evaluate.report import table, to_csv, to_markdown, videos_to_csv
 from vidskim.evaluate.results import failure
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.memory import save_collaborative
+from vidskim.model.memory_file import save_collaborative
 
 METHODS = ("memory", "memory/alone", "dense")
 LABELS = (("fall", "wave"), ("jump",), ("roll", "wave"), ("fall", "jump", "roll"), ("wave",))

@@ -13,10 +13,10 @@ from measured import make_prediction, make_results
 
 from vidskim.errors import UsageError
 from vidskim.evaluate.figure import draw_accuracy_cost
-from vidskim.evaluate.filmstrip import GAP, lay_out, spread
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.table import table
-from vidskim.evaluate.timeline import CHEAP, CHOSEN, MOMENT, clock, draw_timeline, grid_edges
+from vidskim.show.filmstrip import GAP, lay_out, spread
+from vidskim.show.timeline import CHEAP, CHOSEN, MOMENT, clock, draw_timeline, grid_edges
 
 
 def png_size(path):

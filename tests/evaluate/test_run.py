@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tinyset import CLASSES, write_tiny_set
-from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
+from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.transforms import Transform
 
 
 @pytest.fixture(scope="module")

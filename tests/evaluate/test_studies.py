@@ -15,9 +15,9 @@ from tinystudy import (
 
 from tinyset import write_tiny_set, write_tiny_video
 from vidskim.cli import main
+from vidskim.data.cache import scores as module
 from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError
-from vidskim.evaluate import scores as module
 from vidskim.evaluate.studies.run import STUDIES, run_studies
 
 WITHOUT_ENTRIES = ("positions", "thumbnails")

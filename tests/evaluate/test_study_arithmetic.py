@@ -12,21 +12,21 @@ from tinystudy import SOURCES, study_classifier, write_moments, write_network
 
 from tinyset import write_tiny_set, write_tiny_video
 from vidskim import presets
-from vidskim.data.answers import clip_answers
+from vidskim.answer.recognizer import Recognizer
+from vidskim.data.cache.answers import clip_answers
+from vidskim.data.cache.scores import Grid, network_scores, video_grids
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.evaluate.benchmark import moments_of
+from vidskim.evaluate.bootstrap import Resamples
 from vidskim.evaluate.metrics import bootstrap_interval, precision_at_k, recall
-from vidskim.evaluate.scores import Grid, network_scores, video_grids
 from vidskim.evaluate.studies import choosing
 from vidskim.evaluate.studies.cases import Case, cases_of
 from vidskim.evaluate.studies.judging import answer, judge
 from vidskim.evaluate.studies.mix import Mix
 from vidskim.evaluate.studies.networks import best, find_networks
-from vidskim.evaluate.studies.resample import Resamples
-from vidskim.recognizer import Recognizer
-from vidskim.saliency.cascade import Cascade, Strided
-from vidskim.saliency.fusion import RULES
-from vidskim.selection import top_k
+from vidskim.look.cascade import Cascade, Strided
+from vidskim.look.fusion import RULES
+from vidskim.look.selection import top_k
 from vidskim.video import Video
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 
 from tinyset import CLASSES
-from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
-from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
+from vidskim.clips.transform import Transform
 from vidskim.data.manifest import Row, read_manifest, write_manifest
-from vidskim.saliency.sources import KeyFrames, LogMels, MotionMaps, Residuals, Source, to_json
-from vidskim.transforms import Transform
+from vidskim.look.sources import KeyFrames, LogMels, MotionMaps, Residuals, Source, to_json
 from vidskim.video import Video
 
 SOURCES: dict[str, Source] = {
@@ -133,6 +133,6 @@ def write_moments(manifest: Path) -> Path:
 
 def hash_of(classifier: Path) -> str:
     """Return the hash of a classifier's weights, as training writes it."""
-    from vidskim.backbones.checkpoint import load_backbone
+    from vidskim.backbones.files.checkpoint import load_backbone
 
     return weights_sha256(load_backbone(checkpoint=classifier))

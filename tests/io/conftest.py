@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from footage import NUM_FRAMES, STREAMS, moving_pictures, plain_decode
 
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 
 @pytest.fixture(scope="session")

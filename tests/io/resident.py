@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 EXACT_HEAP = {
     "MALLOC_ARENA_MAX": "1",
@@ -69,7 +69,7 @@ def growth_over_clips(folder: Path, reader: str, *, num_frames: int, after: int)
     module, _, function = reader.rpartition(".")
     setup = f"""
 from {module} import {function}
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.io.packets import read_packets
 index = read_packets(path)
 clips = split(index.timestamps_seconds.tolist(), num_frames={num_frames})

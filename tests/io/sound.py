@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.types import Clip
 
 RATE = 16000

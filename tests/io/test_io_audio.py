@@ -15,7 +15,7 @@ from vidskim.io.audio import Window, fill_windows, log_mel
 from vidskim.io.mel import FLOOR, log_mel_spectra, mel_filters
 from vidskim.io.samples import Chunk
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 
 

@@ -14,7 +14,7 @@ from vidskim.errors import UsageError
 from vidskim.io import samples as samples_module
 from vidskim.io.audio import iter_log_mel, log_mel
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 PLACES = [3, 20, 21, 38]
 """Of 40 clips of half a second: far apart, so that most of the track lies between them."""
@@ -112,7 +112,7 @@ def test_batches_keep_memory_flat(tmp_path: Path) -> None:
     growth = growth_bytes(
         path,
         setup="""
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.io.audio import iter_log_mel
 clips = split([frame / 20 for frame in range(18000)], num_frames=10)
 """,

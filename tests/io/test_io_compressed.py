@@ -9,15 +9,15 @@ import pytest
 import torch
 from resident import growth_over_clips
 
-from vidskim.clips import split
-from vidskim.io.compressed import iter_motion, motion
+from vidskim.clips.grid import split
+from vidskim.io.motion import iter_motion, motion
 from vidskim.io.packets import read_packets
 from vidskim.io.probe import probe
 from vidskim.io.records import iter_records
 from vidskim.io.references import find_references
 from vidskim.io.vectors import motion_maps
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 
 VELOCITY = (3.0, 2.0)
@@ -272,7 +272,7 @@ def test_a_file_cut_off_gives_what_is_readable(pan: Callable[[str], Path], tmp_p
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    reader = "vidskim.io.compressed.iter_motion"
+    reader = "vidskim.io.motion.iter_motion"
     growth = growth_over_clips(tmp_path, reader, num_frames=8, after=5)
     # 200 frames of 460 kB would be 92 MB
     assert growth < 8e6

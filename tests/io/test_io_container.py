@@ -19,7 +19,7 @@ from vidskim.io.container import (
     read_only,
 )
 from vidskim.io.packets import read_packets
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.video import Video
 
 

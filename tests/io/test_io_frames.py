@@ -14,11 +14,11 @@ from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode
 from resident import EXACT_HEAP
 from torch import Tensor
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.io.frames import RgbConverter, read_clips, rotation_degrees, wanted_ranges
 from vidskim.io.packets import read_packets
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 
 
@@ -193,7 +193,7 @@ def test_colors_of_real_files_are_those_of_ffmpegs_filters(data_folder, name):
 _MEMORY = """
 import re, sys, torch
 from pathlib import Path
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.io.frames import read_clips
 from vidskim.io.packets import read_packets
 

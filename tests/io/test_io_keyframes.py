@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.keyframes import choose_key_frames, iter_key_frames, key_frames
 from vidskim.io.packets import read_packets

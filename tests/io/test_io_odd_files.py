@@ -10,10 +10,10 @@ from footage import moving_pictures
 from sound import add_sound, clicks
 
 from vidskim.backbones.registry import create_backbone
-from vidskim.io.writer import write_video
-from vidskim.saliency.network import NetworkSaliency
-from vidskim.saliency.sampler import Sampler
-from vidskim.saliency.sources import LogMels, MotionMaps, Residuals
+from vidskim.io.write.video import write_video
+from vidskim.look.network import NetworkSaliency
+from vidskim.look.sampler import Sampler
+from vidskim.look.sources import LogMels, MotionMaps, Residuals
 from vidskim.video import Video
 
 SECONDS = 4

@@ -10,16 +10,16 @@ import torch
 from footage import moving_pictures
 from resident import growth_over_clips
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.errors import UsageError
-from vidskim.io.compressed import Motion, iter_motion
-from vidskim.io.onepass import iter_compressed
+from vidskim.io.motion import Motion, iter_motion
+from vidskim.io.motion_residual import iter_compressed
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
 from vidskim.io.references import find_references
 from vidskim.io.residual import Residual, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 
 NAMES = [
@@ -225,7 +225,7 @@ def test_damage_is_told_once(footage: Callable[[str], Path], tmp_path: Path) -> 
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    reader = "vidskim.io.onepass.iter_compressed"
+    reader = "vidskim.io.motion_residual.iter_compressed"
     growth = growth_over_clips(tmp_path, reader, num_frames=8, after=8)
     # residuals of 30 clips would be 55 MB, 240 frames 110 MB
     assert growth < 8e6

@@ -13,7 +13,7 @@ from footage import NUM_FRAMES, STREAMS, moving_pictures, write_timed
 from vidskim.errors import VideoError
 from vidskim.io.packets import read_packets
 from vidskim.io.picture_type import picture_type_reader
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 TELLING = [name for name in STREAMS if not name.startswith("vp9")]
 

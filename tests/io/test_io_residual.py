@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips import split
+from vidskim.clips.grid import split
 from vidskim.errors import UsageError
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
 from vidskim.io.records import iter_records
 from vidskim.io.residual import choose_predicted, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 from vidskim.types import Clip
 
 

@@ -16,7 +16,7 @@ from vidskim.io import source
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.source import PacketSource
 from vidskim.io.walk import Damage, ReadStats, plan, walk
-from vidskim.io.writer import write_video
+from vidskim.io.write.video import write_video
 
 WANTED = [
     [(0, 1)],

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from tinyset import CLASSES, write_tiny_set
-from vidskim.backbones.checkpoint import save_backbone
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.backbones.registry import create_backbone
-from vidskim.train.clips import ClipRecipe
-from vidskim.train.joint import JointRecipe
-from vidskim.train.saliency_recipe import SaliencyRecipe
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
+from vidskim.train.tasks.clips import ClipRecipe
+from vidskim.train.tasks.joint import JointRecipe
+from vidskim.train.tasks.saliency_recipe import SaliencyRecipe
 
 
 @pytest.fixture(scope="session")

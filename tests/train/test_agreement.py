@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tinyset import CLASSES
-from vidskim.data.answers import Answers
+from vidskim.data.cache.answers import Answers
 from vidskim.data.manifest import read_manifest
 from vidskim.train.agreement import agreement, spearman
 

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vidskim.clips.transform import Transform
 from vidskim.train.augment import Augmentation, mixup, normalize, random_clip
-from vidskim.transforms import Transform
 
 PLAIN = Augmentation(crop=(6, 8))
 

@@ -16,11 +16,11 @@ from torch import nn
 
 from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError, VidskimError
-from vidskim.train.checkpoint import Run
-from vidskim.train.clips import train_clips
-from vidskim.train.fit import Plan, fit, make_fabric, random_seed
+from vidskim.train.loop import Plan, fit, make_fabric, random_seed
 from vidskim.train.optim import Schedule, make_optimizer
-from vidskim.train.saliency import train_saliency
+from vidskim.train.run import Run
+from vidskim.train.tasks.clips import train_clips
+from vidskim.train.tasks.saliency import train_saliency
 
 
 def train_line(
@@ -144,7 +144,7 @@ def test_the_loop_seeds_by_step_and_process(tmp_path, monkeypatch):
         asked.append((step, place))
         return step
 
-    monkeypatch.setattr("vidskim.train.fit.random_seed", seed)
+    monkeypatch.setattr("vidskim.train.loop.random_seed", seed)
     train_line(tmp_path, stop_after=3)
     assert asked == [(0, 0), (1, 0), (2, 0)]
 
@@ -227,7 +227,7 @@ def test_a_killed_command_ends_bit_for_bit_like_an_unbroken_run(clip_recipe, tmp
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(asdict(clip_recipe(tmp_path / "b", steps=45, save_every=3))))
     process = subprocess.Popen(
-        [sys.executable, "-m", "vidskim.cli", "train", str(path)],
+        [sys.executable, "-m", "vidskim", "train", str(path)],
         env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
     )
     state = tmp_path / "b" / "state.pt"

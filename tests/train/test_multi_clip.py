@@ -8,8 +8,9 @@ from tinynets import tiny_classifier
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
-from vidskim.memory import Collaborative, CollaborativeMemory, memory_channels
-from vidskim.train.multi_clip import ClipByClip, condensed, multi_iteration
+from vidskim.model.collaborative import Collaborative, memory_channels
+from vidskim.model.memory import CollaborativeMemory
+from vidskim.train.multi_iteration import ClipByClip, condensed, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.video_loss import video_loss
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from tinynets import tiny_classifier
-from vidskim.aggregate import create_aggregator
-from vidskim.cost import count
+from vidskim.account import count
+from vidskim.cost.faster import video_count
+from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row
-from vidskim.data.map_store import Maps, VideoMaps
-from vidskim.faster import Faster
-from vidskim.faster_cost import video_count
-from vidskim.schedule import parse_pattern
-from vidskim.train.map_batches import Turns, gather, placed
+from vidskim.model.aggregate import create_aggregator
+from vidskim.model.faster import Faster
+from vidskim.model.schedule import parse_pattern
+from vidskim.train.batches.maps import Turns, gather, placed
 from vidskim.train.pooling import compare, write_answers
 
 NUM_CLIPS = 4

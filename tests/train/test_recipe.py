@@ -13,19 +13,19 @@ import pytest
 import torch
 import yaml
 
-from vidskim.backbones.checkpoint import save_backbone
+from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.train.clip_network import build_network
-from vidskim.train.clips import ClipRecipe
 from vidskim.train.examples import RANGES, check_numbers
-from vidskim.train.faster_recipe import FasterRecipe
-from vidskim.train.joint import JointRecipe
-from vidskim.train.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.recipe import TASKS, read_recipe
-from vidskim.train.saliency_recipe import SaliencyRecipe
-from vidskim.train.sfc_recipe import SfcRecipe
+from vidskim.train.tasks.aggregator_recipe import FasterRecipe
+from vidskim.train.tasks.clips import ClipRecipe
+from vidskim.train.tasks.compression_recipe import SfcRecipe
+from vidskim.train.tasks.joint import JointRecipe
+from vidskim.train.tasks.memory_recipe import MemoryRecipe, check_memory
+from vidskim.train.tasks.saliency_recipe import SaliencyRecipe
 
 COMPLETE = {"task": "clips", "data": "set.csv", "out": "run"}
 

@@ -1,10 +1,16 @@
 """Clip classifiers under one contract: by name, with or without published weights."""
 
-from vidskim.backbones.checkpoint import load_backbone, read_header, save_backbone
+from vidskim.backbones.catalog.weights import (
+    OFFICIAL_WEIGHTS,
+    Weights,
+    fetch,
+    find_weights,
+    list_weights,
+)
 from vidskim.backbones.contract import Backbone, ClipSpec, split_at
+from vidskim.backbones.files.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones, list_networks
 from vidskim.backbones.resolution import set_test_size
-from vidskim.backbones.weights import OFFICIAL_WEIGHTS, Weights, fetch, find_weights, list_weights
 
 __all__ = [
     "OFFICIAL_WEIGHTS",

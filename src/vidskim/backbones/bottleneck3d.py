@@ -15,7 +15,7 @@ from vidskim.backbones.blocks import RESNET_STAGES, Bottleneck, check_width, set
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.nonlocal_block import NonlocalPlan, with_nonlocal_blocks
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 Stride = tuple[int, int, int]
 """Over time, height and width."""

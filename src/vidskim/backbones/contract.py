@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError, unknown_name
-from vidskim.transforms import Transform
 
 Maps = Tensor | tuple[Tensor, ...]
 """What passes between stages: one map, or one for each of several pathways (SlowFast, TPN)."""

@@ -15,8 +15,8 @@ from vidskim.backbones.blocks import R101, R152, VMZ_NORM_EPS, basic_stem, spati
 from vidskim.backbones.bottleneck3d import BottleneckNetwork, Plan, Stride
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM
+from vidskim.clips.transform import Transform
 from vidskim.errors import unknown_name
-from vidskim.transforms import Transform
 
 CsnLayout = Literal["vmz", "pytorchvideo"]
 """Whose ir-CSN-101: PyTorchVideo's has PyTorch's epsilon in batch norm, a dropout, and its own mean

@@ -15,8 +15,8 @@ from torch.nn.functional import avg_pool3d, max_pool3d, pad
 from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, set_norm_eps
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
+from vidskim.clips.transform import Transform
 from vidskim.errors import unknown_name
-from vidskim.transforms import Transform
 
 Padding = Literal["same", "fixed"]
 """How strided layers pad: as TensorFlow does, by what the size at hand lacks to whole strides, or

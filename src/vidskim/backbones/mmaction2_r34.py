@@ -15,7 +15,7 @@ from vidskim.backbones.blocks import (
     set_norm_eps,
     spatial_pool,
 )
-from vidskim.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
+from vidskim.clips.transform import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 INNER_NORM_EPS = 1e-5
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
 from vidskim.backbones.contract import ClipSpec, Maps, check_classes
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 
 class Network(nn.Module):

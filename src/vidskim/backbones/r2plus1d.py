@@ -48,8 +48,8 @@ from vidskim.backbones.nonlocal_block import (
     pool_size,
 )
 from vidskim.backbones.slow import PYSLOWFAST_TRANSFORM
+from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError, unknown_name
-from vidskim.transforms import Transform
 
 BottleneckLayout = Literal["faster", "pytorchvideo"]
 """Whose R(2+1)D-50."""

@@ -10,9 +10,9 @@ from torch.overrides import TorchFunctionMode
 from vidskim.backbones import (
     audionet,
     csn,
-    faster,
     inception,
     r2plus1d,
+    r3d_50,
     resnet3d,
     s3d,
     shufflenet,
@@ -21,7 +21,7 @@ from vidskim.backbones import (
     tpn,
     x3d,
 )
-from vidskim.backbones.hf import create_hf, is_hf
+from vidskim.backbones.hf.create import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.resnet2d import resnet_18
 from vidskim.errors import UsageError, unknown_name
@@ -29,7 +29,7 @@ from vidskim.errors import UsageError, unknown_name
 CLIP_BACKBONES: dict[str, Callable[..., Network]] = {
     **resnet3d.BUILDERS,
     **r2plus1d.BUILDERS,
-    **faster.BUILDERS,
+    **r3d_50.BUILDERS,
     **csn.BUILDERS,
     **slow.BUILDERS,
     **slowfast.BUILDERS,

@@ -36,8 +36,8 @@ from vidskim.backbones.mmaction2_r34 import (
     set_mmaction2_norm_eps,
 )
 from vidskim.backbones.network import Network, initialize_convolutions
+from vidskim.clips.transform import Transform
 from vidskim.errors import unknown_name
-from vidskim.transforms import Transform
 
 Publisher = Mid | Literal["mmaction2"]
 """Whose R(2+1)D-34: mmaction2's is described in `mmaction2_r34`."""

@@ -12,11 +12,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from vidskim.account import on_meta
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
-from vidskim.cost import on_meta
+from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
-from vidskim.transforms import Transform
 
 
 def set_test_size(backbone: Network, size: int) -> None:

@@ -10,7 +10,7 @@ from vidskim.backbones.blocks import RESNET_STAGES, check_width, conv_norm, set_
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.inception import NORM_EPS, InceptionNetwork, scale_channels
 from vidskim.backbones.network import initialize_convolutions
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 NORM_MOMENTUM = 1e-3
 """Share of a batch in the running statistics, as in torchvision."""

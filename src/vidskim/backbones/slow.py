@@ -37,8 +37,8 @@ from vidskim.backbones.nonlocal_block import (
     pool_size,
     with_nonlocal_blocks,
 )
+from vidskim.clips.transform import Transform
 from vidskim.errors import unknown_name
-from vidskim.transforms import Transform
 
 SLOW_KERNELS = ((1,), (1,), (3,), (3,))
 """Temporal kernels of the blocks of res2 to res5, repeated within the stage."""

@@ -36,7 +36,7 @@ from vidskim.backbones.blocks import (
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
 from vidskim.backbones.slow import SLOW_KERNELS, bottleneck_stage
-from vidskim.transforms import IMAGENET_MEAN, IMAGENET_STD, Transform
+from vidskim.clips.transform import IMAGENET_MEAN, IMAGENET_STD, Transform
 
 STAGES = {**RESNET_STAGES, "neck": "neck"}
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vidskim.backbones.blocks import RESNET_STAGES, check_width, close_branches, conv_norm, shortcut
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network, initialize_convolutions
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 STAGES = {**RESNET_STAGES, "conv5": "conv5"}
 

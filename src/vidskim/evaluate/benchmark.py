@@ -7,20 +7,20 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.contract import Backbone
 from vidskim.backbones.network import Network
-from vidskim.compress import Compressed
-from vidskim.contracts import Saliency
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
-from vidskim.evaluate.contestants import of_encoder, of_faster, of_memory, of_sfc
 from vidskim.evaluate.journal import Journal
+from vidskim.evaluate.lineup import of_encoder, of_faster, of_memory, of_sfc
 from vidskim.evaluate.method_names import EVALUATED
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
-from vidskim.faster import Faster
-from vidskim.memory import Collaborative
-from vidskim.recognizer import Recognizer
+from vidskim.look.contract import Saliency
+from vidskim.model.collaborative import Collaborative
+from vidskim.model.compressed import Compressed
+from vidskim.model.faster import Faster
 from vidskim.types import Prediction
 
 __all__ = ["EVALUATED", "Moments", "benchmark", "moments_of", "turns"]

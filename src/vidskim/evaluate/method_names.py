@@ -13,12 +13,12 @@ compression inside, clips that are then joined to one input, and ``sfc/8`` takes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vidskim import presets
 from vidskim.errors import UsageError, printable, unknown_name
-from vidskim.faster_methods import METHODS, ROUTES
-from vidskim.memory_methods import METHOD as MEMORY
-from vidskim.schedule import parse_pattern
-from vidskim.sfc_methods import METHOD as SFC
+from vidskim.look import methods as presets
+from vidskim.model.faster_methods import METHODS, ROUTES
+from vidskim.model.memory_methods import METHOD as MEMORY
+from vidskim.model.schedule import parse_pattern
+from vidskim.model.sfc_methods import METHOD as SFC
 
 ORACLE = "oracle"
 EVALUATED = (*presets.METHODS, ORACLE)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vidskim.clips.grid import hits
 from vidskim.errors import UsageError
 
 BLOCK = 2**22
@@ -219,42 +220,6 @@ def paired_bootstrap_difference(
         confidence=confidence,
         generator=generator,
     )
-
-
-def hits(clips: Tensor, moments: Tensor, *, min_overlap: float = 0.5) -> Tensor:
-    """Tell which clip meets which moment.
-
-    A clip meets a moment if their overlap is at least ``min_overlap`` of the shorter of the two::
-
-        moment      |--------|
-        clip    |-----|              overlap 1/3 of the clip: no hit at 0.5
-        clip          |-----|        hit
-        clip  |-----------------|    holds the whole moment: hit
-
-    Args:
-        clips: ``[K, 2]`` start and end in seconds.
-        moments: ``[M, 2]`` start and end in seconds.
-        min_overlap: in (0, 1].
-
-    Returns:
-        bool ``[K, M]``.
-
-    Raises:
-        UsageError: other shapes, an interval that ends before it starts, or ``min_overlap``
-            outside (0, 1].
-    """
-    if not 0.0 < min_overlap <= 1.0:
-        raise UsageError(f"min_overlap is {min_overlap}; give a share above 0 and at most 1")
-    for name, spans in (("clips", clips), ("moments", moments)):
-        if spans.ndim != 2 or spans.shape[1] != 2 or not (spans[:, 0] < spans[:, 1]).all():
-            raise UsageError(
-                f"{name} must be [n, 2] seconds with start before end, got {list(spans.shape)}"
-            )
-    start = torch.maximum(clips[:, None, 0], moments[None, :, 0])  # [K, M]
-    end = torch.minimum(clips[:, None, 1], moments[None, :, 1])
-    length_c, length_m = clips[:, 1] - clips[:, 0], moments[:, 1] - moments[:, 0]
-    shorter = torch.minimum(length_c[:, None], length_m[None])
-    return (end - start) / shorter >= min_overlap - 1e-9
 
 
 def precision_at_k(clips: Tensor, moments: Tensor, *, min_overlap: float = 0.5) -> float:

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidskim.assembled import is_faster_model
+from vidskim.answer.build import is_faster_model
+from vidskim.answer.openvino import accelerate, check_fast_options
+from vidskim.answer.precision import check_precision, resolve
+from vidskim.answer.recognizer import usable_device
 from vidskim.backbones.contract import Backbone
-from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.backbones.network import Network
+from vidskim.backbones.open import open_model
 from vidskim.backbones.resolution import set_test_size
-from vidskim.compress import Compressed
-from vidskim.contracts import PartedSaliency
-from vidskim.data.scan import load_manifest
+from vidskim.clips.views import check_crops
+from vidskim.data.folder import load_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
 from vidskim.evaluate.journal import Journal, key_of
@@ -21,17 +24,14 @@ from vidskim.evaluate.method_names import check_methods, is_trained
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
-from vidskim.fast import accelerate, check_fast_options
-from vidskim.faster import Faster
-from vidskim.faster_methods import METHODS, open_faster
-from vidskim.memory import Collaborative
-from vidskim.memory_methods import is_memory_model, open_memory
-from vidskim.models import open_model
-from vidskim.precision import check_precision, resolve
-from vidskim.recognizer import usable_device
-from vidskim.samplers import SamplerOptions, check_used, open_sampler, settings_of
-from vidskim.sfc_methods import is_sfc_model, open_sfc, set_whole_size
-from vidskim.views import check_crops
+from vidskim.look.contract import PartedSaliency
+from vidskim.look.open import SamplerOptions, check_used, open_sampler, settings_of
+from vidskim.model.collaborative import Collaborative
+from vidskim.model.compressed import Compressed
+from vidskim.model.faster import Faster
+from vidskim.model.faster_methods import METHODS, open_faster
+from vidskim.model.memory_methods import is_memory_model, open_memory
+from vidskim.model.sfc_methods import is_sfc_model, open_sfc, set_whole_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def evaluate_manifest(
     device: str = "cpu",
     title: str | None = None,
 ) -> Report:
-    """Compare methods on the videos of a manifest; see `vidskim.cli.evaluate` for the arguments.
+    """Compare methods on a manifest's videos; `vidskim.cli.evaluate.evaluate` has the arguments.
 
     With ``out``, every answer is kept there in answers.jsonl as it comes: the same call goes on
     where an interrupted one stopped. The file is gone when the report is written.

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from vidskim.errors import UsageError
 from vidskim.io.compensate import FrameResidual, ResidualForm, ResidualMaker
-from vidskim.io.compressed import warn_missing
 from vidskim.io.gather import gather, spans
+from vidskim.io.motion import warn_missing
 from vidskim.io.packets import PacketIndex
 from vidskim.io.probe import probe
 from vidskim.io.records import Delivery, exports_motion, predicted_kinds

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidskim.data.answers import Answers, oracle_places
-from vidskim.data.feature_store import FeatureStore
+from vidskim.data.cache.answers import Answers, oracle_places
+from vidskim.data.cache.inputs import FeatureStore
 from vidskim.data.manifest import Row
 from vidskim.evaluate.metrics import precision_at_k, recall
-from vidskim.saliency.network import NetworkSaliency, fill_unseen, mean_per_clip
-from vidskim.selection import top_k, uniform
+from vidskim.look.network import NetworkSaliency, fill_unseen, mean_per_clip
+from vidskim.look.selection import top_k, uniform
 from vidskim.video import Video
 
 BATCH_SIZE = 256

@@ -6,17 +6,17 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from vidskim.backbones.checkpoint import load_backbone
+from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec
+from vidskim.backbones.files.checkpoint import load_backbone
+from vidskim.backbones.files.header import read_raw
 from vidskim.backbones.grow import add_nonlocal
-from vidskim.backbones.header import read_raw
-from vidskim.backbones.hf import is_hf
+from vidskim.backbones.hf.create import is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
-from vidskim.cost import count
+from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.train.augment import Augmentation, normalize
-from vidskim.transforms import Transform
 
 NONLOCAL = "_nl"
 """How the names of networks with non-local blocks end."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import SPLITS, Row
-from vidskim.data.scan import load_manifest
 from vidskim.errors import ManifestError, UsageError, unknown_name
-from vidskim.train.given_recipe import PLACES, check_recipe
+from vidskim.train.keys import PLACES, check_recipe
 
 RANGES: Mapping[str, tuple[float, float]] = {
     "alpha": (0, 1),
@@ -181,7 +181,7 @@ def check_numbers(recipe: Any) -> None:
 
     Raises:
         UsageError: a value outside its range, a warm-up as long as the training, an empty name of
-            `vidskim.train.given_recipe.PLACES`, or see `check_recipe` there.
+            `vidskim.train.keys.PLACES`, or see `check_recipe` there.
     """
     check_recipe(recipe)
     values = asdict(recipe)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.network import Network
-from vidskim.saliency.losses import clip_scores, mean_action_loss, membership_loss, ranking_loss
-from vidskim.saliency.network import NetworkSaliency
+from vidskim.look.network import NetworkSaliency
+from vidskim.train.losses import clip_scores, mean_action_loss, membership_loss, ranking_loss
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

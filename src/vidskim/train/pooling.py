@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from vidskim.account import count
 from vidskim.backbones.network import Network
-from vidskim.cost import count
-from vidskim.data.map_store import Maps
-from vidskim.data.per_video import write_whole
-from vidskim.faster import Faster
-from vidskim.faster_cost import video_count
-from vidskim.schedule import NAMED, Pattern
-from vidskim.train.map_batches import Turns, gather, placed
+from vidskim.cost.faster import video_count
+from vidskim.data.cache.cache import write_whole
+from vidskim.data.cache.maps import Maps
+from vidskim.model.faster import Faster
+from vidskim.model.schedule import NAMED, Pattern
+from vidskim.train.batches.maps import Turns, gather, placed
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ import yaml
 from jsonargparse import ArgumentParser
 
 from vidskim.errors import UsageError, unknown_name
-from vidskim.train.clips import ClipRecipe, train_clips
-from vidskim.train.faster import train_faster
-from vidskim.train.faster_recipe import FasterRecipe
-from vidskim.train.fit import is_first_process
-from vidskim.train.given_recipe import check_given
-from vidskim.train.joint import JointRecipe, train_joint
-from vidskim.train.memory import train_memory
-from vidskim.train.memory_recipe import MemoryRecipe
-from vidskim.train.saliency import train_saliency
-from vidskim.train.saliency_recipe import SaliencyRecipe
-from vidskim.train.sfc import train_sfc
-from vidskim.train.sfc_recipe import SfcRecipe
+from vidskim.train.keys import check_given
+from vidskim.train.loop import is_first_process
+from vidskim.train.tasks.aggregator import train_faster
+from vidskim.train.tasks.aggregator_recipe import FasterRecipe
+from vidskim.train.tasks.clips import ClipRecipe, train_clips
+from vidskim.train.tasks.compression import train_sfc
+from vidskim.train.tasks.compression_recipe import SfcRecipe
+from vidskim.train.tasks.joint import JointRecipe, train_joint
+from vidskim.train.tasks.memory import train_memory
+from vidskim.train.tasks.memory_recipe import MemoryRecipe
+from vidskim.train.tasks.saliency import train_saliency
+from vidskim.train.tasks.saliency_recipe import SaliencyRecipe
 
 TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),

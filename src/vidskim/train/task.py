@@ -7,12 +7,12 @@ from typing import Any
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vidskim.backbones.checkpoint import save_backbone
-from vidskim.data.store import Store
-from vidskim.train.checkpoint import Run
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.data.cache.frames import Store
 from vidskim.train.examples import Examples, portable
-from vidskim.train.fit import Plan, Take, fit
+from vidskim.train.loop import Plan, Take, fit
 from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.run import Run
 
 
 def optimize(
@@ -41,7 +41,7 @@ def optimize(
         loss_of: what the model gives and the targets to a scalar; by default the cross entropy.
         slow: parameters that learn at the recipe's ``body_rate``.
         schedule: of the learning rate; by default as the recipe's keys say.
-        take: forward and backward pass of a step, see `vidskim.train.fit.fit`.
+        take: forward and backward pass of a step, see `vidskim.train.loop.fit`.
         data: hash of the manifest; a state of another one is not gone on with.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 CLIP = ClipSpec(64, 1, (224, 224))
 """As in training; tests of the paper take all 250 frames at once."""

@@ -7,7 +7,7 @@ crops of 256 pixels; its heads average the whole map.
 from vidskim.backbones.catalog.pyslowfast import square_transform
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import (
+from vidskim.clips.transform import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     KINETICS_MEAN,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 PUBLISHER = "PySlowFast"
 FILES = "https://dl.fbaipublicfiles.com/pyslowfast"

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 OWN_NAMES = "vidskim"
 """The layout whose tensors are called as ours: R3D, MC3, R(2+1)D and CSN of torchvision and VMZ."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 ORDER = "torchvision's list of categories, alphabetical"
 

@@ -10,7 +10,7 @@ the input that the page names has 112.
 
 from vidskim.backbones.catalog.record import KINETICS400, TERMS, Weights
 from vidskim.backbones.contract import ClipSpec
-from vidskim.transforms import Transform
+from vidskim.clips.transform import Transform
 
 IG65M_PAGE = "https://github.com/moabitcoin/ig65m-pytorch#readme"
 VMZ_PAGE = "https://github.com/facebookresearch/VMZ/blob/main/pt/vmz/models/utils.py"

@@ -1,6 +1,6 @@
 """Backbone's name to the layouts its published checkpoints come in; one file per family."""
 
-from vidskim.backbones.layout import Layout
+from vidskim.backbones.files.layout import Layout
 from vidskim.backbones.layouts import csn, inception, r2plus1d, s3d, slow, slowfast, tpn, x3d
 from vidskim.backbones.layouts.caffe2 import from_caffe2
 

@@ -8,7 +8,7 @@ own rules follow.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 
 NORM = (("s", "weight"), ("b", "bias"), ("rm", "running_mean"), ("riv", "running_var"))
 """Batch norm: scale, bias, running mean and (in spite of its name) running variance."""

@@ -1,7 +1,7 @@
 """What others call the tensors of channel-separated networks; VMZ uses our own names."""
 
 from vidskim.backbones.csn import BUILDERS
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 from vidskim.backbones.layouts.r2plus1d import PYTORCHVIDEO_BLOCK_RULES, PYTORCHVIDEO_MIDDLE
 
 _PREFIX = r"backbone\."

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from vidskim.backbones.files.layout import Layout, Rule
 from vidskim.backbones.inception import BUILDERS
-from vidskim.backbones.layout import Layout, Rule
 
 STAGES = {3: "bc", 4: "bcdef", 5: "bc"}
 """Inception's names of the blocks of each stage."""

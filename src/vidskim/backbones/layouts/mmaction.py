@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM
 
 PUBLISHER = "mmaction2"

@@ -6,7 +6,7 @@ convolutions of a block are ``branch2.a``, ``b`` and ``c``, its shortcut ``branc
 
 from collections.abc import Mapping
 
-from vidskim.backbones.layout import Rule
+from vidskim.backbones.files.layout import Rule
 
 NONLOCAL_PARTS = {
     "conv_theta": "query",

@@ -6,7 +6,7 @@ res2, that pooling is a block too and moves all that follow by one.
 
 from collections.abc import Sequence
 
-from vidskim.backbones.layout import Rule
+from vidskim.backbones.files.layout import Rule
 
 
 def pytorchvideo_slow_rules(stages: Sequence[int], *, head: int) -> tuple[Rule, ...]:

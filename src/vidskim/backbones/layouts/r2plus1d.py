@@ -3,7 +3,7 @@
 VMZ, torchvision and ig65m-pytorch use our own names; a checkpoint's shapes tell whose it is.
 """
 
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 
 _PREFIX = r"(?:model\.)?"
 """What PySlowFast puts before the names of the PyTorchVideo networks that it trains."""

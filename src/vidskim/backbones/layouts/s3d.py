@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from vidskim.backbones.layout import Layout
+from vidskim.backbones.files.layout import Layout
 from vidskim.backbones.s3d import BUILDERS
 
 STAGE_STARTS = (("layer1", 1), ("layer2", 4), ("layer3", 7), ("layer4", 13))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from vidskim.backbones.layout import Layout
+from vidskim.backbones.files.layout import Layout
 from vidskim.backbones.layouts import mmaction, pyslowfast, pytorchvideo, tpn
 
 PYSLOWFAST = Layout(

@@ -9,7 +9,7 @@ network differs in more than names.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from vidskim.backbones.layout import Layout
+from vidskim.backbones.files.layout import Layout
 from vidskim.backbones.layouts import mmaction, pyslowfast, pytorchvideo
 from vidskim.backbones.slowfast import BUILDERS, MMACTION2_VARIANTS, RES4_KERNELS
 

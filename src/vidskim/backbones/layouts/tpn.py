@@ -5,7 +5,7 @@ mmaction2 ``level_fusion_1``, those of the bottom-up flow by ``level_fusion_op``
 ``level_fusion_2``: shapes are equal, so only the names tell them apart.
 """
 
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 from vidskim.backbones.layouts import mmaction
 from vidskim.backbones.layouts.mmaction import conv_module
 from vidskim.backbones.mmaction2_r34 import MMACTION2_TRANSFORM

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from vidskim.backbones.layout import Layout, Rule
+from vidskim.backbones.files.layout import Layout, Rule
 from vidskim.backbones.layouts import pyslowfast
 from vidskim.backbones.x3d import BUILDERS
 

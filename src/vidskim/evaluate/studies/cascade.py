@@ -6,13 +6,13 @@ How much of the full look's choice is found again, for how much less decoding.
 from collections.abc import Sequence
 from functools import partial
 
-from vidskim import presets
 from vidskim.evaluate.studies.cases import Case
 from vidskim.evaluate.studies.chart import draw_curves
 from vidskim.evaluate.studies.choosing import Chooser
 from vidskim.evaluate.studies.entry import Entry, Result
 from vidskim.evaluate.studies.setting import Setting
 from vidskim.evaluate.studies.sweep import curves_of
+from vidskim.look import methods
 
 RATIOS = (1.0, 1.5, 2.0, 3.0, 5.0)
 """Candidates per chosen clip; at 1 packet sizes choose alone."""
@@ -28,7 +28,7 @@ def study(setting: Setting) -> Result:
         for ratio in RATIOS:
             candidates = max(k, round(ratio * k))
             choose = setting.chooser(classifier, mix, k=k, candidates=candidates)
-            look = presets.cascade(mix.sampler(k), k=k, candidates=candidates)
+            look = methods.cascade(mix.sampler(k), k=k, candidates=candidates)
             timed = setting.time_look(classifier, look, key=(*mix.key, "cascade", str(candidates)))
             more = {} if timed is None else {"frames": timed.frames}
             entries.append(

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidskim.data.answers import Answers
+from vidskim.clips.grid import hits
+from vidskim.data.cache.answers import Answers
+from vidskim.data.cache.scores import Grid
 from vidskim.data.manifest import Row
-from vidskim.evaluate.metrics import hits
-from vidskim.evaluate.scores import Grid
 
 Moments = Mapping[str, Sequence[tuple[float, float]]]
 """Absolute file path to the (start, end) seconds in which its class shows."""

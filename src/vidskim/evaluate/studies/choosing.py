@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from vidskim import selection
-from vidskim.data.answers import oracle_places, place_histogram
+from vidskim.data.cache.answers import oracle_places, place_histogram
 from vidskim.evaluate.studies.cases import Case
+from vidskim.look import selection
 
 Draws = Sequence[Sequence[int]]
 """Sorted places into the grid, for each draw."""

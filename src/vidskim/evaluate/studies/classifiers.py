@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from vidskim import presets
 from vidskim.evaluate.studies.chart import draw_points
 from vidskim.evaluate.studies.entry import Entry, Result, Wide, find
 from vidskim.evaluate.studies.networks import told_of
 from vidskim.evaluate.studies.setting import Setting
 from vidskim.evaluate.studies.text import percent, short
+from vidskim.look import methods
 
 BASELINES = ("random", "uniform", "empirical")
 REFERENCES = (*BASELINES, "packets", "dense", "true moments", "oracle")
@@ -22,7 +22,7 @@ def study(setting: Setting) -> Result:
         outcomes = setting.mixed(classifier, mix)
         timed = setting.clock.answer(
             classifier.network,
-            presets.scsampler(mix.sampler(setting.k), k=setting.k),
+            methods.scsampler(mix.sampler(setting.k), k=setting.k),
             key=(classifier.name, "whole", *mix.key),
         )
         gmacs = setting.look_gmacs(classifier, mix)

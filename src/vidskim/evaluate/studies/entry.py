@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vidskim.errors import UsageError
+from vidskim.evaluate.bootstrap import Share
 from vidskim.evaluate.metrics import Interval
-from vidskim.evaluate.studies.resample import Share
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidskim import selection
 from vidskim.evaluate.studies.cases import Case
 from vidskim.evaluate.studies.choosing import Chooser
+from vidskim.look import selection
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -53,7 +53,7 @@ def answer(answers: Tensor, chosen: Sequence[int]) -> Tensor:
     """Return a video's class probabilities ``[K]`` from those of the chosen clips.
 
     The mean over the clips that can be read (SCSampler, section 3.1); where none of the chosen ones
-    can, others are seen instead, as in `vidskim.recognizer.Recognizer`.
+    can, others are seen instead, as in `vidskim.answer.recognizer.Recognizer`.
 
     Args:
         answers: ``[N, K]``, NaN for clips that cannot be read, at least one of which can.

@@ -1,6 +1,6 @@
 """Saliency networks used together, on scores that are known already.
 
-The numbers are those of `vidskim.saliency.sampler.Sampler`, `Cascade` and `Strided` on the file.
+The numbers are those of `vidskim.look.sampler.Sampler`, `Cascade` and `Strided` on the file.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from vidskim.evaluate.studies.networks import VISUAL_KINDS, Trained
-from vidskim.saliency.cascade import Cascade, Strided
-from vidskim.saliency.sampler import AUDIO, PACKETS, VISUAL, Sampler
-from vidskim.selection import top_k
+from vidskim.look.cascade import Cascade, Strided
+from vidskim.look.sampler import AUDIO, PACKETS, VISUAL, Sampler
+from vidskim.look.selection import top_k
 
 
 @dataclass(frozen=True)

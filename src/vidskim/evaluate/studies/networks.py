@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vidskim.backbones.checkpoint import read_header
+from vidskim.backbones.files.checkpoint import read_header
+from vidskim.backbones.open import demo_checkpoint
 from vidskim.errors import CheckpointError, listed
-from vidskim.models import demo_checkpoint
-from vidskim.saliency.network import NetworkSaliency
-from vidskim.saliency.sampler import AUDIO
-from vidskim.samplers import PAPERS_NETWORKS, SamplerOptions, open_sampler
+from vidskim.look.network import NetworkSaliency
+from vidskim.look.open import PAPERS_NETWORKS, SamplerOptions, open_sampler
+from vidskim.look.sampler import AUDIO
 
 VISUAL_KINDS = ("motion", "residual", "keyframe")
 PREFERRED = {AUDIO: ("sal_rank", "ac", "sal_cl")}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vidskim.data.answers import place_histogram
+from vidskim.data.cache.answers import place_histogram
 from vidskim.evaluate.studies import choosing
 from vidskim.evaluate.studies.chart import colors_of, legend, save, start, style
 from vidskim.evaluate.studies.choosing import Chooser

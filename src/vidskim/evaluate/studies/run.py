@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vidskim.backbones.checkpoint import read_header
-from vidskim.backbones.fingerprint import weights_sha256
+from vidskim.answer.precision import check_precision
+from vidskim.answer.recognizer import usable_device
+from vidskim.backbones.files.checkpoint import read_header
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.backbones.network import Network
-from vidskim.data.answers import check_labels
+from vidskim.backbones.open import DEMO, demo_checkpoint, open_model
+from vidskim.data.cache.answers import check_labels
+from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Manifest, Row
-from vidskim.data.scan import load_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, printable, unknown_name
 from vidskim.evaluate.benchmark import moments_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
@@ -37,11 +40,8 @@ from vidskim.evaluate.studies.networks import find_networks
 from vidskim.evaluate.studies.setting import Classifier, Setting, make_cases
 from vidskim.evaluate.studies.text import LEGEND, to_csv, to_json, to_markdown
 from vidskim.evaluate.studies.timing import Clock, spread_sample
-from vidskim.models import DEMO, demo_checkpoint, open_model
-from vidskim.precision import check_precision
-from vidskim.recognizer import usable_device
-from vidskim.samplers import SamplerOptions
-from vidskim.selection import check_k
+from vidskim.look.open import SamplerOptions
+from vidskim.look.selection import check_k
 
 STUDIES: dict[str, Callable[[Setting], Result]] = {
     "classifiers": classifiers.study,
@@ -129,7 +129,7 @@ def run_studies(
     Args:
         data: manifest or folder.
         studies: names of `STUDIES`, or "all".
-        models: the classifiers, as `vidskim.models.open_model` takes them.
+        models: the classifiers, as `vidskim.backbones.open.open_model` takes them.
         samplers: saliency networks, files and folders with commas between; None for the demo's.
         options: how the best configuration combines sight and sound.
         out: folder for tables, CSV, JSON and figures; None writes none.

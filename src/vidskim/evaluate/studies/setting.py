@@ -6,12 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vidskim import presets
 from vidskim.backbones.network import Network
-from vidskim.data.answers import clip_answers
+from vidskim.data.cache.answers import clip_answers
+from vidskim.data.cache.scores import Scored, network_scores, video_grids
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError
-from vidskim.evaluate.scores import Scored, network_scores, video_grids
+from vidskim.evaluate.bootstrap import Resamples
 from vidskim.evaluate.studies import choosing
 from vidskim.evaluate.studies.cases import Case, Moments, cases_of
 from vidskim.evaluate.studies.choosing import Chooser
@@ -19,10 +19,10 @@ from vidskim.evaluate.studies.entry import Entry, MissingError
 from vidskim.evaluate.studies.judging import Outcomes, judge
 from vidskim.evaluate.studies.mix import Mix
 from vidskim.evaluate.studies.networks import Trained, best
-from vidskim.evaluate.studies.resample import Resamples
 from vidskim.evaluate.studies.timing import Clock, Timed
-from vidskim.look import Look
-from vidskim.samplers import SamplerOptions
+from vidskim.look import methods as presets
+from vidskim.look.look import Look
+from vidskim.look.open import SamplerOptions
 
 REFERENCES = ("dense", "uniform", "oracle")
 """Methods that others are held against."""

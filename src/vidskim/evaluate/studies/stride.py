@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from vidskim import presets
 from vidskim.evaluate.studies.chart import draw_curves
 from vidskim.evaluate.studies.entry import Entry, Result
 from vidskim.evaluate.studies.setting import Setting
 from vidskim.evaluate.studies.sweep import curves_of
-from vidskim.saliency.cascade import Strided
+from vidskim.look import methods
+from vidskim.look.cascade import Strided
 
 STRIDES = range(1, 11)
 
@@ -18,7 +18,7 @@ def study(setting: Setting) -> Result:
     for classifier in setting.classifiers:
         mix = setting.main(classifier)
         for every in STRIDES:
-            look = presets.scsampler(Strided(mix.sampler(setting.k), every), k=setting.k)
+            look = methods.scsampler(Strided(mix.sampler(setting.k), every), k=setting.k)
             timed = setting.time_look(classifier, look, key=(*mix.key, "stride", str(every)))
             outcomes = setting.mixed(classifier, mix, every=every)
             entries.append(

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from vidskim.errors import printable
+from vidskim.evaluate.bootstrap import Share
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.studies.entry import Entry, Result
-from vidskim.evaluate.studies.resample import Share
 
 LEGEND = """\
 accuracy: share of videos answered right, 95 % bootstrap interval over videos; vs: difference on the

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vidskim.data.cache.scores import grid_of
 from vidskim.errors import VideoError, printable
-from vidskim.evaluate.filmstrip import Slot, draw_thumbnail
-from vidskim.evaluate.scores import grid_of
-from vidskim.evaluate.storyboard import middle_frames
 from vidskim.evaluate.studies.cases import Case
 from vidskim.evaluate.studies.chart import save, start
 from vidskim.evaluate.studies.entry import MissingError, Result, Wide
 from vidskim.evaluate.studies.setting import Classifier, Setting
-from vidskim.selection import top_k
+from vidskim.look.selection import top_k
+from vidskim.show.filmstrip import Slot, draw_thumbnail
+from vidskim.show.storyboard import middle_frames
 from vidskim.types import ChosenClip
 from vidskim.video import Video
 

@@ -7,12 +7,12 @@ from statistics import fmean
 
 import torch
 
-from vidskim import presets
+from vidskim.account import Account
+from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.network import Network
-from vidskim.cost import Account
 from vidskim.errors import VideoError
-from vidskim.look import Look
-from vidskim.recognizer import Recognizer
+from vidskim.look import methods
+from vidskim.look.look import Look
 from vidskim.video import Video
 
 
@@ -110,7 +110,7 @@ class Clock:
     def _recognizer(self, network: Network) -> Recognizer:
         if id(network) not in self._recognizers:
             self._recognizers[id(network)] = Recognizer(
-                network, look=presets.dense(), precision=self.precision, device=self.device
+                network, look=methods.dense(), precision=self.precision, device=self.device
             )
         return self._recognizers[id(network)]
 

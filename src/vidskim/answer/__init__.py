@@ -1,0 +1,1 @@
+"""From a file to an answer: the one inference path behind every command."""

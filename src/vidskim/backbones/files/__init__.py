@@ -1,0 +1,1 @@
+"""Checkpoints: our own files and those of other publishers."""

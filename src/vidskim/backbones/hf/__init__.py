@@ -1,0 +1,1 @@
+"""Clip classifiers of Hugging Face's transformers."""

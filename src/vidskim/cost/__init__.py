@@ -1,0 +1,1 @@
+"""What models, looks and the papers' configurations cost."""

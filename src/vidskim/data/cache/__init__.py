@@ -1,0 +1,1 @@
+"""What is read or answered once and kept on disk."""

@@ -1,0 +1,1 @@
+"""Videos that are made: the synthetic set, untrimmed ones of trimmed clips."""

@@ -1,0 +1,1 @@
+"""The official annotation files of public sets."""

@@ -1,0 +1,1 @@
+"""The cheap look: scores for every clip, and which clips are chosen by them."""

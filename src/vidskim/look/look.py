@@ -1,0 +1,128 @@
+"""The cheap half of every method: lay the grid, score all clips, choose few."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from vidskim.account import Account, MacCounter
+from vidskim.errors import UsageError, VideoError
+from vidskim.look.contract import PartedSaliency, Saliency
+from vidskim.look.network import warn
+from vidskim.look.selection import Select
+from vidskim.types import ChosenClip, Clip
+from vidskim.video import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The grid of a video, its scores and what was chosen."""
+
+    grid: tuple[Clip, ...]
+    scores: Tensor | None
+    """``[N]`` in [0, 1], or None where nothing was scored."""
+    chosen: tuple[int, ...]
+    """Sorted indices into the grid."""
+    num_touching: int
+    """Clips of the video side by side, all of which a dense pass sees: those of the grid, where
+    the grid was not laid with overlap."""
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    """What each source of the saliency says, ``[N]`` each, NaN for clips it did not see."""
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The chosen clips in time order."""
+        return tuple(self.grid[i] for i in self.chosen)
+
+    def score_of(self, clip: Clip) -> float | None:
+        """Return the score of a clip of the grid."""
+        return None if self.scores is None else float(self.scores[clip.index])
+
+    def as_chosen(self, clip: Clip, *, encoder: str = "") -> ChosenClip:
+        """Return a clip of the grid with its score and the name of the encoder that saw it."""
+        return ChosenClip(clip, self.score_of(clip), encoder)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Scores the clips of a video and chooses some of them.
+
+    Attributes:
+        method: the name that goes into the answer.
+        select: scores to indices, see `vidskim.look.selection`.
+        saliency: scores all clips; None where the selection needs no scores.
+        k: how many clips ``select`` chooses; None for all. A video with fewer is told of.
+        overlaps: where the video has fewer than ``k`` clips side by side, lay that many evenly over
+            it, overlapping, instead of choosing all.
+        seed: for selections by chance. The draw also depends on the file's packets, never on its
+            path or on the order of files, so that a file is always answered alike.
+    """
+
+    method: str
+    select: Select
+    saliency: Saliency | None = None
+    seed: int = 0
+    k: int | None = None
+    overlaps: bool = False
+
+    @torch.inference_mode()
+    def __call__(
+        self, video: Video, *, num_frames: int, stride: int, account: Account | None = None
+    ) -> Choice:
+        """Look at one video.
+
+        Args:
+            video: the file.
+            num_frames: T, frames per clip.
+            stride: distance between them.
+            account: charged with the multiply-adds of the look, if given.
+
+        Raises:
+            VideoError: the file cannot be read or holds no frame.
+            UsageError: the saliency does not give one score per clip.
+        """
+        grid = video.clips(num_frames=num_frames, stride=stride)
+        if not grid:
+            raise VideoError(video.path, "has no video frame that can be read")
+        num_touching = len(grid)
+        if grid[0].num_valid < num_frames:
+            warn(video, told_short(grid[0]))
+        elif self.k is not None and len(grid) < self.k:
+            if self.overlaps:
+                grid = video.spread_clips(self.k, num_frames=num_frames, stride=stride)
+            if len(grid) < self.k:
+                told = f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen"
+                warn(video, told)
+        scores: Tensor | None = None
+        parts: dict[str, Tensor] = {}
+        if self.saliency is not None:
+            with MacCounter() as counter:
+                scores, parts = self._scores(self.saliency, video, grid)
+            if account is not None:
+                account.add_macs(counter.macs, stage="look")
+        # one number of 32 bits: the generator takes no more
+        start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
+        generator = torch.Generator().manual_seed(start)
+        chosen = tuple(self.select(scores, len(grid), generator))
+        return Choice(tuple(grid), scores, chosen, num_touching, parts)
+
+    @staticmethod
+    def _scores(
+        saliency: Saliency, video: Video, grid: Sequence[Clip]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        parts = saliency.parts(video, grid) if isinstance(saliency, PartedSaliency) else {}
+        whole = saliency.combine(parts) if isinstance(saliency, PartedSaliency) else None
+        scores = (saliency(video, grid) if whole is None else whole).float().cpu()
+        if scores.shape != (len(grid),):
+            raise UsageError(
+                f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
+                f"{list(scores.shape)}"
+            )
+        return torch.nan_to_num(scores), parts
+
+
+def told_short(clip: Clip) -> str:
+    """Return the warning for a video that ends inside its first clip."""
+    return f"shorter than one clip: the last of {clip.num_valid} frames is repeated"

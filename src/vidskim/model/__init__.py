@@ -1,0 +1,1 @@
+"""What is around the encoders: aggregators, memory, compression, and their files."""

@@ -1,1 +1,0 @@
-"""Cheap scores for every clip: packet sizes, motion energy, and SCSampler's trained networks."""

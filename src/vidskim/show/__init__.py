@@ -1,0 +1,1 @@
+"""Answers for people: text, time lines, pictures, a page."""

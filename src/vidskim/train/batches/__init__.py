@@ -1,0 +1,1 @@
+"""The inputs of one step, a function of recipe and step."""

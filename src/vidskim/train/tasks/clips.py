@@ -1,0 +1,229 @@
+"""The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
+
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vidskim.backbones.network import Network
+from vidskim.clips.transform import Transform
+from vidskim.data.cache.frames import Store, frame_store
+from vidskim.train.augment import mixup, random_clip
+from vidskim.train.batches.order import rows_of_step
+from vidskim.train.clip_network import augmentation_of, build_network, check_clips, prepared
+from vidskim.train.examples import check_numbers, check_trained, read_examples
+from vidskim.train.loop import Batch, Precision, make_fabric
+from vidskim.train.measure import refuse_no_numbers
+from vidskim.train.run import Run
+from vidskim.train.task import optimize, publish, videos_of
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """Everything a training of a clip classifier depends on.
+
+    Attributes:
+        data: manifest; rows with seconds are trained on that stretch only.
+        out: folder of the run; an unfinished run of the same recipe there is resumed.
+        task: must be "clips".
+        model: name of a backbone, or "hf:" and the id or folder of a video classifier of Hugging
+            Face, whose weights it starts from.
+        width: channels of its first stage; None for the published size.
+        init: checkpoint to start from, its head replaced unless it has the same classes; None
+            starts from scratch.
+        train_split: split to train on.
+        test_split: split to measure on.
+        num_frames: frames per clip.
+        stride: distance between them.
+        short_side: frames are resized to this short side before cropping.
+        max_short_side: in training, to one drawn between ``short_side`` and this for each clip, and
+            the crop is cut as it is; None for one size and crops of several.
+        crop_height: height of the network's input.
+        crop_width: width of the network's input.
+        min_scale: smallest random crop, as a share of the largest; not used with
+            ``max_short_side``.
+        flip: mirror half of the clips.
+        color: variation of brightness, contrast and gains.
+        mixup: alpha of mixup, 0 for none.
+        label_smoothing: share of the target spread over all classes.
+        batch_size: clips per step.
+        steps: optimizer steps.
+        warmup_steps: steps of linear warm-up.
+        learning_rate: at its highest.
+        weight_decay: for weights, not for norms and biases.
+        optimizer: "sgd" or "adamw".
+        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
+        seed: for initialization, order and augmentation.
+        test_clips: clips per video, evenly placed, whose mean probability is measured.
+        save_every: steps between saved states.
+        cache: folder for decoded frames.
+    """
+
+    data: str
+    out: str
+    task: Literal["clips"] = "clips"
+    model: str = "r2plus1d_18"
+    width: int | None = None
+    init: str | None = None
+    train_split: str = "train"
+    test_split: str = "test"
+    num_frames: int = 16
+    stride: int = 1
+    short_side: int = 128
+    max_short_side: int | None = None
+    crop_height: int = 112
+    crop_width: int = 112
+    min_scale: float = 0.6
+    flip: bool = True
+    color: float = 0.2
+    mixup: float = 0.0
+    label_smoothing: float = 0.1
+    batch_size: int = 16
+    steps: int = 1000
+    warmup_steps: int = 50
+    learning_rate: float = 0.05
+    weight_decay: float = 1e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    precision: Precision = "32-true"
+    seed: int = 0
+    test_clips: int = 5
+    save_every: int = 100
+    cache: str = "runs/cache"
+
+
+def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
+    """Train a clip classifier, or go on with an unfinished run of the same recipe.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
+
+    Raises:
+        UsageError: a recipe that cannot be run.
+        ManifestError: unusable data.
+        CheckpointError: unusable weights to start from, or a damaged state.
+        VidskimError: the loss is no number any more.
+    """
+    check_numbers(recipe)
+    check_clips(recipe)
+    run = Run(Path(recipe.out))
+    done = run.begin(asdict(recipe))
+    if done is not None:
+        return done
+    fabric = make_fabric(recipe.precision)
+    examples = read_examples(
+        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
+    )
+    torch.manual_seed(recipe.seed)
+    model = build_network(recipe, examples.classes, init=recipe.init)
+    assert model.transform is not None
+    read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
+    largest = recipe.max_short_side or recipe.short_side
+    frames = read(examples.train, transform=replace(model.transform, short_side=largest))
+    check_trained(examples, frames.rows, path=recipe.data)
+    labels = np.array([examples.class_index[row.label] for row in frames.rows])
+    complete = optimize(
+        model,
+        recipe,
+        batch_of=ClipSampler(
+            recipe,
+            frames,
+            labels,
+            num_classes=len(examples.classes),
+            transform=model.transform,
+        ),
+        run=run,
+        fabric=fabric,
+        stop_after=stop_after,
+        data=examples.manifest_sha256,
+    )
+    if not complete:
+        return {}
+    held_out = read(examples.test, transform=model.transform)
+    accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
+    measured = {
+        "test_accuracy": accuracy,
+        **videos_of(frames, held_out),
+        "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
+    }
+    return publish(model, recipe, examples=examples, measured=measured, run=run)
+
+
+class ClipSampler:
+    """The batch of a step: rows in an order shuffled every epoch, clips drawn and augmented."""
+
+    def __init__(
+        self,
+        recipe: ClipRecipe,
+        frames: Store,
+        labels: np.ndarray,
+        *,
+        num_classes: int,
+        transform: Transform,
+    ) -> None:
+        self.recipe = recipe
+        self.transform = transform
+        self.frames = frames
+        self.labels = labels
+        self.num_classes = num_classes
+        self.augmentation = augmentation_of(recipe)
+
+    def __call__(self, step: int) -> Batch:
+        """Return input ``[N, 3, T, h, w]`` and targets."""
+        recipe = self.recipe
+        rows = rows_of_step(
+            step, num_rows=len(self.frames), batch_size=recipe.batch_size, seed=recipe.seed
+        )
+        generator = np.random.default_rng([recipe.seed, 1, step])
+        clips = [
+            random_clip(
+                self.frames[row],
+                num_frames=recipe.num_frames,
+                stride=recipe.stride,
+                augmentation=self.augmentation,
+                generator=generator,
+            )
+            for row in rows
+        ]
+        x = prepared(torch.stack(clips), self.transform)
+        target: Tensor = torch.from_numpy(self.labels[rows])
+        if recipe.mixup > 0:
+            x, target = mixup(
+                x, target, num_classes=self.num_classes, alpha=recipe.mixup, generator=generator
+            )
+        return x.contiguous(memory_format=torch.channels_last_3d), target
+
+
+@torch.inference_mode()
+def clip_accuracy(
+    model: Network, store: Store, class_index: dict[str, int], *, num_clips: int
+) -> float:
+    """Return the share of rows whose mean class probability over clips is right.
+
+    Raises:
+        VidskimError: the model's answers to a row are no numbers.
+    """
+    model.eval()
+    assert model.clip is not None
+    assert model.transform is not None
+    device = next(model.parameters()).device
+    span = (model.clip.num_frames - 1) * model.clip.stride + 1
+    right = 0
+    for n, row in enumerate(store.rows):
+        frames = store[n]
+        room = max(0, len(frames) - span)
+        starts = np.unique(np.linspace(0, room, num_clips).round().astype(int))
+        index = starts[:, None] + np.arange(model.clip.num_frames) * model.clip.stride
+        clips = torch.from_numpy(frames[np.minimum(index, len(frames) - 1)])  # [V, T, 3, H, W]
+        logits = model(model.transform(clips).to(device))
+        refuse_no_numbers(logits, path=row.path)
+        guess = int(torch.softmax(logits, 1).mean(0).argmax())
+        right += guess == class_index[row.label]
+    return right / len(store)

@@ -1,0 +1,289 @@
+"""The task of scoring clips by sight and sound together: AV-joint-training of SCSampler.
+
+Section 3.3.3: the audio-based and the video-based score are averaged, and the networks are
+finetuned with respect to this average. Each network keeps the reading of its own objective (one
+trained by AC its largest class probability, one by SAL-CL or SAL-RANK its sigmoid), so that any
+trained samplers can be joined; the objective of the average is chosen anew.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.backbones.network import Network
+from vidskim.data.cache.inputs import FeatureStore, aligned
+from vidskim.errors import CheckpointError, UsageError, listed
+from vidskim.look.network import NetworkSaliency
+from vidskim.look.open import open_sampler
+from vidskim.look.sampler import Sampler
+from vidskim.train.augment_inputs import InputAugmentation
+from vidskim.train.batches.inputs import ClipBatches, groups_of, max_inputs
+from vidskim.train.batches.truth import groups_by_answers
+from vidskim.train.examples import Examples, check_numbers, check_trained, portable, read_examples
+from vidskim.train.loop import Precision, make_fabric
+from vidskim.train.objectives import ClipScore, loss_of
+from vidskim.train.run import Run
+from vidskim.train.task import optimize
+from vidskim.train.tasks.saliency import measure, metadata_of, open_labels
+from vidskim.train.tasks.saliency_recipe import check_groups, check_ranked
+
+
+@dataclass(frozen=True)
+class JointRecipe:
+    """Everything a joint training of saliency networks depends on.
+
+    Attributes:
+        data: manifest of whole videos.
+        out: folder of the run, with one checkpoint per network, named after its source; an
+            unfinished run of the same recipe there is resumed.
+        visual: checkpoints of visual networks, commas between them.
+        audio: checkpoint of the network that listens.
+        task: must be "saliency_joint".
+        objective: of the average: "ac" (all networks must have been trained by it), "sal_cl" or
+            "sal_rank".
+        num_frames: frames per clip of the grid; default: the classifier's, else 16.
+        stride: distance between them; default: the classifier's, else 1.
+        classifier: clip classifier whose answers are the labels of "sal_cl" and "sal_rank"; with
+            "ac" it is only compared with.
+        oracle_k: clips of a video that count as the oracle's choice in "sal_cl", at most half.
+        balance: draw as many clips of the oracle's choice as others in "sal_cl".
+        margin: of "sal_rank", in units of the score.
+        clips_per_video: clips of one video that are drawn together.
+        inputs_per_clip: inputs of a clip and source that are drawn and averaged.
+        flip: mirror half of the visual inputs; wrong wherever left and right tell classes apart.
+        min_scale: smallest random crop of visual inputs, as a share of their sides.
+        time_shift: audio windows are shifted by up to this share of their length.
+        frequency_mask: up to this share of the mel bands is silenced.
+        train_split: split to train on.
+        test_split: split to measure on.
+        moments: manifest of the moments that matter, to measure against; may be left out.
+        test_k: clips chosen where the sampler is measured.
+        batch_size: clips per step.
+        steps: optimizer steps.
+        warmup_steps: steps of linear warm-up.
+        learning_rate: at its highest.
+        schedule: "cosine" down to zero, or "step".
+        drop_every: steps between two drops of the schedule "step".
+        drop_factor: what the learning rate is multiplied by there.
+        weight_decay: for weights, not for norms and biases.
+        optimizer: "sgd" or "adamw".
+        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
+        seed: for order and augmentation.
+        save_every: steps between saved states.
+        cache: folder for inputs and answers.
+    """
+
+    data: str
+    out: str
+    visual: str = ""
+    audio: str = ""
+    task: Literal["saliency_joint"] = "saliency_joint"
+    objective: Literal["ac", "sal_cl", "sal_rank"] = "sal_rank"
+    num_frames: int | None = None
+    stride: int | None = None
+    classifier: str | None = None
+    oracle_k: int = 10
+    balance: bool = True
+    margin: float = 0.1
+    clips_per_video: int = 8
+    inputs_per_clip: int = 4
+    flip: bool = False
+    min_scale: float = 1.0
+    time_shift: float = 0.0
+    frequency_mask: float = 0.0
+    train_split: str = "train"
+    test_split: str = "test"
+    moments: str | None = None
+    test_k: int = 10
+    batch_size: int = 64
+    steps: int = 500
+    warmup_steps: int = 20
+    learning_rate: float = 0.001
+    schedule: Literal["cosine", "step"] = "cosine"
+    drop_every: int = 1000
+    drop_factor: float = 0.1
+    weight_decay: float = 1e-4
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    precision: Precision = "32-true"
+    seed: int = 0
+    save_every: int = 200
+    cache: str = "runs/cache"
+
+
+def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
+    """Finetune trained saliency networks jointly, or go on with an unfinished run.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics of the average; of a finished run at once; empty if it was stopped.
+
+    Raises:
+        UsageError: a recipe that cannot be run.
+        ManifestError: unusable data.
+        CheckpointError: unusable networks or classifier, or a damaged state.
+        VidskimError: the loss is no number any more.
+    """
+    check_numbers(recipe)
+    check_groups(recipe)
+    check_ranked(recipe)
+    files = [name.strip() for name in recipe.visual.split(",")]
+    sampler = _open([*files, recipe.audio])
+    _check_objective(sampler, recipe)
+    saliencies = list(sampler.networks)
+    kinds = [saliency.kind for saliency in saliencies]
+    run = Run(Path(recipe.out), models=tuple(kinds))
+    done = run.begin(asdict(recipe))
+    if done is not None:
+        return done
+    fabric = make_fabric(recipe.precision)
+    examples = read_examples(
+        recipe.data,
+        train_split=recipe.train_split,
+        test_split=recipe.test_split,
+        is_classified=recipe.objective == "ac",
+    )
+    if recipe.objective == "ac":
+        _check_classes(saliencies, examples)
+    labels = open_labels(recipe, examples)
+    features = aligned([labels.features(examples.train, s.source) for s in saliencies])
+    num_inputs = tuple(min(recipe.inputs_per_clip, max_inputs(f)) for f in features)
+    if recipe.objective == "ac":
+        check_trained(examples, features[0].rows, path=recipe.data)
+        groups = groups_of(
+            features,
+            _classes_of(features, examples),
+            usable=lambda truth: len(truth) > 0,
+            reason="a clip that all networks can look at",
+        )
+    else:
+        answers = labels.answers(features[0].rows)
+        assert answers is not None, "check_ranked lets no recipe pass without a classifier"
+        groups = groups_by_answers(
+            features,
+            answers,
+            objective=recipe.objective,
+            oracle_k=recipe.oracle_k,
+            balance=recipe.balance,
+        )
+    batches = ClipBatches(
+        tuple(features),
+        groups,
+        num_videos=recipe.batch_size // recipe.clips_per_video,
+        num_clips=recipe.clips_per_video,
+        num_inputs=num_inputs,
+        seed=recipe.seed,
+        augment=InputAugmentation(
+            recipe.flip, recipe.min_scale, recipe.time_shift, recipe.frequency_mask
+        ),
+    )
+    model = ClipScore(
+        [saliency.network for saliency in saliencies],
+        saliencies,
+        num_inputs=num_inputs,
+        as_classes=recipe.objective == "ac",
+    )
+    complete = optimize(
+        model,
+        recipe,
+        batch_of=batches,
+        run=run,
+        fabric=fabric,
+        stop_after=stop_after,
+        loss_of=loss_of(
+            recipe.objective, clips_per_video=recipe.clips_per_video, margin=recipe.margin
+        ),
+        data=examples.manifest_sha256,
+    )
+    if not complete:
+        return {}
+    held_out = [labels.features(examples.test, s.source) for s in saliencies]
+    metrics = {
+        **measure(saliencies, held_out, labels, examples=examples, recipe=recipe),
+        "test_videos": len(aligned(held_out)[0]),
+        "train_videos": len(features[0]),
+        "manifest_sha256": examples.manifest_sha256,
+        "steps": recipe.steps,
+    }
+    for saliency, path in zip(saliencies, run.model_paths):
+        network = saliency.network
+        assert isinstance(network, Network)
+        metadata = {
+            "recipe": portable(recipe),
+            "metrics": metrics,
+            **metadata_of(saliency.source, objective=saliency.objective, joint=True),
+            "joint_objective": recipe.objective,
+            "trained_with": labels.metadata(examples),
+        }
+        save_backbone(network, path, metadata=metadata)
+    run.finish(metrics)
+    return metrics
+
+
+def _open(files: list[str]) -> Sampler:
+    """Open networks for both modalities.
+
+    Raises:
+        CheckpointError: a file that holds no saliency network, or two of one source.
+        UsageError: not both modalities.
+    """
+    if not all(files):
+        raise UsageError("joint training needs checkpoints: give 'visual' and 'audio'")
+    sampler = open_sampler(files)
+    assert isinstance(sampler, Sampler), "a sampler without a clip stride"
+    if sampler.audio is None or not sampler.visual:
+        raise UsageError(
+            f"joint training takes visual networks and one that listens, got {listed(files)}: give "
+            "checkpoints of features 'motion', 'residual' or 'keyframe' as 'visual' and one of "
+            "feature 'audio' as 'audio'"
+        )
+    return sampler
+
+
+def _check_objective(sampler: Sampler, recipe: JointRecipe) -> None:
+    """Refuse to average classes of networks that have none.
+
+    Raises:
+        UsageError: objective "ac" and a network that was trained by another.
+    """
+    others = [s.kind for s in sampler.networks if s.objective != "ac"]
+    if recipe.objective == "ac" and others:
+        raise UsageError(
+            f"objective 'ac' averages class probabilities, the networks of {listed(others)} have "
+            "none: give networks trained by 'ac', or objective 'sal_rank'"
+        )
+
+
+def _check_classes(saliencies: Sequence[NetworkSaliency], examples: Examples) -> None:
+    """Refuse networks that classify into other classes than the manifest's.
+
+    Raises:
+        CheckpointError: with the first such network.
+    """
+    for saliency in saliencies:
+        classes = getattr(saliency.network, "classes", None)
+        if classes != examples.classes:
+            raise CheckpointError(
+                f"the network of {saliency.kind} was trained on other classes "
+                f"({listed(classes or ())}) than the manifest has ({listed(examples.classes)}); "
+                "give one trained on them, or objective 'sal_rank'"
+            )
+
+
+def _classes_of(
+    features: Sequence[FeatureStore], examples: Examples
+) -> Callable[[int], NDArray[Any]]:
+    """Return the truth of AC: the class of the video for each clip, int64 ``[N]``."""
+
+    def truth(row: int) -> NDArray[Any]:
+        label = examples.class_index[features[0].rows[row].label]
+        return np.full(len(features[0].counts(row)), label, np.int64)
+
+    return truth

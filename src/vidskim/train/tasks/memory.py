@@ -1,0 +1,332 @@
+"""The task of collaborative memory: several clips of a video in one step, one loss on all of them.
+
+Yang et al., "Beyond Short Clips", CVPR 2021. The backbone is trained on single clips first, by task
+"clips" or by this one with one clip and no memory; then, from there, together with the memory.
+Without a memory the task is the paper's "multi-clip" training.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.backbones.grow import add_nonlocal
+from vidskim.backbones.network import Network
+from vidskim.data.cache.frames import frame_store
+from vidskim.errors import UsageError
+from vidskim.model.collaborative import Collaborative, memory_channels
+from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.memory_file import load_collaborative, save_collaborative
+from vidskim.model.memory_methods import is_memory_model
+from vidskim.train.batches.videos import VideoBatches, check_share
+from vidskim.train.clip_network import (
+    NONLOCAL,
+    augmentation_of,
+    build_network,
+    check_clips,
+    fit_to,
+)
+from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
+from vidskim.train.length import schedule_of
+from vidskim.train.loop import Take, make_fabric, num_processes, with_peers
+from vidskim.train.measure import video_answers, write_video_answers
+from vidskim.train.multi_iteration import ClipByClip, multi_iteration
+from vidskim.train.run import Run
+from vidskim.train.sub_batch import Grouping, SubBatchNorm, use_sub_batches
+from vidskim.train.task import optimize, publish, videos_of
+from vidskim.train.tasks.memory_recipe import MemoryRecipe, check_memory
+from vidskim.train.video_loss import video_loss
+
+Made = TypeVar("Made")
+
+
+def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
+    """Train on several clips of each video, or go on with an unfinished run of the same recipe.
+
+    Under ``torchrun``, or with ``devices``, several processes share each step; the first one
+    writes the run's folder. A model without a memory is written as a plain backbone, which every
+    method takes.
+
+    Args:
+        recipe: what to do.
+        stop_after: stop at this step, unfinished; the same call without it goes on from there.
+
+    Returns:
+        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped,
+        and in all processes but the first.
+
+    Raises:
+        UsageError: a recipe that cannot be run.
+        ManifestError: unusable data.
+        CheckpointError: unusable weights to start from, or a damaged state.
+        VidskimError: the loss is no number any more.
+    """
+    check_numbers(recipe)
+    check_memory(recipe)
+    check_clips(recipe)
+    run = Run(Path(recipe.out))
+    done = run.begin(asdict(recipe))
+    if done is not None:
+        return done
+    fabric = make_fabric(recipe.precision, devices=recipe.devices, is_shared=True)
+    check_shared(recipe, num_processes(recipe.devices))
+    fabric.launch()
+    examples = read_examples(
+        recipe.data,
+        train_split=recipe.train_split,
+        test_split=recipe.test_split,
+        multilabel=recipe.multilabel,
+    )
+    check_different(recipe, len(examples.train))
+    torch.manual_seed(recipe.seed)
+    model = build(recipe, examples.classes)
+    grouping = use_sub_batches(model.backbone)
+    transform = model.backbone.transform
+    assert transform is not None
+    largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
+    read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
+    with with_peers(fabric):
+        frames, held_out = first_alone(
+            fabric,
+            lambda: (
+                read(examples.train, transform=largest),
+                read(examples.test, transform=transform),
+            ),
+        )
+        check_trained(examples, frames.rows, path=recipe.data)
+        check_different(recipe, len(frames))
+        batches = VideoBatches(
+            frames,
+            targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
+            num_clips=recipe.num_clips,
+            num_videos=recipe.videos_per_step,
+            num_frames=recipe.num_frames,
+            stride=recipe.stride,
+            augmentation=augmentation_of(recipe),
+            transform=transform,
+            seed=recipe.seed,
+            share=(fabric.global_rank, fabric.world_size),
+        )
+        grouping.is_synchronized = fabric.world_size > 1 and (
+            recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
+        )
+        if fabric.is_global_zero:
+            tell_single_clips(recipe, model, processes=fabric.world_size)
+        schedule = schedule_of(recipe, num_videos=len(frames))
+        complete = optimize(
+            model,
+            recipe,
+            batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
+            run=run,
+            fabric=fabric,
+            stop_after=stop_after,
+            slow=model.stage_parameters(),
+            data=examples.manifest_sha256,
+            schedule=schedule,
+            take=step_of(recipe, model, grouping=grouping, fabric=fabric),
+        )
+    if not complete or not fabric.is_global_zero:
+        return {}
+    answers = video_answers(
+        model,
+        held_out,
+        targets_of(held_out.rows, examples.class_index, multilabel=recipe.multilabel),
+        num_clips=recipe.test_clips,
+    )
+    write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
+    measured = {
+        **answers.measured(),
+        **videos_of(frames, held_out),
+        "steps": schedule.steps,
+        "protocol": (
+            f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "
+            f"short videos, {model.clip}, split {recipe.test_split}"
+        ),
+    }
+    published: nn.Module = model
+    save: Callable[..., None] = save_collaborative
+    if model.memory is None and not model.is_multilabel:
+        published, save = model.backbone, save_backbone
+    return publish(published, recipe, examples=examples, measured=measured, run=run, save=save)
+
+
+def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
+    """Build the model of a recipe, as far trained as what it starts from.
+
+    A network with non-local blocks may start from a file of the one without them, whether alone or
+    with a memory, which is then taken over too.
+
+    Raises:
+        UsageError: clips that the network does not take, or a memory of another form than the
+            start's.
+        CheckpointError: an unusable start.
+    """
+    started = None
+    if recipe.init is not None and is_memory_model(recipe.init):
+        started = load_collaborative(recipe.init)
+    if started is None:
+        backbone = build_network(recipe, classes, init=recipe.init)
+    else:
+        held = started.backbone
+        if recipe.model == held.name + NONLOCAL:
+            held = add_nonlocal(held, recipe.model)
+        backbone = fit_to(held, recipe, classes, init=recipe.init)
+    memory = None
+    if recipe.interaction is not None:
+        memory = CollaborativeMemory(memory_channels(backbone), **recipe.memory_options)
+        if started is not None and started.memory is not None:
+            _fill(memory, started.memory, path=str(recipe.init))
+    elif started is not None and started.memory is not None:
+        warnings.warn(
+            f"{recipe.init}: its memory is left out, as interaction is null", stacklevel=2
+        )
+    if recipe.dropout is not None:
+        set_dropout(backbone, recipe.dropout)
+    model = Collaborative(
+        backbone, memory, num_clips=recipe.num_clips, is_multilabel=recipe.multilabel
+    )
+    if recipe.freeze_backbone:
+        model.freeze_backbone()
+    return model
+
+
+def step_of(
+    recipe: MemoryRecipe, model: Collaborative, *, grouping: Grouping, fabric: Fabric
+) -> Take:
+    """Return the forward and backward pass of a step."""
+
+    def loss_of(logits: Tensor, target: Tensor) -> Tensor:
+        return video_loss(
+            logits.float(), target, alpha=recipe.alpha, label_smoothing=recipe.label_smoothing
+        )
+
+    def at_once(wrapped: nn.Module, clips: Tensor, target: Tensor) -> Tensor:
+        grouping.num_groups = 1 if recipe.batch_norm == "whole" else clips.shape[1]
+        clips, target = fabric.to_device((clips, target))
+        loss = loss_of(wrapped(clips), target)
+        fabric.backward(loss)
+        return loss.detach()
+
+    def by_turns(wrapped: nn.Module, clips: ClipByClip, target: Tensor) -> Tensor:
+        with fabric.autocast():
+            loss = multi_iteration(
+                model,
+                clips,
+                fabric.to_device(target),
+                loss_of=loss_of,
+                grouping=grouping,
+                backward=fabric.backward,
+                gradient=recipe.gradient,
+            )
+        average_gradients(model, fabric)
+        return loss
+
+    return by_turns if recipe.strategy == "multi_iteration" else at_once
+
+
+def check_shared(recipe: MemoryRecipe, processes: int) -> None:
+    """Refuse steps that processes cannot share, before anything is read.
+
+    Raises:
+        UsageError: videos that do not divide, or batch norm over all clips of a pass, which is then
+            in several processes.
+    """
+    check_share(recipe.videos_per_step, processes=processes)
+    if processes > 1 and recipe.batch_norm == "whole":
+        raise UsageError("batch_norm whole goes with one process: give sub_batch or synchronized")
+
+
+def check_different(recipe: MemoryRecipe, num_rows: int) -> None:
+    """Refuse steps of more videos than there are: the clips of a group are of different ones.
+
+    Raises:
+        UsageError: too many videos per step.
+    """
+    videos = recipe.videos_per_step
+    if videos <= num_rows:
+        return
+    most = num_rows if recipe.strategy == "multi_iteration" else num_rows * recipe.num_clips
+    raise UsageError(
+        f"{recipe.data}: a step takes {videos} different videos, split {recipe.train_split!r} has "
+        f"{num_rows} that can be used; give a batch_size of at most {most}, or more videos"
+    )
+
+
+def tell_single_clips(recipe: MemoryRecipe, model: Collaborative, *, processes: int) -> None:
+    """Warn of batch norms whose statistics are those of one clip each.
+
+    So they are where a step has one video and one process: a group has one clip, and there is no
+    other process to share statistics with.
+    """
+    has_norms = any(isinstance(module, SubBatchNorm) for module in model.modules())
+    if recipe.videos_per_step > 1 or processes > 1 or recipe.freeze_backbone or not has_norms:
+        return
+    if recipe.batch_norm == "whole" and recipe.num_clips > 1:
+        return
+    at_once = recipe.num_clips if recipe.strategy == "batch_reduction" else 1
+    remedies = [f"a batch_size of at least {2 * at_once}", "freeze_backbone true"]
+    if at_once > 1:
+        remedies[1:1] = ["fewer num_clips", "batch_norm whole"]
+    warnings.warn(
+        f"{recipe.out}: a step has one video, so that batch_norm {recipe.batch_norm} takes the "
+        f"statistics of single clips; give {', '.join(remedies[:-1])} or {remedies[-1]}",
+        stacklevel=3,
+    )
+
+
+def average_gradients(model: nn.Module, fabric: Fabric) -> None:
+    """Replace gradients by their mean over processes, in one message."""
+    if fabric.world_size == 1:
+        return
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = fabric.all_reduce(torch.cat([g.flatten() for g in gradients]), reduce_op="mean")
+    assert isinstance(flat, Tensor)
+    place = 0
+    for gradient in gradients:
+        gradient.copy_(flat[place : place + gradient.numel()].view_as(gradient))
+        place += gradient.numel()
+
+
+def first_alone(fabric: Fabric, make: Callable[[], Made]) -> Made:
+    """Let the first process make what the others then find; it alone warns of what it finds."""
+    if fabric.is_global_zero:
+        made = make()
+        fabric.barrier()
+        return made
+    fabric.barrier()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make()
+
+
+def _fill(memory: CollaborativeMemory, known: CollaborativeMemory, *, path: str) -> None:
+    """Give a memory the weights of another.
+
+    Raises:
+        UsageError: they are of different form.
+    """
+    if memory.options != known.options or memory.channels != known.channels:
+        raise UsageError(
+            f"{path}: holds a memory of {known.options}, the recipe has {memory.options}: give "
+            "the former, or start from a backbone alone"
+        )
+    memory.load_state_dict(known.state_dict())
+
+
+def set_dropout(backbone: Network, share: float) -> None:
+    """Change the dropout before a classifier.
+
+    Raises:
+        UsageError: there is none.
+    """
+    dropout = getattr(backbone, "dropout", None)
+    if not isinstance(dropout, nn.Dropout):
+        raise UsageError(f"{backbone.name} has no dropout before its classifier: give null")
+    dropout.p = share
