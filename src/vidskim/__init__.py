@@ -13,11 +13,14 @@ except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
 from vidskim.account import Count, count
-from vidskim.answer.recognizer import Recognizer
+from vidskim.answer.recognizer import Recognizer, Runtime
+from vidskim.answer.build import make_recognizer
 from vidskim.api import recognize, select, stream
+from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone, list_backbones
 from vidskim.clips.grid import split
+from vidskim.clips.transform import Transform
 from vidskim.errors import (
     AudioError,
     CheckpointError,
@@ -29,35 +32,36 @@ from vidskim.errors import (
 from vidskim.look import methods as presets
 from vidskim.look.look import Look
 from vidskim.look.moments import Selection
-from vidskim.model.collaborative import Collaborative
 from vidskim.model.compressed import Compressed
-from vidskim.model.compressed_file import load_compressed, save_compressed
 from vidskim.model.compression import TemporalCompression
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import load_faster, save_faster
+from vidskim.model.file import load_model, save_model
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.memory_file import load_collaborative, save_collaborative
+from vidskim.model.model import Card, Model
+from vidskim.model.wrap import wrap
 from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
 from vidskim.video import Video
 
 __all__ = [
     "AudioError",
     "CheckpointError",
+    "Card",
     "ChosenClip",
     "Clip",
-    "Collaborative",
+    "ClipSpec",
     "CollaborativeMemory",
     "Compressed",
     "Cost",
     "Count",
-    "Faster",
     "Look",
     "ManifestError",
+    "Model",
     "Prediction",
     "Recognizer",
+    "Runtime",
     "Score",
     "Selection",
     "TemporalCompression",
+    "Transform",
     "UsageError",
     "Video",
     "VideoError",
@@ -68,16 +72,14 @@ __all__ = [
     "create_backbone",
     "list_backbones",
     "load_backbone",
-    "load_collaborative",
-    "load_compressed",
-    "load_faster",
+    "load_model",
+    "make_recognizer",
     "presets",
     "recognize",
     "save_backbone",
-    "save_collaborative",
-    "save_compressed",
-    "save_faster",
+    "save_model",
     "select",
     "split",
     "stream",
+    "wrap",
 ]

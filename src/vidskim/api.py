@@ -25,6 +25,11 @@ def recognize(
     options: SamplerOptions | None = None,
     pattern: str | None = None,
     route: str | None = None,
+    cheap: str | None = None,
+    context: str | None = None,
+    compress: str | None = None,
+    join: str | int | None = None,
+    aggregator: str | None = None,
     segment_frames: int | None = None,
     random_weights: bool = False,
     num_crops: int = 1,
@@ -53,6 +58,11 @@ def recognize(
             1:7, all, none, first, or letters, see `vidskim.model.schedule.parse_pattern`.
         route: packets, motion or scsampler: send the expensive encoder to the clips that these
             find most salient, as often as the pattern has it.
+        cheap: a second, cheap encoder: a name or a file.
+        context: "memory" relates the clips of a video, "none" leaves the file's out.
+        compress: stage after which the first encoder compresses over time, "none" for the bare one.
+        join: clips that make one input of the first encoder: a number, or "all".
+        aggregator: average, fast_gru, gru, lstm, concat or trained_average.
         segment_frames: length of the segments that a compressed backbone joins, before the stride.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
         num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
@@ -81,6 +91,11 @@ def recognize(
         options=options,
         pattern=pattern,
         route=route,
+        cheap=cheap,
+        context=context,
+        compress=compress,
+        join=join,
+        aggregator=aggregator,
         segment_frames=segment_frames,
         random_weights=random_weights,
         num_crops=num_crops,

@@ -5,7 +5,7 @@ The systems are written against `Backbone`, never against a family.
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -35,6 +35,15 @@ class ClipSpec:
 
     def __str__(self) -> str:
         return f"{self.num_frames}x{self.stride}, {self.size[0]}x{self.size[1]} pixels"
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the first of one clip to the first of the next."""
+        return self.num_frames * self.stride
+
+    def joined(self, num_clips: int) -> "ClipSpec":
+        """Return the clip that so many of them make, one after another."""
+        return replace(self, num_frames=num_clips * self.num_frames)
 
     @property
     def input_shape(self) -> tuple[int, int, int, int, int]:

@@ -152,6 +152,24 @@ def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[C
     return [*grid[:-1], longer]
 
 
+def at_spec(clip: Clip, *, num_frames: int, stride: int) -> Clip:
+    """Return the clip of the same place and time span with other frames.
+
+    For an encoder that takes another number of frames of the same span::
+
+        8 at stride 2   a . b . c . d .
+        4 at stride 4   a . . . b . . .
+
+    Args:
+        clip: of a grid.
+        num_frames: T.
+        stride: distance between them; the span, their product, is the clip's.
+    """
+    left = clip.stop_frame - clip.start_frame
+    num_valid = max(1, valid_frames(left, num_frames=num_frames, stride=stride))
+    return replace(clip, num_frames=num_frames, stride=stride, num_valid=num_valid)
+
+
 def check_grid(*, num_frames: int, stride: int, step: int | None = None) -> None:
     """Refuse an impossible grid.
 

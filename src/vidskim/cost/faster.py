@@ -8,7 +8,8 @@ from torch import nn
 
 from vidskim.account import Count, count
 from vidskim.backbones.contract import Features
-from vidskim.model.faster import Faster, map_shape
+from vidskim.model.adapter import map_shape
+from vidskim.model.model import Model
 from vidskim.model.schedule import EXPENSIVE, Pattern
 
 
@@ -59,7 +60,7 @@ class VideoCost:
         }
 
 
-def video_cost(model: Faster, *, num_clips: int | None = None) -> VideoCost:
+def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
     """Count the parts of a model on all clips of a video, on the meta device.
 
     Each clip costs the convolutional part of the encoder that its pattern gives it and that
@@ -70,13 +71,13 @@ def video_cost(model: Faster, *, num_clips: int | None = None) -> VideoCost:
         model: whose pattern and encoders' clip sizes are taken as they are.
         num_clips: N; by default the model's.
     """
-    N = model.num_clips if num_clips is None else num_clips
+    N = model.card.num_clips if num_clips is None else num_clips
     seen = Counter(model.pattern(N))
     roles = ("expensive", "cheap")
     encoders: list[Part] = []
     adapters: list[Part] = []
     joined: tuple[int, ...] = ()
-    for place, encoder in enumerate(model.networks()):
+    for place, encoder in enumerate(model.networks):
         assert encoder.clip is not None
         times, adapter = seen[place], model.adapters[place]
         role = roles[place]
@@ -87,9 +88,9 @@ def video_cost(model: Faster, *, num_clips: int | None = None) -> VideoCost:
             _part(adapter, own, name=f"adapter of {encoder.name}", role="adapter", times=times)
         )
         joined = map_shape(encoder, adapter)
-    aggregator = model.aggregator
+    aggregator: Any = model.aggregator
     own = count(aggregator, (1, N, *joined))
-    expensive = model.networks()[EXPENSIVE]
+    expensive = model.networks[EXPENSIVE]
     assert expensive.clip is not None
     return VideoCost(
         (
@@ -105,7 +106,7 @@ def video_cost(model: Faster, *, num_clips: int | None = None) -> VideoCost:
     )
 
 
-def video_count(model: Faster, *, num_clips: int | None = None) -> Count:
+def video_count(model: Model, *, num_clips: int | None = None) -> Count:
     """Return the multiply-adds of one video, see `video_cost`, and the model's parameters.
 
     Args:
