@@ -13,8 +13,8 @@ except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
 from vidskim.account import Count, count
-from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.answer.build import make_recognizer
+from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.api import recognize, select, stream
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
@@ -43,8 +43,8 @@ from vidskim.video import Video
 
 __all__ = [
     "AudioError",
-    "CheckpointError",
     "Card",
+    "CheckpointError",
     "ChosenClip",
     "Clip",
     "ClipSpec",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from vidskim.model.compressed import Attention
+from vidskim.model.compression import Attention
 from vidskim.types import TimeAttention
 
 Attended = tuple[Attention, Sequence[int], Sequence[int]]
@@ -35,6 +35,6 @@ def together(parts: Sequence[Attended], *, times: Sequence[float]) -> TimeAttent
     return TimeAttention(
         frame_indices=tuple(indices),
         seconds=tuple(times[min(n, len(times) - 1)] for n in indices),
-        weights=torch.block_diag(*weights),
+        weights=torch.block_diag(*weights),  # type: ignore[no-untyped-call]
         kept=tuple(kept) if has_kept else None,
     )

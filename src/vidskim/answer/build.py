@@ -12,7 +12,7 @@ from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.look import selection
 from vidskim.look.contract import PartedSaliency, Saliency
 from vidskim.look.look import Look
-from vidskim.look.methods import METHODS, PARTS, RECOGNIZED, Asked, Method, find_method
+from vidskim.look.methods import METHODS, PARTS, Asked, Method, find_method
 from vidskim.look.motion import MotionEnergy
 from vidskim.look.open import SamplerOptions, check_options, check_used, open_sampler
 from vidskim.look.packets import PacketSaliency
@@ -153,21 +153,25 @@ def check_spelling(method: str | None) -> None:
         )
 
 
-def assemble(model: Model, ask: Ask, *, look: Look | None = None) -> Recognizer:
+def assemble(model: Model, ask: Ask) -> Recognizer:
     """Return the recognizer of an open model.
-
-    Args:
-        model: as it is opened.
-        ask: what is asked for.
-        look: instead of the method's.
 
     Raises:
         UsageError: what the parts at hand cannot do.
     """
-    name = ask.method or model.card.method
-    if ask.method is None:
-        altered = (ask.cheap, ask.context, ask.compress)
-        name = "" if any(part is not None for part in altered) else name
+    model, name = composed(model, ask)
+    look, schedule = aimed(model, name, ask)
+    return Recognizer(model, look=look, schedule=schedule, runtime=ask.runtime)
+
+
+def composed(model: Model, ask: Ask) -> tuple[Model, str]:
+    """Return a model with the parts that are asked for, and the name of its method.
+
+    Raises:
+        UsageError: parts that it cannot have.
+    """
+    altered = (ask.cheap, ask.context, ask.compress)
+    name = ask.method or ("" if any(part is not None for part in altered) else model.card.method)
     model = compose(
         model,
         Parts(
@@ -177,26 +181,40 @@ def assemble(model: Model, ask: Ask, *, look: Look | None = None) -> Recognizer:
             join=ask.join,
             aggregator=ask.aggregator,
             pattern=ask.pattern,
-            num_frames=None if not name else METHODS[name].num_frames or _faster_frames(ask),
+            num_frames=METHODS[name].num_frames or _faster_frames(ask) if name else None,
             segment_frames=ask.segment_frames,
             size=ask.size,
             random_weights=ask.random_weights,
         ),
     )
-    name = name or model.card.method
-    row = find_method(name, (*RECOGNIZED, *METHODS) if look is not None else RECOGNIZED)
-    check_has(model, name, row, ask)
     if ask.fast is not None:
         model = _accelerated(model, ask)
-    schedule = schedule_of(model, row, ask)
-    if look is None:
-        look = look_of(model, name, row, ask)
-    if isinstance(schedule, Routed):
-        route = ask.route if isinstance(ask.route, str) else type(ask.route).__name__
-        look = replace(look, method=f"{look.method}, routed by {route}")
     if ask.runtime.batch_size is not None and all(join is None for join in model.card.join):
         raise UsageError("a whole video is one pass: leave batch_size out")
-    return Recognizer(model, look=look, schedule=schedule, runtime=ask.runtime)
+    return model, name or model.card.method
+
+
+def aimed(model: Model, name: str, ask: Ask, *, look: Look | None = None) -> tuple[Look, Schedule]:
+    """Return which clips are encoded, and by which encoder.
+
+    Args:
+        model: with all of its parts.
+        name: of the method.
+        ask: what is asked for.
+        look: instead of the method's.
+
+    Raises:
+        UsageError: a method that the model cannot have, options that mean nothing to it.
+    """
+    row = METHODS[name] if look is not None else find_method(name)
+    check_has(model, name, row, ask)
+    schedule = schedule_of(model, row, ask)
+    look = look_of(model, name, row, ask) if look is None else look
+    if ask.route is not None:
+        route = ask.route if isinstance(ask.route, str) else None
+        named = route or getattr(ask.route, "name", type(ask.route).__name__)
+        look = replace(look, method=f"{look.method}, routed by {named}")
+    return look, schedule
 
 
 def _faster_frames(ask: Ask) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import torch
 from torch import Tensor
@@ -45,9 +45,7 @@ class Batch:
         return None if set(counts) == {1} else counts
 
 
-def runs_of(
-    clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | None]
-) -> list[Run]:
+def runs_of(clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | None]) -> list[Run]:
     """Join neighbors that go to the same encoder, up to ``join`` of it at a time.
 
     With places E E E C E and a join of 2 and 1::
@@ -114,11 +112,9 @@ class Encoding:
     def _batched(self, runs: list[Run]) -> list[list[Run]]:
         count = -(-len(runs) // max(1, self.batch_size // self.num_crops))
         cuts = [len(runs) * n // count for n in range(count + 1)]
-        return [runs[begin:end] for begin, end in zip(cuts, cuts[1:])]
+        return [runs[begin:end] for begin, end in pairwise(cuts)]
 
-    def _together(
-        self, runs: Sequence[Run], stream: "_Stream", account: Account
-    ) -> Batch | None:
+    def _together(self, runs: Sequence[Run], stream: "_Stream", account: Account) -> Batch | None:
         """Encode runs of one clip each, those of each encoder in one pass."""
         found: list[tuple[Run, Tensor]] = []
         with account.stage("read"):

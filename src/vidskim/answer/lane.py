@@ -1,4 +1,4 @@
-"""One encoder of a recognizer: what it takes of a run of clips, the map it makes, what that costs."""
+"""One encoder of a recognizer: what it takes of a run of clips, its map, what that costs."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ from vidskim.answer.precision import resolve, running_in
 from vidskim.backbones.contract import ClipSpec, Features, clip_of
 from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
-from vidskim.model.compressed import Attention, Compressed
+from vidskim.model.compressed import Compressed
+from vidskim.model.compression import Attention
 from vidskim.model.contract import Encoder
 from vidskim.model.model import Join
 
@@ -144,7 +145,13 @@ class Lane:
 
 
 def make_lane(
-    encoder: Any, *, label: str, adapter: nn.Module, join: Join, device: torch.device, precision: str
+    encoder: Any,
+    *,
+    label: str,
+    adapter: nn.Module,
+    join: Join,
+    device: torch.device,
+    precision: str,
 ) -> Lane:
     """Put an encoder in evaluation mode on a device, and decide what it runs in.
 

@@ -115,15 +115,16 @@ def split_at(backbone: Backbone, stage: str) -> tuple[nn.Sequential, nn.Sequenti
     return nn.Sequential(OrderedDict(named[:cut])), nn.Sequential(OrderedDict(named[cut:]))
 
 
-def clip_of(encoder: Backbone) -> ClipSpec:
+def clip_of(encoder: Any) -> ClipSpec:
     """Return the clip an encoder sees.
 
     Raises:
         UsageError: it takes no clips.
     """
-    if encoder.clip is None or encoder.transform is None:
+    clip: ClipSpec | None = encoder.clip
+    if clip is None or encoder.transform is None:
         raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-    return encoder.clip
+    return clip
 
 
 def same_clip(encoders: Sequence[Backbone]) -> ClipSpec:

@@ -85,7 +85,7 @@ def oracle(encoder: Backbone, *, label: str, k: int = 10) -> Look:
 
 
 def memory(*, k: int = 10) -> Look:
-    """K clips spread evenly, overlapping in a video of fewer side by side, as the paper's ten do."""
+    """K clips spread evenly, which overlap in a video of fewer, as the paper's ten do."""
     selection.check_k(k)
     return Look("memory", selection.by_place(k), k=k, overlaps=True)
 
@@ -202,9 +202,7 @@ METHODS: dict[str, Method] = {
         lambda asked: scsampler(asked.trained(), k=asked.number),
         is_trained=True,
     ),
-    "cascade": Method(
-        "the same among those that packet sizes keep", _cascade, is_trained=True
-    ),
+    "cascade": Method("the same among those that packet sizes keep", _cascade, is_trained=True),
     "faster": Method("FASTER: the model's clips, spread evenly", _placed("faster"), needs="cheap"),
     "faster16": Method(
         "FASTER16: 16 clips of 16 frames, pattern 1:7",

@@ -1,8 +1,8 @@
 """What a model's file says of itself, and how files of the first version say it now.
 
 One JSON object in the header of a safetensors file. Version 1 knew four kinds: a bare backbone,
-FASTER ("encoders"), a backbone with a memory ("backbone") and one with a compression ("compressed").
-Bare backbones are still written as version 1, which others read.
+FASTER ("encoders"), a backbone with a memory ("backbone") and one with a compression
+("compressed"). Bare backbones are still written as version 1, which others read.
 """
 
 from collections.abc import Callable, Mapping
@@ -75,9 +75,7 @@ def _faster(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Prefixes]:
 
 def _memory(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Prefixes]:
     _whole_number(raw["num_clips"])  # that it was trained with: the metadata have it
-    parts = _parts(
-        method="memory", num_clips=MEMORY_CLIPS, is_multilabel=raw["is_multilabel"]
-    )
+    parts = _parts(method="memory", num_clips=MEMORY_CLIPS, is_multilabel=raw["is_multilabel"])
     if raw["memory"] is not None:
         parts["context"] = {"kind": "collaborative", "options": raw["memory"]}
     prefixes = (("backbone.", "encoders.0."), ("memory.", "context."))

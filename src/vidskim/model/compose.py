@@ -15,7 +15,7 @@ from vidskim.model.compressed import Compressed
 from vidskim.model.contract import Aggregator, Context
 from vidskim.model.load import open_any
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Join, Model
+from vidskim.model.model import Card, Join, Model
 from vidskim.model.presets import compressed, default_stage, memory_channels, seeded
 from vidskim.types import Origin
 
@@ -65,9 +65,9 @@ def compose(model: Model, parts: Parts) -> Model:
     """
     if parts == Parts(pattern=parts.pattern, random_weights=parts.random_weights):
         return model
-    encoders, cheap_name = _encoders(model, parts)
-    join = _joins(model, encoders, parts)
-    encoders[0] = _framed(encoders[0], join[0], parts)
+    number = 2 if parts.cheap is not None else len(model.networks)
+    join = _joins(model, number, parts)
+    encoders, cheap_name = _encoders(model, join[0], parts)
     had: Any = model.aggregator
     aggregator = _aggregator(model, encoders, parts)
     context = _context(model, encoders, aggregator, parts)
@@ -87,6 +87,8 @@ def compose(model: Model, parts: Parts) -> Model:
         schedule=CHEAP_PATTERN if parts.cheap is not None else model.card.schedule,
         method=_method(model, encoders, context),
     )
+    if parts.compress == NONE:
+        card = replace(card, num_clips=Card().num_clips)
     if parts.pattern is not None:
         card = replace(card, schedule=parts.pattern)
     made = Model(encoders, adapters=adapters, context=context, aggregator=aggregator, card=card)
@@ -96,21 +98,24 @@ def compose(model: Model, parts: Parts) -> Model:
     return made.eval()
 
 
-def _encoders(model: Model, parts: Parts) -> tuple[list[Any], str]:
+def _encoders(model: Model, join: Join, parts: Parts) -> tuple[list[Any], str]:
     """Return the encoders, and what the name of a further one adds to the model's."""
     encoders = list(model.networks)
     first = encoders[0]
     if parts.compress is not None and isinstance(first, Compressed):
         first = first.backbone
+    puts = parts.compress not in (None, NONE)
     if parts.size is not None:
-        first = _sized(first, parts.size)
+        first = first if puts and join is None else _sized(first, parts.size)
         encoders = [first, *(_sized(encoder, parts.size) for encoder in encoders[1:])]
     if parts.num_frames is not None and isinstance(first, Network) and parts.random_weights:
         first = _of_length(first, parts.num_frames, first.clip.stride)  # type: ignore[union-attr]
-    if parts.compress not in (None, NONE):
+    if puts:
         _refuse_untrained("a compression", "sfc", parts)
         stage = default_stage(first) if parts.compress == DEFAULT_STAGE else parts.compress
-        first = compressed(first, at=str(stage))
+        first = _framed(compressed(first, at=str(stage)), join)
+        if parts.size is not None and join is None:
+            first = first.of_size(parts.size)
     if parts.segment_frames is not None:
         if not isinstance(first, Compressed):
             raise UsageError(
@@ -121,7 +126,9 @@ def _encoders(model: Model, parts: Parts) -> tuple[list[Any], str]:
     encoders[0] = first
     if parts.cheap is None:
         return encoders, ""
-    other: Any = open_any(parts.cheap, random_weights=parts.random_weights and _is_bare(parts.cheap))
+    other: Any = open_any(
+        parts.cheap, random_weights=parts.random_weights and _is_bare(parts.cheap)
+    )
     cheap = other.networks[0]
     if isinstance(cheap, Network) and parts.random_weights:
         clip = first.clip
@@ -153,30 +160,28 @@ def _sized(encoder: Any, size: int) -> Any:
     return other
 
 
-def _framed(encoder: Any, join: Join, parts: Parts) -> Any:
+def _framed(encoder: Compressed, join: Join) -> Compressed:
     """Return a newly compressed encoder that sees what its inputs are made of.
 
     The whole video is seen in whole frames (Liu et al., section 3), stretches of a few clips as the
     backbone sees its clips.
     """
-    if parts.compress in (None, NONE) or join is None or not isinstance(encoder, Compressed):
-        return encoder
-    other = copy.copy(encoder)
-    assert encoder.backbone.transform is not None
-    other.transform = encoder.backbone.transform
-    return other
+    if join is not None:
+        assert encoder.backbone.transform is not None
+        encoder.transform = encoder.backbone.transform
+    return encoder
 
 
-def _joins(model: Model, encoders: list[Any], parts: Parts) -> tuple[Join, ...]:
+def _joins(model: Model, number: int, parts: Parts) -> tuple[Join, ...]:
     first = model.card.join[0]
     if parts.compress == NONE:
         first = 1
     elif parts.compress is not None:
-        first = 1 if len(encoders) > 1 or parts.context not in (None, NONE) else None
+        first = 1 if number > 1 or parts.context not in (None, NONE) else None
     if parts.join is not None:
         first = read_join(parts.join)
     rest = model.card.join[1:] or (1,)
-    return (first, *rest[: len(encoders) - 1])
+    return (first, *rest[: number - 1])
 
 
 def read_join(join: str | int) -> Join:

@@ -156,7 +156,7 @@ class Compressed(nn.Module):
         """Return the same, which takes whole frames of another short side.
 
         Raises:
-            UsageError: no size in pixels, or a network of position embeddings, which takes no other.
+            UsageError: no size in pixels, or a network of position embeddings.
         """
         if type(size) is not int or size < 1:
             raise UsageError(f"a test size is a whole number of pixels above zero, got {size!r}")

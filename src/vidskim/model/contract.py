@@ -16,13 +16,30 @@ from vidskim.clips.transform import Transform
 class Encoder(Protocol):
     """A clip classifier in two parts: an `nn.Module` whose forward is ``classify(features(x))``."""
 
-    name: str
-    clip: ClipSpec | None
-    """The clips it takes; the grid of a video is laid by the first encoder's."""
-    transform: Transform | None
-    """From decoded frames to its input."""
-    num_classes: int
-    classes: tuple[str, ...] | None
+    @property
+    def name(self) -> str:
+        """What answers call it."""
+        ...
+
+    @property
+    def clip(self) -> ClipSpec | None:
+        """The clips it takes; the grid of a video is laid by the first encoder's."""
+        ...
+
+    @property
+    def transform(self) -> Transform | None:
+        """From decoded frames to its input."""
+        ...
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Their names."""
+        ...
 
     def features(self, x: Tensor) -> Tensor:
         """Map clips ``[M, 3, T, h, w]`` to ``[M, C, T', H', W']``."""

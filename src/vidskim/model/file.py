@@ -132,7 +132,7 @@ def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
         state = renamed(read_state_dict(path), prefixes)
         model = _build(header, state, path=path, given=encoder)
     except DAMAGE as error:
-        if isinstance(error, NotGiven):
+        if isinstance(error, NotGivenError):
             raise UsageError(str(error)) from None
         raise damaged(path, error) from error
     if not is_bare(model):
@@ -169,7 +169,7 @@ def is_bare(model: Model) -> bool:
     )
 
 
-class NotGiven(UsageError):
+class NotGivenError(UsageError):
     """A file whose encoder is a wrapped network, and another one or none is given."""
 
 
@@ -202,7 +202,8 @@ def _build(
         if raw["context"]["kind"] != "collaborative":
             raise ValueError(f"context {raw['context']['kind']!r}")
         known.append("context.")
-        channels = adapters[0].channels if adapters else memory_channels(encoders[0])
+        first: Any = adapters[0] if adapters else None
+        channels = memory_channels(encoders[0]) if first is None else first.channels
         with torch.device("meta"):  # nothing is allocated before it is compared
             context = CollaborativeMemory(channels, **dict(raw["context"]["options"]))
         _fill(context, _part(state, "context."), name="the memory", path=path)
@@ -257,12 +258,12 @@ def _encoder(
 def _given(told: Mapping[str, Any], given: Wrapped | None, *, path: Path) -> Wrapped:
     name = str(told["name"])
     if given is None:
-        raise NotGiven(
+        raise NotGivenError(
             f"{path}: holds parts around {name}, a network of yours that was wrapped: open it in "
             "Python by load_model(path, encoder=wrapped)"
         )
     if weights_sha256(given) != told["fingerprint"]:
-        raise NotGiven(
+        raise NotGivenError(
             f"{path}: its parts were trained around {name} with other weights than the encoder "
             "given has: give that network, wrapped"
         )
@@ -373,5 +374,3 @@ def _number(told: Any, what: str) -> int:
     if type(told) is not int or not 0 < told <= MOST:
         raise ValueError(f"{told!r} {what}")
     return told
-
-

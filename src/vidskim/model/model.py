@@ -157,7 +157,9 @@ class Model(nn.Module):
         assert together is not None, "no clip of any encoder"
         if self.context is not None:
             together = self.context.read(together, self.context.write(together))
-        return self.aggregator.read(self.aggregator.step(self.aggregator.start(), together))
+        aggregator: Any = self.aggregator
+        logits: Tensor = aggregator.read(aggregator.step(aggregator.start(), together))
+        return logits
 
 
 def as_model(model: Model | Encoder) -> Model:
@@ -252,9 +254,6 @@ def describe(model: Model) -> str:
     """
     words = [" and ".join(encoder.name for encoder in model.networks)]
     words += [e.description for e in model.networks if isinstance(e, Compressed)]
-    words += [
-        str(part.description)
-        for part in (model.context, model.aggregator)
-        if getattr(part, "description", "")
-    ]
+    parts: tuple[Any, ...] = (model.context, model.aggregator)
+    words += [part.description for part in parts if hasattr(part, "description")]
     return ", ".join(words)

@@ -4,7 +4,7 @@ Untrained parts draw the same numbers each time.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -131,7 +131,8 @@ def memory_channels(encoder: Encoder) -> int:
     All of them, but of SlowFast those of the slow pathway: the paper names the last convolutional
     layer, and the cost of a second memory on the fast one is not in its figures.
     """
-    inner = encoder.backbone if isinstance(encoder, Compressed) else encoder
+    whole: Any = encoder
+    inner = whole.backbone if isinstance(whole, Compressed) else whole
     channels = getattr(inner, "slow_channels", None) or getattr(inner, "num_features", None)
     return int(channels or map_shape(encoder)[0])
 

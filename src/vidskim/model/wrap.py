@@ -182,6 +182,5 @@ def _found(module: nn.Module, name: str) -> Any:
 
 
 def _call(module: nn.Module, part: Part, x: Tensor) -> Tensor:
-    called = _found(module, part) if isinstance(part, str) else None
-    result: Tensor = part(module, x) if callable(part) else called(x)
+    result: Tensor = _found(module, part)(x) if isinstance(part, str) else part(module, x)
     return result

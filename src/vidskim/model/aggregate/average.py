@@ -39,9 +39,7 @@ class Average(nn.Module):
         """Return the state before the first clip."""
         return Mean()
 
-    def step(
-        self, state: Mean, features: Tensor, *, counts: Sequence[int] | None = None
-    ) -> Mean:
+    def step(self, state: Mean, features: Tensor, *, counts: Sequence[int] | None = None) -> Mean:
         """Take in the next maps ``[B, n, C, T', H', W']`` of each video; return the new state.
 
         A map that was made of several clips, joined, counts as so many.

@@ -33,9 +33,9 @@ class TrainedAverage(Learned):
         """Take in the next maps; one that was made of several clips, joined, counts as so many."""
         if counts is None:
             return super().step(state, features)
-        for clip, number in zip(features.split(1, dim=1), counts, strict=True):
+        for clip, number in zip(features.unbind(1), counts, strict=True):
             for _ in range(number):
-                state = super().step(state, clip)
+                state = super().step(state, clip[:, None])
         return state
 
     def read(self, state: Tensor | None) -> Tensor:
