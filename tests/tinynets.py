@@ -13,6 +13,7 @@ from vidskim.clips.transform import Transform
 from vidskim.look.network import NetworkSaliency
 from vidskim.look.sampler import Sampler
 from vidskim.look.sources import MotionMaps
+from vidskim.model.adapter import make_adapters
 from vidskim.model.aggregate import create_aggregator
 from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import TemporalCompression
@@ -82,7 +83,8 @@ def tiny_faster(
     torch.manual_seed(seed)
     learned = create_aggregator(aggregator, channels=32, num_classes=len(CLASSES))
     learned.head.weight.data *= 100
-    return faster(encoders, learned, pattern=pattern, num_clips=num_clips).eval()
+    adapters = make_adapters(encoders, channels=32)
+    return faster(encoders, learned, adapters=adapters, pattern=pattern, num_clips=num_clips).eval()
 
 
 def tiny_multi_clip(

@@ -231,7 +231,7 @@ def test_a_cheap_encoder_may_take_other_frames_of_the_same_span(video, frames):
     cheap = tiny_cheap(num_frames=8, stride=2)
     first = tiny_classifier(num_frames=16)
     model = Model([first, cheap], card=Card("faster", "1:1", (1, 1)))
-    answer = Recognizer(model, look=presets.uniform(k=4))(video)
+    answer = Recognizer(model, look=presets.uniform(k=3))(video)
     chosen = [clip.clip.index for clip in answer.clips]
     shares = []
     with torch.no_grad():

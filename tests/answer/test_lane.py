@@ -5,16 +5,17 @@ import torch
 
 from tinynets import tiny_cheap, tiny_classifier
 from vidskim.account import Account, count
-from vidskim.answer.lane import Head, labels_of, make_lane
+from vidskim.answer.lane import labels_of, make_lane
 from vidskim.backbones.contract import Features, same_clip
 from vidskim.errors import UsageError
-from vidskim.model.faster import Adapter
+from vidskim.model.adapter import Adapter, Head
 
 CPU = torch.device("cpu")
 
 
 def lane_of(encoder, *, adapter=None, precision="fp32"):
-    return make_lane(encoder, label="x", adapter=adapter, device=CPU, precision=precision)
+    adapter = torch.nn.Identity() if adapter is None else adapter
+    return make_lane(encoder, label="x", adapter=adapter, join=1, device=CPU, precision=precision)
 
 
 def test_encoders_of_one_name_are_told_apart():

@@ -4,13 +4,16 @@ import json
 
 import pytest
 import torch
+from vidskim.evaluate.method_names import Variant, check_methods, is_trained, parse_variant
+from vidskim.model.faster import Faster, map_shape
+from vidskim.model.faster_file import load_faster, save_faster
 
+from parts import recognizer_for
 from tinynets import CLASSES as TINY_CLASSES
 from tinynets import tiny_compressed
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
 from vidskim.answer.build import make_faster
-from vidskim.answer.joined import WholeRecognizer
 from vidskim.answer.lane import Head
 from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.contract import ClipSpec
@@ -21,12 +24,9 @@ from vidskim.data.manifest import read_manifest
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.evaluate.benchmark import benchmark
 from vidskim.evaluate.lineup import of_faster, of_sfc
-from vidskim.evaluate.method_names import Variant, check_methods, is_trained, parse_variant
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.look.oracle import OracleSaliency
 from vidskim.model.aggregate import Average, FastGru
-from vidskim.model.faster import Faster, map_shape
-from vidskim.model.faster_file import load_faster, save_faster
 from vidskim.model.schedule import Routed, parse_pattern
 
 N = 4
@@ -157,7 +157,7 @@ def test_answers_are_those_of_recognize(folder, faster):
             route=route,
             random_weights=False,
         )
-        own = Recognizer(
+        own = recognizer_for(
             made.encoders[0],
             others=made.encoders[1:],
             look=made.look,
@@ -180,7 +180,7 @@ def test_the_average_of_all_expensive_clips_is_the_expensive_classifier_s(folder
     (result,) = benchmark(
         manifest, encoder=faster, methods=["uniform/all/average"], k=3, saliency=nothing
     )
-    alone = Recognizer(faster.networks()[0], look=presets.uniform(k=3), batch_size=1)
+    alone = recognizer_for(faster.networks[0], look=presets.uniform(k=3), batch_size=1)
     for video, row in zip(result.videos, manifest.rows):
         answer = alone(row.path)
         (score,) = [p.score for p in answer.predictions if p.label == row.label]

@@ -7,13 +7,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
+from vidskim.model.faster import Faster
+from vidskim.model.faster_file import is_faster, load_faster, read_faster_metadata, save_faster
 
 from tinynets import CLASSES, tiny_classifier, tiny_faster
 from vidskim.backbones.files.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.model.aggregate import FastGru
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import is_faster, load_faster, read_faster_metadata, save_faster
 from vidskim.model.schedule import parse_pattern
 
 
@@ -37,7 +37,7 @@ def answers(model: Faster) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(7)
     found = []
     with torch.no_grad():
-        for encoder, adapter in zip(model.networks(), model.adapters, strict=True):
+        for encoder, adapter in zip(model.networks, model.adapters, strict=True):
             x = torch.randn(encoder.clip.input_shape, generator=generator)
             found += [encoder(x), adapter(encoder.features(x))]
         found.append(model.aggregator(torch.stack([found[1], found[3], found[1]], dim=1)))
@@ -63,8 +63,8 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, aggregator, pattern):
     assert again.aggregator.name == aggregator
     assert again.aggregator.options == model.aggregator.options
     assert [a.places for a in again.adapters] == [a.places for a in model.adapters]
-    assert [(e.name, e.clip, e.transform) for e in again.networks()] == [
-        (e.name, e.clip, e.transform) for e in model.networks()
+    assert [(e.name, e.clip, e.transform) for e in again.networks] == [
+        (e.name, e.clip, e.transform) for e in model.networks
     ]
     assert not any(p.requires_grad for p in again.encoders.parameters())
     assert all(p.requires_grad for p in again.aggregator.parameters())

@@ -3,16 +3,6 @@
 import numpy as np
 import pytest
 import torch
-
-from tinynets import motion_sampler, tiny_classifier, tiny_faster, tiny_sampler
-from vidskim.answer.build import is_faster_model, make_recognizer
-from vidskim.backbones.files.checkpoint import save_backbone
-from vidskim.errors import CheckpointError, UsageError
-from vidskim.io.write.video import write_video
-from vidskim.look.motion import MotionEnergy
-from vidskim.look.open import SamplerOptions
-from vidskim.look.packets import PacketSaliency
-from vidskim.model import faster_methods
 from vidskim.model.faster_file import save_faster
 from vidskim.model.faster_methods import (
     METHODS,
@@ -23,6 +13,16 @@ from vidskim.model.faster_methods import (
     open_faster,
     untrained_faster,
 )
+
+from tinynets import motion_sampler, tiny_classifier, tiny_faster, tiny_sampler
+from vidskim.answer.build import is_faster_model, make_recognizer
+from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.errors import CheckpointError, UsageError
+from vidskim.io.write.video import write_video
+from vidskim.look.motion import MotionEnergy
+from vidskim.look.open import SamplerOptions
+from vidskim.look.packets import PacketSaliency
+from vidskim.model import faster_methods
 from vidskim.model.schedule import Routed
 
 
@@ -68,8 +68,8 @@ def test_the_papers_configurations():
 
 def test_the_untrained_model_is_the_papers_in_every_size():
     model = untrained_faster(preset=PRESETS["faster32"], num_classes=7)
-    assert [e.name for e in model.networks()] == ["r2plus1d_50", "r2d_26"]
-    assert [(e.clip.num_frames, e.clip.stride) for e in model.networks()] == [(32, 1), (32, 1)]
+    assert [e.name for e in model.networks] == ["r2plus1d_50", "r2d_26"]
+    assert [(e.clip.num_frames, e.clip.stride) for e in model.networks] == [(32, 1), (32, 1)]
     assert model.clip.size == (224, 224)
     assert (model.aggregator.name, model.aggregator.channels) == ("fast_gru", 2048)
     assert model.aggregator.options["reduction"] == 4

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool3d
+from vidskim.model.faster import Adapter, Faster, make_adapters, map_shape
 
 from tinynets import CLASSES, tiny_cheap, tiny_classifier, tiny_faster
 from vidskim.account import count
@@ -13,7 +14,6 @@ from vidskim.backbones.contract import ClipSpec, Features
 from vidskim.cost.faster import video_count
 from vidskim.errors import UsageError
 from vidskim.model.aggregate import FastGru, Gru
-from vidskim.model.faster import Adapter, Faster, make_adapters, map_shape
 from vidskim.model.schedule import parse_pattern
 
 ALL = parse_pattern("all")
@@ -24,7 +24,7 @@ def maps_of(model: Faster, *, batch: int = 2) -> dict[int, tuple[torch.Tensor, t
     generator = torch.Generator().manual_seed(5)
     places = torch.tensor(model.pattern(model.num_clips))
     found = {}
-    for place, encoder in enumerate(model.networks()):
+    for place, encoder in enumerate(model.networks):
         positions = (places == place).nonzero().flatten()
         shape = (batch, len(positions), *map_shape(encoder))
         found[place] = (torch.randn(shape, generator=generator).relu(), positions)
@@ -130,7 +130,7 @@ def test_the_cost_of_a_video_is_that_of_its_parts(aggregator, pattern):
     model = tiny_faster(aggregator=aggregator, pattern=pattern)
     expensive, cheap = (
         count(Features(e), (1, 3, 8, side, side)).macs
-        for e, side in zip(model.networks(), (32, 80), strict=True)
+        for e, side in zip(model.networks, (32, 80), strict=True)
     )
     nE = model.pattern(6).count(0)
     adapter = 64 * 32 * 4

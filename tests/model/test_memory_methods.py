@@ -7,8 +7,11 @@ import av
 import numpy as np
 import pytest
 import torch
+from vidskim.model.collaborative import Collaborative
+from vidskim.model.memory_file import save_collaborative
 
 import vidskim
+from parts import recognizer_for
 from tinynets import CLASSES, tiny_classifier, tiny_memory
 from tinyset import write_tiny_set
 from vidskim import Recognizer, presets
@@ -22,8 +25,6 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.io.write.video import write_video
 from vidskim.model.aggregate import TemporalMax
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.memory_file import save_collaborative
 
 FRAMES = 60
 STARTS = range(0, FRAMES, 8)
@@ -78,7 +79,7 @@ def by_hand(
 
 def recognizer_of(model: Collaborative, **options) -> Recognizer:
     options.setdefault("look", presets.dense())
-    return Recognizer(
+    return recognizer_for(
         model.backbone, context=model.memory, is_multilabel=model.is_multilabel, **options
     )
 

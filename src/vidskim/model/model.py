@@ -109,6 +109,15 @@ class Model(nn.Module):
         if aggregator is None:
             mean = TemporalMax if card.is_multilabel else Average
             aggregator = mean(nn.Identity() if len(encoders) > 1 else encoders[0].classify)
+        for part, kind, names in (
+            (aggregator, Aggregator, "start, step and read"),
+            (context, Context, "write and read"),
+        ):
+            if part is not None and not isinstance(part, kind):
+                raise UsageError(
+                    f"{type(part).__name__} is no {kind.__name__.lower()}: it has the methods "
+                    f"{names}, see vidskim.model.contract"
+                )
         self.encoders = nn.ModuleList([as_module(encoder) for encoder in encoders])
         self.adapters = nn.ModuleList(adapters or [nn.Identity() for _ in encoders])
         self.context = context

@@ -86,7 +86,8 @@ class Pattern:
         while len(places) < num_clips:
             place = self.at(run)
             left = num_clips - len(places)
-            places += [place] * min(join[place] or left, left)
+            size = join[place] if place < len(join) else 1
+            places += [place] * min(size or left, left)
             run += 1
         return places
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from vidskim.model.faster_file import load_faster, read_faster_metadata
 
 from tinynets import CLASSES as OTHER_CLASSES
 from tinyset import CLASSES
@@ -22,7 +23,6 @@ from vidskim.clips.transform import Transform
 from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
-from vidskim.model.faster_file import load_faster, read_faster_metadata
 from vidskim.model.schedule import Routed, parse_pattern
 from vidskim.train.batches.maps import MapBatches, Turns, draw_in_order, gather, same_clips
 from vidskim.train.tasks.aggregator import train_faster
@@ -254,8 +254,8 @@ def test_answers_are_those_of_the_videos(finished):
         grid = video.clips(num_frames=8)
         frames = video.frames([grid[n] for n in (0, 1, 3, 4)])  # middles of four parts of five
         with torch.inference_mode():
-            seen = [e.features(e.transform(frames)) for e in model.networks()]
-            share = [torch.softmax(e.classify(m), 1) for e, m in zip(model.networks(), seen)]
+            seen = [e.features(e.transform(frames)) for e in model.networks]
+            share = [torch.softmax(e.classify(m), 1) for e, m in zip(model.networks, seen)]
             joined = [a(m) for a, m in zip(model.adapters, seen)]
             mixed = torch.cat([joined[0][:1], joined[1][1:]])
             told = {
