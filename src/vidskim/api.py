@@ -3,14 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vidskim.answer.build import DEFAULT_MODEL, make_recognizer
+from vidskim.answer.recognizer import Recognizer
+from vidskim.errors import UsageError
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.live.growing import check_source
 from vidskim.look.look import Look
+from vidskim.look.methods import needs
 from vidskim.look.moments import Budget, Selection, select_moments
 from vidskim.look.open import SamplerOptions, look_of
+from vidskim.model.load import is_name
 from vidskim.types import Prediction
 from vidskim.video import Video
 
@@ -81,9 +85,8 @@ def recognize(
             installed or with another precision or device, a FASTER method without its model.
         CheckpointError: weights that cannot be had.
     """
-    with open_container(path) as container:  # before weights are fetched for nothing
-        main_video_stream(container, path)
-    recognizer = make_recognizer(
+    recognizer = recognizer_for(
+        path,
         method=method,
         model=model,
         k=k,
@@ -103,11 +106,42 @@ def recognize(
         batch_size=batch_size,
         precision=precision,
         fast=fast,
-        videos=[path],
         calibrate=calibrate,
         device=device,
     )
     return recognizer(path)
+
+
+def recognizer_for(
+    path: str | Path, *, model: Any = DEFAULT_MODEL, has_attention: bool = False, **asked: Any
+) -> Recognizer:
+    """Return the recognizer that options describe, for a file that is known to be a video.
+
+    Args:
+        path: the file.
+        model: see `recognize`.
+        has_attention: refuse models that compress nothing.
+        asked: the other options of `recognize`.
+
+    Raises:
+        VideoError: the file cannot be read.
+        UsageError: options that mean nothing to the model, a model without attention.
+        CheckpointError: weights that cannot be had.
+    """
+    method = asked.get("method")
+    compresses = asked.get("compress") not in (None, "none") or needs(method, "compression")
+    plain = UsageError(
+        "an attention is that of a compressed encoder: give compress, method 'sfc', or the file of "
+        f"a model that has one, got {model}"
+    )
+    if has_attention and not compresses and is_name(model):
+        raise plain
+    with open_container(path) as container:  # before weights are fetched for nothing
+        main_video_stream(container, path)
+    recognizer = make_recognizer(model=model, videos=[path], **asked)
+    if has_attention and not any(lane.is_compressed for lane in recognizer.lanes):
+        raise plain
+    return recognizer
 
 
 def stream(

@@ -132,6 +132,9 @@ def opened(model: Any, ask: Ask) -> tuple[Model, Ask]:
     )
     if ask.pattern is not None:
         parse_pattern(ask.pattern)
+    trained = ask.method is not None and METHODS[ask.method].is_trained
+    if ask.sampler is not None and (trained or ask.route == TRAINED_ROUTE):
+        ask = replace(ask, sampler=sampler_of(ask))  # before weights are fetched for nothing
     return open_any(model, random_weights=ask.random_weights and _is_untrained(model)), ask
 
 

@@ -77,6 +77,11 @@ class Lane:
         return self.encoder.transform  # type: ignore[no-any-return]
 
     @property
+    def is_compressed(self) -> bool:
+        """Whether the encoder compresses its inputs over time."""
+        return isinstance(self.encoder, Compressed)
+
+    @property
     def is_joined(self) -> bool:
         """Whether the frames of a run are one input, of any length."""
         return self.join != 1 or isinstance(self.encoder, Compressed)

@@ -1,10 +1,11 @@
 """The verb `recognize`: one video, whole or while it comes."""
 
+from typing import Any
+
 from vidskim.cli import console
 from vidskim.cli.arguments import typed
 from vidskim.cli.streaming import answer_live
 from vidskim.cli.words import paths_of, refuse, sampler_options
-from vidskim.errors import UsageError
 
 
 def recognize(
@@ -141,35 +142,33 @@ def recognize(
     console.check_output(timeline, option="--timeline", suffixes=(".png",))
     console.check_output(attention, option="--attention", suffixes=(".png",))
     console.check_output(report, option="--report", suffixes=(".html", ".htm"))
-    prediction = api.recognize(
-        video,
-        method=method,
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
-        pattern=pattern,
-        route=route,
-        cheap=cheap,
-        context=context,
-        compress=compress,
-        join=join,
-        aggregator=aggregator,
-        segment_frames=segment_frames,
-        random_weights=random_weights,
-        num_crops=crops,
-        size=size,
-        batch_size=batch_size,
-        precision=precision,
-        fast=fast,
-        calibrate=None if calibrate is None else paths_of(calibrate),
-        device=device,
-    )
-    if attention is not None and prediction.attention is None:
-        raise UsageError(
-            "--attention goes with a compressed encoder: give --compress, or the file of a model "
-            f"that has one, got --model {model}"
-        )
+    asked: dict[str, Any] = {
+        "method": method,
+        "k": k,
+        "sampler": sampler,
+        "options": sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        "pattern": pattern,
+        "route": route,
+        "cheap": cheap,
+        "context": context,
+        "compress": compress,
+        "join": join,
+        "aggregator": aggregator,
+        "segment_frames": segment_frames,
+        "random_weights": random_weights,
+        "num_crops": crops,
+        "size": size,
+        "batch_size": batch_size,
+        "precision": precision,
+        "fast": fast,
+        "calibrate": None if calibrate is None else paths_of(calibrate),
+        "device": device,
+    }
+    if attention is None:
+        prediction = api.recognize(video, model=model, **asked)
+    else:
+        recognizer = api.recognizer_for(video, model=model, has_attention=True, **asked)
+        prediction = recognizer(video)
     if timeline is not None:
         from vidskim.show.storyboard import save_timeline
 

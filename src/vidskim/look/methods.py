@@ -270,6 +270,11 @@ def find_method(name: str, known: Sequence[str] = RECOGNIZED) -> Method:
     raise unknown_name("method", name, known)
 
 
+def needs(name: str | None, part: str) -> bool:
+    """Return whether a method, if any is given, needs a part of `PARTS`."""
+    return name in METHODS and METHODS[str(name)].needs == part
+
+
 def look(
     method: str,
     *,
