@@ -5,8 +5,6 @@ import json
 import pytest
 import torch
 from vidskim.evaluate.method_names import Variant, check_methods, is_trained, parse_variant
-from vidskim.model.faster import Faster, map_shape
-from vidskim.model.faster_file import load_faster, save_faster
 
 from parts import recognizer_for
 from tinynets import CLASSES as TINY_CLASSES
@@ -26,7 +24,9 @@ from vidskim.evaluate.benchmark import benchmark
 from vidskim.evaluate.lineup import of_faster, of_sfc
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.look.oracle import OracleSaliency
+from vidskim.model.adapter import map_shape
 from vidskim.model.aggregate import Average, FastGru
+from vidskim.model.file import load_model, save_model
 from vidskim.model.schedule import Routed, parse_pattern
 
 N = 4
@@ -48,14 +48,14 @@ def folder(tmp_path_factory):
         encoders.append(network.eval())
     aggregator = FastGru(map_shape(encoders[0])[0], 2)
     aggregator.head.weight.data *= 30
-    model = Faster(encoders, aggregator, pattern=parse_pattern("1:1"), num_clips=N)
-    save_faster(model.eval(), out / "faster.safetensors")
+    model = faster(encoders, aggregator, pattern="1:1", num_clips=N)
+    save_model(model.eval(), out / "faster.safetensors")
     return out
 
 
 @pytest.fixture(scope="module")
 def faster(folder):
-    return load_faster(folder / "faster.safetensors")
+    return load_model(folder / "faster.safetensors")
 
 
 def nothing():
@@ -242,7 +242,7 @@ def test_an_interrupted_evaluation_of_another_pattern_is_not_taken_up(folder, fa
     from vidskim.evaluate.run import _told
 
     before = _told(faster)
-    other = load_faster(folder / "faster.safetensors")
+    other = load_model(folder / "faster.safetensors")
     assert _told(other) == before
     other.pattern = parse_pattern("1:3")
     assert _told(other) != before

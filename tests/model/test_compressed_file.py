@@ -12,15 +12,9 @@ from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.model.compressed import Compressed, map_channels
-from vidskim.model.compressed_file import (
-    is_compressed,
-    load_compressed,
-    read_compressed_metadata,
-    save_compressed,
-)
 from vidskim.model.compression import TemporalCompression
-from vidskim.model.faster_file import load_faster, save_faster
-from vidskim.model.memory_file import load_collaborative, save_collaborative
+from vidskim.model.file import load_model, read_metadata, save_model
+from vidskim.model.presets import sfc
 
 
 def model_of(backbone=None, *, at: str = "res3", **options) -> Compressed:
@@ -38,7 +32,7 @@ def model_of(backbone=None, *, at: str = "res3", **options) -> Compressed:
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("sfc") / "model.safetensors"
     model = model_of()
-    save_compressed(model, path, metadata={"recipe": "tiny"})
+    save_model(sfc(model), path, metadata={"recipe": "tiny"})
     return model, path
 
 
@@ -72,8 +66,8 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, at, options):
         model.transform = Transform(resize_to=(40, 30))
         model.segments, model.stride = (3, 5), 4
     path = tmp_path / "deep" / "model.safetensors"
-    save_compressed(model, path)
-    again = load_compressed(path)
+    save_model(sfc(model), path)
+    again = load_model(path)
     assert not again.training
     with torch.no_grad():
         assert torch.equal(model(video()), again(video()))
@@ -90,23 +84,23 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, at, options):
 
 def test_metadata_and_kind(saved, tmp_path):
     _, path = saved
-    assert read_compressed_metadata(path) == {"recipe": "tiny"}
+    assert read_metadata(path) == {"recipe": "tiny"}
     assert is_compressed(path)
     save_backbone(tiny_classifier(), tmp_path / "b.safetensors")
-    save_faster(tiny_faster(), tmp_path / "f.safetensors")
-    save_collaborative(tiny_memory(), tmp_path / "m.safetensors")
+    save_model(tiny_faster(), tmp_path / "f.safetensors")
+    save_model(tiny_memory(), tmp_path / "m.safetensors")
     save_file({"weight": torch.zeros(1)}, tmp_path / "p.safetensors")
     for name in ("b", "f", "m", "p"):
         other = tmp_path / f"{name}.safetensors"
         assert not is_compressed(other)
-        for read in (load_compressed, read_compressed_metadata):
+        for read in (load_compressed, read_metadata):
             with pytest.raises(CheckpointError, match="holds no backbone with a compression; tra"):
                 read(other)
     tensors, header = opened(path)
     header["metadata"] = ["recipe"]
     written(tensors, header, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match=r"x\.safetensors: its vidskim header is damaged"):
-        read_compressed_metadata(tmp_path / "x.safetensors")
+        read_metadata(tmp_path / "x.safetensors")
     with pytest.raises(UsageError, match="plain JSON"):
         save_compressed(saved[0], tmp_path / "y.safetensors", metadata={"recipe": {1}})
     assert not (tmp_path / "y.safetensors").exists()
@@ -117,9 +111,9 @@ def test_others_say_what_it_is(saved):
     with pytest.raises(CheckpointError, match="a compression inside: give the file alone as"):
         load_backbone(checkpoint=path)
     with pytest.raises(CheckpointError, match="holds no FASTER model"):
-        load_faster(path)
+        load_model(path)
     with pytest.raises(CheckpointError, match="holds no backbone with a memory"):
-        load_collaborative(path)
+        load_model(path)
 
 
 CHANGES = {
@@ -193,7 +187,7 @@ def test_damaged_headers(saved, tmp_path, change):
     CHANGES[change](header)
     path = written(tensors, header, tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match=r"m\.safetensors: ") as raised:
-        load_compressed(path)
+        load_model(path)
     assert "\n" not in str(raised.value)
 
 
@@ -202,7 +196,7 @@ def test_an_undamaged_header_is_read(saved, tmp_path):
     tensors, header = opened(saved[1])
     del header["compression"]["time_kernels"]
     header["segments"] = [8, 4]
-    again = load_compressed(written(tensors, header, tmp_path / "m.safetensors"))
+    again = load_model(written(tensors, header, tmp_path / "m.safetensors"))
     assert again.segments == (8, 4)
     with torch.no_grad():
         assert torch.equal(again(video()), saved[0](video()))
@@ -224,7 +218,7 @@ def test_damaged_tensors(saved, tmp_path, part, what):
         tensors[part] = tensors[part].to(torch.int64)
     path = written(tensors, header, tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match=r"m\.safetensors: ") as raised:
-        load_compressed(path)
+        load_model(path)
     assert "\n" not in str(raised.value)
 
 
@@ -232,7 +226,7 @@ def test_damaged_tensors(saved, tmp_path, part, what):
 def test_cut_short(saved, tmp_path, left):
     path = tmp_path / "m.safetensors"
     path.write_bytes(saved[1].read_bytes()[:left])
-    for read in (load_compressed, read_compressed_metadata):
+    for read in (load_compressed, read_metadata):
         with pytest.raises(CheckpointError, match=r"m\.safetensors: ") as raised:
             read(path)
         assert "\n" not in str(raised.value)
@@ -240,7 +234,7 @@ def test_cut_short(saved, tmp_path, left):
 
 def test_no_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.safetensors: no such file"):
-        load_compressed(tmp_path / "none.safetensors")
+        load_model(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("hello, this is no model")
     with pytest.raises(CheckpointError, match="not a weight file"):
         is_compressed(tmp_path / "text.safetensors")

@@ -7,14 +7,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import is_faster, load_faster, read_faster_metadata, save_faster
 
 from tinynets import CLASSES, tiny_classifier, tiny_faster
 from vidskim.backbones.files.checkpoint import load_backbone, read_header, save_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.model.aggregate import FastGru
-from vidskim.model.schedule import parse_pattern
+from vidskim.model.file import load_model, read_metadata, save_model
+from vidskim.model.presets import faster
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def saved(tmp_path_factory):
     """A model and its file."""
     path = tmp_path_factory.mktemp("faster") / "model.safetensors"
     model = tiny_faster()
-    save_faster(model, path, metadata={"recipe": "tiny", "top1": 0.5})
+    save_model(model, path, metadata={"recipe": "tiny", "top1": 0.5})
     return model, path
 
 
@@ -52,8 +51,8 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, aggregator, pattern):
         if buffer.is_floating_point():
             buffer.uniform_(0.5, 2)
     path = tmp_path / "deep" / "model.safetensors"
-    save_faster(model, path, metadata={"note": "x"})
-    again = load_faster(path)
+    save_model(model, path, metadata={"note": "x"})
+    again = load_model(path)
     assert not again.training
     for old, new in zip(answers(model), answers(again), strict=True):
         assert torch.equal(old, new)
@@ -69,24 +68,24 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, aggregator, pattern):
     assert not any(p.requires_grad for p in again.encoders.parameters())
     assert all(p.requires_grad for p in again.aggregator.parameters())
     assert {p.device.type for p in again.parameters()} == {"cpu"}
-    assert read_faster_metadata(path) == {"note": "x"}
+    assert read_metadata(path) == {"note": "x"}
 
 
 def test_options_of_the_aggregator_are_kept(tmp_path):
     aggregator = FastGru(32, 4, reduction=2, dropout=0.3)
-    model = Faster([tiny_classifier()], aggregator, pattern=parse_pattern("all"), num_clips=3)
-    save_faster(model, tmp_path / "m.safetensors")
-    again = load_faster(tmp_path / "m.safetensors")
+    model = faster([tiny_classifier()], aggregator, pattern="all", num_clips=3)
+    save_model(model, tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
     assert again.aggregator.options == {"dropout": 0.3, "reduction": 2}
     assert len(again.encoders) == 1
-    assert read_faster_metadata(tmp_path / "m.safetensors") == {}
+    assert read_metadata(tmp_path / "m.safetensors") == {}
 
 
 def test_half_precision_files_become_float32(saved, tmp_path):
     tensors, header = opened(saved[1])
     halved = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     write(tmp_path / "half.safetensors", halved, header)
-    model = load_faster(tmp_path / "half.safetensors")
+    model = load_model(tmp_path / "half.safetensors")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
 
 
@@ -226,7 +225,7 @@ def test_a_damaged_file_is_one_clear_error(saved, tmp_path, what):
     path = tmp_path / "damaged.safetensors"
     write(path, tensors, header)
     with pytest.raises(CheckpointError) as error:
-        load_faster(path)
+        load_model(path)
     assert str(error.value).startswith(f"{path}: ")
     assert len(str(error.value)) < 1000
     assert "\n" not in str(error.value)
@@ -234,7 +233,7 @@ def test_a_damaged_file_is_one_clear_error(saved, tmp_path, what):
 
 def test_an_undamaged_copy_is_read(saved, tmp_path):
     write(tmp_path / "copy.safetensors", *opened(saved[1]))
-    assert load_faster(tmp_path / "copy.safetensors").num_clips == 6
+    assert load_model(tmp_path / "copy.safetensors").num_clips == 6
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "3", '{"version": 1}', '"encoders"'])
@@ -242,7 +241,7 @@ def test_a_header_that_is_no_object_is_one_clear_error(saved, tmp_path, text):
     path = tmp_path / "h.safetensors"
     write(path, opened(saved[1])[0], text)
     with pytest.raises(CheckpointError, match=r"h\.safetensors: "):
-        load_faster(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize("metadata", [None, 3, "x", [], [["a", 1]], "left out"])
@@ -254,7 +253,7 @@ def test_metadata_that_are_no_object_are_one_clear_error(saved, tmp_path, metada
     path = tmp_path / "m.safetensors"
     write(path, tensors, json.dumps(header))
     with pytest.raises(CheckpointError, match=r"m\.safetensors: its vidskim header is damaged"):
-        read_faster_metadata(path)
+        read_metadata(path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.999])
@@ -262,7 +261,7 @@ def test_a_truncated_file_is_one_clear_error(saved, tmp_path, share):
     content = saved[1].read_bytes()
     path = tmp_path / "cut.safetensors"
     path.write_bytes(content[: int(share * len(content))])
-    for read in (load_faster, read_faster_metadata, is_faster):
+    for read in (load_faster, read_metadata, is_faster):
         if read is is_faster and share == 0.001:
             continue
         with pytest.raises(CheckpointError, match=r"cut\.safetensors: "):
@@ -271,7 +270,7 @@ def test_a_truncated_file_is_one_clear_error(saved, tmp_path, share):
 
 def test_a_missing_file_and_a_folder_are_told(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
-        for read in (load_faster, is_faster, read_faster_metadata):
+        for read in (load_faster, is_faster, read_metadata):
             with pytest.raises(CheckpointError, match=str(path)):
                 read(path)
 
@@ -280,7 +279,7 @@ def test_a_backbone_is_no_faster_model_and_the_reverse(saved, tmp_path):
     path = tmp_path / "backbone.safetensors"
     save_backbone(tiny_classifier(), path)
     assert not is_faster(path)
-    for read in (load_faster, read_faster_metadata):
+    for read in (load_faster, read_metadata):
         with pytest.raises(CheckpointError, match=r"backbone\.safetensors: holds no FASTER model"):
             read(path)
     assert is_faster(saved[1])
@@ -295,17 +294,17 @@ def test_foreign_weights_are_no_faster_model(tmp_path):
     for name in ("plain.safetensors", "plain.pth"):
         assert not is_faster(tmp_path / name)
         with pytest.raises(CheckpointError, match="holds no FASTER model"):
-            load_faster(tmp_path / name)
+            load_model(tmp_path / name)
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):
     model = tiny_faster(pattern="all")
     with pytest.raises(UsageError, match="plain JSON"):
-        save_faster(model, tmp_path / "m.safetensors", metadata={"x": torch.zeros(1)})
+        save_model(model, tmp_path / "m.safetensors", metadata={"x": torch.zeros(1)})
     model.adapters[0] = nn.Identity()
     with pytest.raises(UsageError, match="use Adapter"):
-        save_faster(model, tmp_path / "m.safetensors")
+        save_model(model, tmp_path / "m.safetensors")
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
-        save_faster(tiny_faster(), tmp_path / "file" / "m.safetensors")
+        save_model(tiny_faster(), tmp_path / "file" / "m.safetensors")

@@ -3,16 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from vidskim.model.faster_file import save_faster
-from vidskim.model.faster_methods import (
-    METHODS,
-    PRESETS,
-    ROUTES,
-    faster_look,
-    faster_schedule,
-    open_faster,
-    untrained_faster,
-)
 
 from tinynets import motion_sampler, tiny_classifier, tiny_faster, tiny_sampler
 from vidskim.answer.build import is_faster_model, make_recognizer
@@ -23,6 +13,7 @@ from vidskim.look.motion import MotionEnergy
 from vidskim.look.open import SamplerOptions
 from vidskim.look.packets import PacketSaliency
 from vidskim.model import faster_methods
+from vidskim.model.file import save_model
 from vidskim.model.schedule import Routed
 
 
@@ -30,8 +21,8 @@ from vidskim.model.schedule import Routed
 def files(tmp_path_factory):
     """A FASTER model of 8 frames a clip, one of 16, and a single backbone."""
     folder = tmp_path_factory.mktemp("models")
-    save_faster(tiny_faster(), folder / "eight.safetensors")
-    save_faster(tiny_faster(num_frames=16, num_clips=5), folder / "sixteen.safetensors")
+    save_model(tiny_faster(), folder / "eight.safetensors")
+    save_model(tiny_faster(num_frames=16, num_clips=5), folder / "sixteen.safetensors")
     save_backbone(tiny_classifier(), folder / "single.safetensors")
     return folder
 

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import avg_pool3d
-from vidskim.model.faster import Adapter, Faster, make_adapters, map_shape
 
 from tinynets import CLASSES, tiny_cheap, tiny_classifier, tiny_faster
 from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec, Features
 from vidskim.cost.faster import video_count
 from vidskim.errors import UsageError
+from vidskim.model.adapter import Adapter, make_adapters, map_shape
 from vidskim.model.aggregate import FastGru, Gru
+from vidskim.model.presets import faster
 from vidskim.model.schedule import parse_pattern
 
 ALL = parse_pattern("all")
@@ -118,7 +119,7 @@ def test_an_encoder_that_saw_nothing_adds_nothing(pattern):
 
 
 def test_a_single_encoder_is_enough_where_all_are_expensive():
-    model = Faster([tiny_classifier()], FastGru(32, 4), pattern=ALL, num_clips=1)
+    model = faster([tiny_classifier()], FastGru(32, 4), pattern=ALL, num_clips=1)
     assert model.classes == CLASSES
     assert model.clip == ClipSpec(8, 1, (32, 32))
     assert model(maps_of(model)).shape == (2, 4)
@@ -193,9 +194,9 @@ def test_what_does_not_come_together_is_refused(others, options, told):
     parts = {"aggregator": FastGru(32, 4), "pattern": ALL, "num_clips": 6} | options
     encoders = [tiny_classifier(), *(other() for other in others)]
     with pytest.raises(UsageError, match=told):
-        Faster(encoders, parts.pop("aggregator"), **parts)
+        faster(encoders, parts.pop("aggregator"), **parts)
 
 
 def test_an_encoder_that_does_not_take_its_clips_is_told():
     with pytest.raises(UsageError, match=r"r2d_26 does not fit its clips \(1x1"):
-        Faster([_tiny_clip(tiny_cheap())], Gru(64, 4), pattern=ALL, num_clips=2)
+        faster([_tiny_clip(tiny_cheap())], Gru(64, 4), pattern=ALL, num_clips=2)

@@ -10,22 +10,16 @@ from safetensors.torch import save_file
 from tinynets import CLASSES, tiny_classifier, tiny_faster, tiny_memory
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.errors import CheckpointError, UsageError
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.faster_file import load_faster, save_faster
+from vidskim.model.file import load_model, read_metadata, save_model
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.memory_file import (
-    is_collaborative,
-    load_collaborative,
-    read_collaborative_metadata,
-    save_collaborative,
-)
+from vidskim.train.multi_clip import MultiClip
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     path = tmp_path_factory.mktemp("memory") / "model.safetensors"
     model = tiny_memory()
-    save_collaborative(model, path, metadata={"recipe": "tiny"})
+    save_model(model, path, metadata={"recipe": "tiny"})
     return model, path
 
 
@@ -44,8 +38,8 @@ def clips() -> torch.Tensor:
 def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, interaction, is_multilabel):
     model = tiny_memory(interaction=interaction, infusion="residual", is_multilabel=is_multilabel)
     path = tmp_path / "deep" / "model.safetensors"
-    save_collaborative(model, path)
-    again = load_collaborative(path)
+    save_model(model, path)
+    again = load_model(path)
     assert not again.training
     with torch.no_grad():
         assert torch.equal(model(clips()), again(clips()))
@@ -58,14 +52,14 @@ def test_a_file_gives_the_model_back_bit_for_bit(tmp_path, interaction, is_multi
 
 def test_metadata_and_kind(saved, tmp_path):
     _, path = saved
-    assert read_collaborative_metadata(path) == {"recipe": "tiny"}
+    assert read_metadata(path) == {"recipe": "tiny"}
     assert is_collaborative(path)
     save_backbone(tiny_classifier(), tmp_path / "b.safetensors")
-    save_faster(tiny_faster(), tmp_path / "f.safetensors")
+    save_model(tiny_faster(), tmp_path / "f.safetensors")
     for name in ("b.safetensors", "f.safetensors"):
         assert not is_collaborative(tmp_path / name)
         with pytest.raises(CheckpointError, match="holds no backbone with a memory"):
-            load_collaborative(tmp_path / name)
+            load_model(tmp_path / name)
 
 
 def test_others_say_what_it_is(saved):
@@ -73,7 +67,7 @@ def test_others_say_what_it_is(saved):
     with pytest.raises(CheckpointError, match="backbone with a memory"):
         load_backbone(checkpoint=path)
     with pytest.raises(CheckpointError, match="holds no FASTER model"):
-        load_faster(path)
+        load_model(path)
 
 
 CHANGES = {
@@ -102,7 +96,7 @@ def test_damaged_headers(saved, tmp_path, change):
     path = tmp_path / "m.safetensors"
     save_file(tensors, path, metadata={"vidskim": json.dumps(header)})
     with pytest.raises(CheckpointError, match=r"m\.safetensors"):
-        load_collaborative(path)
+        load_model(path)
 
 
 @pytest.mark.parametrize("metadata", [None, 3, "x", [], [["a", 1]], "left out"])
@@ -114,7 +108,7 @@ def test_damaged_metadata(saved, tmp_path, metadata):
     path = tmp_path / "m.safetensors"
     save_file(tensors, path, metadata={"vidskim": json.dumps(header)})
     with pytest.raises(CheckpointError, match=r"m\.safetensors: its vidskim header is damaged"):
-        read_collaborative_metadata(path)
+        read_metadata(path)
 
 
 @pytest.mark.parametrize("what", ["missing", "left over", "shape", "nan", "integers"])
@@ -134,21 +128,21 @@ def test_damaged_tensors(saved, tmp_path, what):
     path = tmp_path / "m.safetensors"
     save_file(tensors, path, metadata={"vidskim": json.dumps(header)})
     with pytest.raises(CheckpointError, match=r"m\.safetensors"):
-        load_collaborative(path)
+        load_model(path)
 
 
 def test_cut_short(saved, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(saved[1].read_bytes()[:-100])
     with pytest.raises(CheckpointError, match=r"m\.safetensors"):
-        load_collaborative(path)
+        load_model(path)
     with pytest.raises(CheckpointError, match="none"):
-        load_collaborative(tmp_path / "none.safetensors")
+        load_model(tmp_path / "none.safetensors")
 
 
 def test_parts_that_do_not_fit():
     backbone = tiny_classifier()
     with pytest.raises(UsageError, match="acts on 32 channels, got 16"):
-        Collaborative(backbone, CollaborativeMemory(16), num_clips=2)
+        MultiClip(backbone, CollaborativeMemory(16), num_clips=2)
     with pytest.raises(UsageError, match="at least 1 clip"):
-        Collaborative(backbone, None, num_clips=0)
+        MultiClip(backbone, None, num_clips=0)

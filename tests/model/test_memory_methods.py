@@ -7,8 +7,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.memory_file import save_collaborative
 
 import vidskim
 from parts import recognizer_for
@@ -25,6 +23,8 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.io.write.video import write_video
 from vidskim.model.aggregate import TemporalMax
+from vidskim.model.file import save_model
+from vidskim.train.multi_clip import MultiClip
 
 FRAMES = 60
 STARTS = range(0, FRAMES, 8)
@@ -52,14 +52,12 @@ def frames(video) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "memory.safetensors"
-    save_collaborative(tiny_memory(), path)
+    save_model(tiny_memory(), path)
     return path
 
 
 @torch.no_grad()
-def by_hand(
-    model: Collaborative, frames: torch.Tensor, starts, *, num_crops: int = 1
-) -> list[float]:
+def by_hand(model: MultiClip, frames: torch.Tensor, starts, *, num_crops: int = 1) -> list[float]:
     """Scores ``[K]``: center crops write, all crops read; softmax mean or largest sigmoid."""
     views = []
     for start in starts:
@@ -77,7 +75,7 @@ def by_hand(
     return logits.softmax(2).mean((0, 1)).tolist()
 
 
-def recognizer_of(model: Collaborative, **options) -> Recognizer:
+def recognizer_of(model: MultiClip, **options) -> Recognizer:
     options.setdefault("look", presets.dense())
     return recognizer_for(
         model.backbone, context=model.memory, is_multilabel=model.is_multilabel, **options
@@ -268,7 +266,7 @@ def test_evaluate(tmp_path, file):
 
 
 def test_public_names():
-    assert vidskim.Collaborative is Collaborative
+    assert vidskim.MultiClip is MultiClip
     assert vidskim.load_collaborative
     assert vidskim.save_collaborative
     assert vidskim.CollaborativeMemory

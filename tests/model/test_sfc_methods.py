@@ -22,14 +22,8 @@ from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.model import sfc_methods
-from vidskim.model.compressed_file import save_compressed
-from vidskim.model.sfc_methods import (
-    default_stage,
-    segment_of,
-    set_whole_size,
-    sfc_look,
-    untrained_sfc,
-)
+from vidskim.model.file import save_model
+from vidskim.model.presets import compressed, default_stage, sfc
 from wholes import decoded, numbers_of, whole_answer, write_varied
 
 FRAMES = 60
@@ -126,7 +120,7 @@ def test_a_long_video_takes_eight_segments(video, file, frames, monkeypatch):
 def test_a_model_of_segments_is_tested_on_them(video, frames, tmp_path):
     model = tiny_compressed()
     model.segments = (2, 6)
-    save_compressed(model, tmp_path / "m.safetensors")
+    save_model(sfc(model), tmp_path / "m.safetensors")
     answer = vidskim.recognize(video, model=str(tmp_path / "m.safetensors"))
     assert indices(answer) == [2, 7]
     numbers = numbers_of(FRAMES, num_frames=6, stride=1, clips=[2, 7])
@@ -158,10 +152,10 @@ def test_untrained(video, tmp_path, capsys):
     assert "random weights" in told["model"]
     assert any("mean nothing" in warning for warning in told["warnings"])
     backbone = create_backbone("r3d_18", num_classes=4, width=4)
-    first, second = untrained_sfc(backbone), untrained_sfc(backbone)
+    first, second = compressed(backbone), compressed(backbone)
     for one, other in zip(first.compression.parameters(), second.compression.parameters()):
         assert torch.equal(one, other)
-    assert untrained_sfc(backbone, at="stem").at == "stem"
+    assert compressed(backbone, at="stem").at == "stem"
 
 
 def test_where_the_paper_cuts():

@@ -121,7 +121,7 @@ def test_the_command_draws_tells_and_reports_an_attention(run, tmp_path, method)
             "--model plain.safetensors --attention a.png",
             "attention is that of a compressed",
         ),
-        ("--attention a.png --method motion", "got --model r2plus1d_18"),
+        ("--attention a.png --method motion", "got r2plus1d_18"),
     ],
 )
 def test_what_has_no_attention_is_refused_before_anything_is_read(run, tmp_path, line, reason):

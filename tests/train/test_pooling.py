@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from vidskim.model.faster import Faster
 
 from tinynets import tiny_classifier
 from vidskim.account import count
@@ -14,6 +13,7 @@ from vidskim.cost.faster import video_count
 from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row
 from vidskim.model.aggregate import create_aggregator
+from vidskim.model.presets import faster
 from vidskim.model.schedule import parse_pattern
 from vidskim.train.batches.maps import Turns, gather, placed
 from vidskim.train.pooling import compare, write_answers
@@ -28,7 +28,7 @@ def model():
     aggregator = create_aggregator("fast_gru", channels=32, num_classes=4)
     aggregator.head.weight.data *= 100
     encoders = [tiny_classifier(seed=seed) for seed in (0, 1)]
-    return Faster(encoders, aggregator, pattern=PATTERN, num_clips=NUM_CLIPS)
+    return faster(encoders, aggregator, pattern=str(PATTERN), num_clips=NUM_CLIPS)
 
 
 def maps_of(logits, *, seed):
