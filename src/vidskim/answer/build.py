@@ -234,7 +234,7 @@ def check_has(model: Model, name: str, row: Method, ask: Ask) -> None:
     has = {
         "": True,
         "cheap": len(model.networks) > 1,
-        "context": model.context is not None or ask.context == NONE,
+        "context": model.context is not None or ask.context == NONE or model.card.method == name,
         "compression": isinstance(model.networks[0], Compressed) or ask.compress == NONE,
     }
     if not has[row.needs]:

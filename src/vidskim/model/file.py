@@ -131,7 +131,7 @@ def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
         header, prefixes = upgraded(raw)
         state = renamed(read_state_dict(path), prefixes)
         model = _build(header, state, path=path, given=encoder)
-    except DAMAGE as error:
+    except (*DAMAGE, IndexError, OverflowError) as error:
         if isinstance(error, NotGivenError):
             raise UsageError(str(error)) from None
         raise damaged(path, error) from error

@@ -11,9 +11,9 @@ from vidskim.backbones.contract import clip_of
 from vidskim.backbones.network import Network
 from vidskim.errors import UsageError
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Model
+from vidskim.model.model import Card, Model
 from vidskim.model.presets import memory as memory_model
-from vidskim.model.presets import memory_channels, single
+from vidskim.model.presets import MEMORY_CLIPS, memory_channels, single
 
 
 class MultiClip(nn.Module):
@@ -101,6 +101,9 @@ class MultiClip(nn.Module):
 
     def published(self) -> Model:
         """Return the model that files hold and recognizers take; weights are shared."""
+        if self.memory is None and not self.is_multilabel:
+            return single(self.backbone)
         if self.memory is None:
-            return single(self.backbone, is_multilabel=self.is_multilabel)
+            card = Card("memory", num_clips=MEMORY_CLIPS, is_multilabel=True)
+            return Model([self.backbone], card=card)
         return memory_model(self.backbone, self.memory, is_multilabel=self.is_multilabel)
