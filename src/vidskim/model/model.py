@@ -126,6 +126,14 @@ class Model(nn.Module):
         """Where it comes from: what answers call it, and what they warn of."""
         check_fit(self)
 
+    def train(self, mode: bool = True) -> "Model":
+        """Set the model to training or evaluation; encoders without gradients never train."""
+        super().train(mode)
+        for encoder in self.encoders:
+            if not any(parameter.requires_grad for parameter in encoder.parameters()):
+                encoder.eval()
+        return self
+
     @property
     def networks(self) -> tuple[Any, ...]:
         """The encoders, the expensive one first."""

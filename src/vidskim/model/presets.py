@@ -15,7 +15,8 @@ from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import TemporalCompression
 from vidskim.model.contract import Aggregator, Encoder
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Card, Join, Model
+from vidskim.model.model import Card, Join, Model, same_span
+from vidskim.model.schedule import Pattern
 
 Made = TypeVar("Made")
 
@@ -36,7 +37,7 @@ def faster(
     aggregator: Aggregator | None = None,
     *,
     adapters: Sequence[Adapter] | None = None,
-    pattern: str = "1:7",
+    pattern: str | Pattern = "1:7",
     num_clips: int = 16,
 ) -> Model:
     """Return FASTER: encoders in alternation, their maps aggregated in order.
@@ -53,17 +54,20 @@ def faster(
     Raises:
         UsageError: parts that do not fit, see `Model`.
     """
+    same_span(encoders)
     if aggregator is None:
         aggregator = seeded(lambda: FastGru(map_shape(encoders[0])[0], encoders[0].num_classes))
     if adapters is None:
         channels: int | None = getattr(aggregator, "channels", None)
         adapters = seeded(lambda: make_adapters(encoders, channels=channels))
-    return Model(
+    model = Model(
         encoders,
         adapters=adapters,
         aggregator=aggregator,
-        card=Card("faster", pattern, (1,) * len(encoders), num_clips),
+        card=Card("faster", str(pattern), (1,) * len(encoders), num_clips),
     )
+    model.encoders.requires_grad_(False)  # trained by themselves before (section 4.1)
+    return model
 
 
 def memory(

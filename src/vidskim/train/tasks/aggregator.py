@@ -172,15 +172,13 @@ def build(recipe: FasterRecipe, encoders: list[Network]) -> Model:
         num_classes=encoders[0].num_classes,
         **recipe.options,
     )
-    model = faster(
+    return faster(
         encoders,
         aggregator,
         adapters=adapters,
         pattern=recipe.pattern,
         num_clips=recipe.num_clips,
     )
-    model.encoders.requires_grad_(False)
-    return model
 
 
 def start_from(model: Model, path: str) -> None:
