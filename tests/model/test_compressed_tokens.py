@@ -13,7 +13,7 @@ from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import Attention, TemporalCompression
 from vidskim.model.file import save_model
 from vidskim.model.presets import sfc
-from wholes import decoded, numbers_of, whole_answer, write_varied
+from wholes import answer_of, decoded, numbers_of, whole_answer, write_varied
 
 WITH_TOKEN = ("timesformer", "vivit")
 
@@ -79,7 +79,7 @@ def test_what_goes_in(case):
     assert model.frame_multiple == model.frames_per_step
     x = torch.randn(1, 3, 7, *network.clip.size, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        answer = model.answer(iter([x[:, :, :3], x[:, :, 3:]]))
+        answer = answer_of(model, iter([x[:, :, :3], x[:, :, 3:]]))
         last = x[:, :, -1:]
         if not model.takes_own_length():
             wanted = model(torch.cat([x, last], 2))

@@ -118,8 +118,10 @@ def evaluate_manifest(
     usable_device(ask.runtime.device)
     videos = Videos(data, split, limit, moments)
     manifest, told = videos.load()
-    whole = compose(open_any(model), Parts(size=ask.size))
-    ask = replace(ask, size=None)
+    whole = open_any(model)
+    if ask.fast is not None:
+        whole = compose(whole, Parts(size=ask.size))
+        ask = replace(ask, size=None)
     precision = _precision(whole, ask)
     if ask.fast is not None:
         whole, precision = _compiled(whole, manifest, ask)
@@ -203,7 +205,7 @@ def views_of(model: Model, ask: Ask) -> Views:
         num_crops=ask.runtime.crops,
         num_frames=clip.num_frames,
         stride=clip.stride,
-        size=clip.size,
+        size=clip.size if ask.size is None else (ask.size, ask.size),
     )
 
 

@@ -129,7 +129,7 @@ class Model(nn.Module):
     def train(self, mode: bool = True) -> "Model":
         """Set the model to training or evaluation; encoders without gradients never train."""
         super().train(mode)
-        for encoder in self.encoders:
+        for encoder in (self.encoders, *self.encoders):
             if not any(parameter.requires_grad for parameter in encoder.parameters()):
                 encoder.eval()
         return self

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from learned import CHANNELS, CLASSES, NAMES, clips, made, step_of, true_logits
 from torch.func import functional_call
 
-from vidskim.model.contract import Aggregator
 from vidskim.errors import UsageError
 from vidskim.model.aggregate import AGGREGATORS, Average, FastGru, Lstm, create_aggregator
 from vidskim.model.contract import Aggregator
