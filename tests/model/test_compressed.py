@@ -7,7 +7,6 @@ import torch
 from narrow import compressed, narrow, video
 
 from tinynets import tiny_classifier
-from wholes import answer_of
 from vidskim.account import MacCounter, count, on_meta
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone, shapes_of
@@ -16,6 +15,7 @@ from vidskim.errors import UsageError
 from vidskim.model.compressed import Compressed, map_channels, own_size, whole_frame
 from vidskim.model.compression import Attention, TemporalCompression
 from vidskim.train.optim import make_optimizer
+from wholes import answer_of
 
 FAST = ("r2d_26", "slowfast_r50_8x8", "tpn_r50_8x8")
 """One of each kind: early strides over time, two pathways, a neck."""
@@ -183,7 +183,7 @@ def test_short_videos_repeat_their_last_frame(ratio):
         more = max(0, least - frames)
         wanted = torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1, -1)], 2)
         with torch.no_grad():
-            answer = answer_of(model, x[:, :, t : t + 1] for t in range(frames))
+            answer = answer_of(model, (x[:, :, t : t + 1] for t in range(frames)))
             torch.testing.assert_close(answer.logits, model(wanted), rtol=0, atol=1e-9)
         assert answer.num_steps == -(-max(frames, least) // 4)
         assert answer.attention.weights.shape == (
@@ -249,7 +249,7 @@ def test_segments_are_as_long_and_frames_as_far_apart_as_it_was_trained_on():
     model.segments = (3, 5)
     assert model.clip == ClipSpec(5, 2, (32, 32))
     model.stride = 3
-    assert model.clip == ClipSpec(8, 3, (32, 32))
+    assert model.own_clip == ClipSpec(8, 3, (32, 32))
     assert model.clip == ClipSpec(5, 3, (32, 32))
     assert model.backbone.clip.stride == 2
 
