@@ -139,13 +139,15 @@ def wrap(
     wrapped = Wrapped(
         module, name=name, clip=clip, transform=transform, classes=names, split=split
     ).eval()
-    maps, logits = _tried(wrapped, clip.input_shape)
+    ghost: Any = on_meta(wrapped)
+    maps = _tried(wrapped.name, ghost.features, torch.empty(clip.input_shape, device="meta"))
     if maps.ndim != 5:
         raise UsageError(
             f"{name}: features give {list(maps.shape)} for a clip, maps are [1, C, T, H, W]"
             if wrapped.has_maps
             else f"{name}: gives {list(maps.shape)} for a clip, logits are [1, {number}]"
         )
+    logits = _tried(wrapped.name, ghost.classify, maps)
     if tuple(logits.shape) != (1, number):
         raise UsageError(
             f"{name}: gives {list(logits.shape)} for a clip, {number} classes are logits "
@@ -155,22 +157,18 @@ def wrap(
     return wrapped
 
 
-def _tried(wrapped: Wrapped, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Return maps and logits of one clip as shapes.
+def _tried(name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what a part makes of a shape.
 
     Raises:
-        UsageError: the module does not take it.
+        UsageError: it does not take it.
     """
-    ghost: Any = on_meta(wrapped)
     try:
         with torch.device("meta"), torch.no_grad():
-            maps = ghost.features(torch.empty(shape))
-            return maps, ghost.classify(maps)
+            return part(x)
     except (RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(
-            f"{wrapped.name}: does not take a clip {list(shape)}, and gives logits: {reason}"
-        ) from None
+        raise UsageError(f"{name}: does not take {list(x.shape)}: {reason}") from None
 
 
 def _found(module: nn.Module, name: str) -> Any:

@@ -12,8 +12,8 @@ from vidskim.backbones.network import Network
 from vidskim.errors import UsageError
 from vidskim.model.memory import CollaborativeMemory
 from vidskim.model.model import Card, Model
-from vidskim.model.presets import memory as memory_model
 from vidskim.model.presets import MEMORY_CLIPS, memory_channels, single
+from vidskim.model.presets import memory as memory_model
 
 
 class MultiClip(nn.Module):
