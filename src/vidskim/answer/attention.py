@@ -32,9 +32,13 @@ def together(parts: Sequence[Attended], *, times: Sequence[float]) -> TimeAttent
             kept += [len(indices) + n for n in attention.kept[center].tolist()]
         indices += [frames[min(place, len(frames) - 1)] for place in first_frames]
     has_kept = all(attention.kept is not None for attention, _, _ in parts)
+    # in the order of time, which runs of overlapping clips are not
+    order = sorted(range(len(indices)), key=indices.__getitem__)
+    place = {step: n for n, step in enumerate(order)}
+    joined = torch.block_diag(*weights)  # type: ignore[no-untyped-call]
     return TimeAttention(
-        frame_indices=tuple(indices),
-        seconds=tuple(times[min(n, len(times) - 1)] for n in indices),
-        weights=torch.block_diag(*weights),  # type: ignore[no-untyped-call]
-        kept=tuple(kept) if has_kept else None,
+        frame_indices=tuple(indices[step] for step in order),
+        seconds=tuple(times[min(indices[step], len(times) - 1)] for step in order),
+        weights=joined[:, order],
+        kept=tuple(place[step] for step in kept) if has_kept else None,
     )

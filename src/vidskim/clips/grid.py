@@ -1,14 +1,18 @@
 """Pure arithmetic on the time line: where the candidate clips of a video lie."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vidskim.errors import UsageError
 from vidskim.types import Clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def split(
@@ -215,6 +219,8 @@ def hits(clips: Tensor, moments: Tensor, *, min_overlap: float = 0.5) -> Tensor:
         UsageError: other shapes, an interval that ends before it starts, or ``min_overlap``
             outside (0, 1].
     """
+    import torch
+
     if not 0.0 < min_overlap <= 1.0:
         raise UsageError(f"min_overlap is {min_overlap}; give a share above 0 and at most 1")
     for name, spans in (("clips", clips), ("moments", moments)):

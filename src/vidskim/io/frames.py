@@ -16,13 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidskim.io.packets import PacketIndex
+from vidskim.io.probe import rotation_degrees
 from vidskim.io.walk import Damage, ReadStats, walk
 from vidskim.types import Clip
-
-
-def rotation_degrees(frame: VideoFrame) -> int:
-    """Return how far to turn a frame clockwise for display: 0, 90, 180 or 270."""
-    return round(-frame.rotation / 90) * 90 % 360
 
 
 class RgbConverter:
