@@ -1,9 +1,9 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Unpack
 
 from vidskim.answer.build import DEFAULT_MODEL, make_recognizer
 from vidskim.answer.recognizer import Recognizer
@@ -15,34 +15,13 @@ from vidskim.look.methods import needs
 from vidskim.look.moments import Budget, Selection, select_moments
 from vidskim.look.open import SamplerOptions, look_of
 from vidskim.model.load import is_name
+from vidskim.options import PartOptions, RecognizeOptions
 from vidskim.types import Prediction
 from vidskim.video import Video
 
 
 def recognize(
-    path: str | Path,
-    *,
-    method: str | None = None,
-    model: str = DEFAULT_MODEL,
-    k: int | None = None,
-    sampler: str | None = None,
-    options: SamplerOptions | None = None,
-    pattern: str | None = None,
-    route: str | None = None,
-    cheap: str | None = None,
-    context: str | None = None,
-    compress: str | None = None,
-    join: str | int | None = None,
-    aggregator: str | None = None,
-    segment_frames: int | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    batch_size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    calibrate: Sequence[str | Path] | None = None,
-    device: str = "cpu",
+    path: str | Path, *, model: Any = DEFAULT_MODEL, **asked: Unpack[RecognizeOptions]
 ) -> Prediction:
     """Recognize what happens in a video file.
 
@@ -85,35 +64,16 @@ def recognize(
             installed or with another precision or device, a FASTER method without its model.
         CheckpointError: weights that cannot be had.
     """
-    recognizer = recognizer_for(
-        path,
-        method=method,
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=options,
-        pattern=pattern,
-        route=route,
-        cheap=cheap,
-        context=context,
-        compress=compress,
-        join=join,
-        aggregator=aggregator,
-        segment_frames=segment_frames,
-        random_weights=random_weights,
-        num_crops=num_crops,
-        size=size,
-        batch_size=batch_size,
-        precision=precision,
-        fast=fast,
-        calibrate=calibrate,
-        device=device,
-    )
+    recognizer = recognizer_for(path, model=model, **asked)
     return recognizer(path)
 
 
 def recognizer_for(
-    path: str | Path, *, model: Any = DEFAULT_MODEL, has_attention: bool = False, **asked: Any
+    path: str | Path,
+    *,
+    model: Any = DEFAULT_MODEL,
+    has_attention: bool = False,
+    **asked: Unpack[RecognizeOptions],
 ) -> Recognizer:
     """Return the recognizer that options describe, for a file that is known to be a video.
 
@@ -147,30 +107,20 @@ def recognizer_for(
 def stream(
     source: str | Path | BinaryIO,
     *,
-    model: str = DEFAULT_MODEL,
-    pattern: str | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    precision: str = "fp32",
-    device: str = "cpu",
+    model: Any = DEFAULT_MODEL,
     idle_seconds: float = 10.0,
     warnings: list[str] | None = None,
+    **parts: Unpack[PartOptions],
 ) -> Iterator[Prediction]:
     """Recognize a video while it is written or sent: an answer after every clip, all clips seen.
 
     Args:
         source: a file, which may still grow, a named pipe, ``-`` for standard input, or an open
             binary file or pipe.
-        model: see `recognize`, also for what follows.
-        pattern: which encoder of a FASTER model sees which clip, instead of the model's own.
-        random_weights: run the backbone untrained, to measure cost and speed only.
-        num_crops: crops of each clip.
-        size: test on crops of so many pixels instead of the trained size.
-        precision: "fp32", "bf16", or "auto".
-        device: where the networks run.
+        model: see `recognize`.
         idle_seconds: a file that has not grown for so long is finished.
         warnings: what could not be read is added here, most of it at the end.
+        parts: the options of `recognize` that are about parts and how they run.
 
     Returns:
         The answers, see `Recognizer.stream`.
@@ -181,16 +131,7 @@ def stream(
         CheckpointError: weights that cannot be had.
     """
     check_source(source)  # before weights are fetched for nothing
-    recognizer = make_recognizer(
-        method="dense",
-        model=model,
-        pattern=pattern,
-        random_weights=random_weights,
-        num_crops=num_crops,
-        size=size,
-        precision=precision,
-        device=device,
-    )
+    recognizer = make_recognizer(method="dense", model=model, **parts)
     return recognizer.stream(source, idle_seconds=idle_seconds, warnings=warnings)
 
 

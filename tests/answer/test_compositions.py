@@ -16,6 +16,7 @@ from tinynets import (
 )
 from vidskim import Card, Model, Recognizer, Runtime, presets
 from vidskim.clips.views import views_of
+from vidskim.cost.faster import video_cost
 from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.motion import MotionEnergy
@@ -217,6 +218,14 @@ def test_a_stream_answers_after_each_full_run_as_the_finished_file_does(video, k
 def test_what_needs_the_whole_video_does_not_stream(video, kind):
     with pytest.raises(UsageError, match="no answer after every clip"):
         next(iter(Recognizer(MODELS[kind](), look=presets.dense()).stream(video)))
+
+
+@pytest.mark.parametrize("num_clips", [6, 7])
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if kind != "sfc"])
+def test_what_is_predicted_is_charged(video, kind, num_clips):
+    model = MODELS[kind]()
+    answer = Recognizer(model, look=presets.uniform(k=num_clips))(video)
+    assert video_cost(model, num_clips=num_clips).whole.macs == answer.cost.macs
 
 
 def test_a_memory_that_keeps_no_maps_gives_the_same_answer(video):

@@ -13,7 +13,7 @@ from vidskim.answer.lane import Encoded, Lane
 from vidskim.clips.grid import at_spec
 from vidskim.clips.views import views_of
 from vidskim.errors import UsageError
-from vidskim.types import Clip
+from vidskim.types import ChosenClip, Clip, TimeAttention
 from vidskim.video import Video
 
 
@@ -43,6 +43,15 @@ class Batch:
         """Clips of each run; None for one each."""
         counts = [len(run.clips) for run in self.runs]
         return None if set(counts) == {1} else counts
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Clips that were read, and logits per crop ``[V, K]``."""
+
+    seen: tuple[ChosenClip, ...]
+    logits: Tensor
+    attention: TimeAttention | None = None
 
 
 def runs_of(clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | None]) -> list[Run]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from vidskim.account import Account, MacCounter
 from vidskim.answer.attention import together
-from vidskim.answer.encode import Batch, Encoding, Run, runs_of
+from vidskim.answer.encode import Answer, Batch, Encoding, Run, runs_of
 from vidskim.answer.lane import Encoded, labels_of, make_lane
 from vidskim.answer.precision import check_precision
 from vidskim.answer.scans import MAX_KEPT_BYTES, related
+from vidskim.answer.stream import answers
 from vidskim.backbones.contract import ClipSpec
 from vidskim.clips.grid import with_rest
 from vidskim.clips.views import check_crops, fold
@@ -63,15 +64,6 @@ class Runtime:
         check_precision(self.precision)
         if self.batch_size is not None and self.batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, got {self.batch_size}")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Clips that were read, and logits per crop ``[V, K]``."""
-
-    seen: tuple[ChosenClip, ...]
-    logits: Tensor
-    attention: TimeAttention | None = None
 
 
 class Recognizer:
@@ -186,8 +178,6 @@ class Recognizer:
             VideoError: the source cannot be read, or ends before its first frame.
             CheckpointError: the networks give NaN or infinity.
         """
-        from vidskim.answer.stream import answers
-
         return answers(self, source, idle_seconds=idle_seconds, warnings=warnings)
 
     def _answer(self, video: Video) -> Prediction:

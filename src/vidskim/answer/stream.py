@@ -1,20 +1,24 @@
 """Answers while a video is still being written or sent: one after every full run of clips."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import torch
 from torch import Tensor
 
 from vidskim.account import Account
-from vidskim.answer.encode import Batch, Run
-from vidskim.answer.recognizer import Answer, Recognizer
+from vidskim.answer.encode import Answer, Batch, Run
 from vidskim.errors import UsageError
 from vidskim.io.live.clips import LiveClips
 from vidskim.look.look import told_short
 from vidskim.model.schedule import Pattern
 from vidskim.types import ChosenClip, Clip, Prediction
+
+if TYPE_CHECKING:
+    from vidskim.answer.recognizer import Recognizer
 
 
 @torch.inference_mode()

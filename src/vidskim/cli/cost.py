@@ -49,7 +49,10 @@ def cost(
     more: dict[str, Any] = {}
     model = find_model(named)
     first = None if model is None else model.networks[0]
-    if model is not None and len(model.networks) > 1:
+    if model is not None and (
+        len(model.networks) > 1
+        or (model.card.join[0] is not None and isinstance(first, Compressed))
+    ):
         from vidskim.cost.faster import video_cost
 
         if input is not None or sampler is not None:
