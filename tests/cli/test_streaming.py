@@ -323,3 +323,14 @@ def test_a_terminal_is_no_video(run, monkeypatch):
     os.close(master)
     assert status == 1
     assert err == "vidskim: -: standard input is a terminal: pipe a video into it\n"
+
+
+def test_runs_of_joined_clips_are_one_line_each(place, capsys):
+    words = ["--model", "r3d_18", "--random-weights", "--size", "32", "--compress", "res3"]
+    video = str(place / "video.mkv")
+    assert main(["recognize", video, *words, "--join", "2", "--stream", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(answer["clips"]) for answer in answers[:-1]] == [2] * (len(answers) - 1)
+    assert main(["recognize", video, *words, "--join", "2", "--stream"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("by r3d_18" in line or "(r3d_18;" in line for line in lines) >= len(answers)

@@ -57,9 +57,9 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
 
 
 def answer_so_far(answer: Prediction) -> str:
-    """Return one line on an answer of a stream: newest clip, best class, encoder, cost so far."""
-    best, (newest,), cost = answer.predictions[0], answer.clips, answer.cost
-    start, end = clock(newest.clip.start_seconds), clock(newest.clip.end_seconds)
+    """Return one line on an answer of a stream: newest run, best class, encoder, cost so far."""
+    best, newest, cost = answer.predictions[0], answer.clips[-1], answer.cost
+    start, end = clock(answer.clips[0].clip.start_seconds), clock(newest.clip.end_seconds)
     return (
         f"{start} - {end.strip()}  "
         f"{best.score:6.1%}  {printable(best.label)}  ({printable(newest.encoder)}; so far "
