@@ -18,7 +18,7 @@ from vidskim.video import Video
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ClipRun:
     """Neighbors among the chosen clips that one encoder takes as one input."""
 
     place: int
@@ -34,7 +34,7 @@ class Batch:
     ``encoded`` what was attended to where a run was compressed.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[ClipRun, ...]
     maps: Tensor
     encoded: tuple[Encoded, ...] = ()
 
@@ -54,7 +54,9 @@ class Answer:
     attention: TimeAttention | None = None
 
 
-def runs_of(clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | None]) -> list[Run]:
+def runs_of(
+    clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | None]
+) -> list[ClipRun]:
     """Join neighbors that go to the same encoder, up to ``join`` of it at a time.
 
     With places E E E C E and a join of 2 and 1::
@@ -63,11 +65,11 @@ def runs_of(clips: Sequence[Clip], places: Sequence[int], join: Sequence[int | N
         place  E  E  E  C  E
         run   |0  1||2||3||4|
     """
-    runs: list[Run] = []
+    runs: list[ClipRun] = []
     for place, group in groupby(zip(clips, places, strict=True), key=lambda pair: pair[1]):
         mine = [clip for clip, _ in group]
         size = join[place] or len(mine)
-        runs += [Run(place, tuple(mine[n : n + size])) for n in range(0, len(mine), size)]
+        runs += [ClipRun(place, tuple(mine[n : n + size])) for n in range(0, len(mine), size)]
     return runs
 
 
@@ -87,7 +89,7 @@ class Encoding:
     batch_size: int
     device: torch.device
 
-    def batches(self, video: Video, runs: Sequence[Run], account: Account) -> Iterator[Batch]:
+    def batches(self, video: Video, runs: Sequence[ClipRun], account: Account) -> Iterator[Batch]:
         """Yield runs as they are encoded; reading is timed, waiting is not.
 
         Runs of one clip are encoded in batches of nearly equal size: on a CPU torch takes several
@@ -118,24 +120,26 @@ class Encoding:
             return clip
         return at_spec(clip, num_frames=own.num_frames, stride=own.stride)
 
-    def _batched(self, runs: list[Run]) -> list[list[Run]]:
+    def _batched(self, runs: list[ClipRun]) -> list[list[ClipRun]]:
         count = -(-len(runs) // max(1, self.batch_size // self.num_crops))
         cuts = [len(runs) * n // count for n in range(count + 1)]
         return [runs[begin:end] for begin, end in pairwise(cuts)]
 
-    def _together(self, runs: Sequence[Run], stream: "_Stream", account: Account) -> Batch | None:
+    def _together(
+        self, runs: Sequence[ClipRun], stream: "_Stream", account: Account
+    ) -> Batch | None:
         """Encode runs of one clip each, those of each encoder in one pass."""
-        found: list[tuple[Run, Tensor]] = []
+        found: list[tuple[ClipRun, Tensor]] = []
         with account.stage("read"):
             for run in runs:
                 taken = stream.take(run.clips[0].index)
                 if taken is not None:
                     clip, frames = taken
-                    found.append((Run(run.place, (clip,)), self._views(frames, run.place)))
+                    found.append((ClipRun(run.place, (clip,)), self._views(frames, run.place)))
                     del frames, taken  # before the next clip is read: 44 MB at 1280x720
         return self.encode(found, account) if found else None
 
-    def encode(self, found: Sequence[tuple[Run, Tensor]], account: Account) -> Batch:
+    def encode(self, found: Sequence[tuple[ClipRun, Tensor]], account: Account) -> Batch:
         """Encode runs of one clip each, given as views ``[V, 3, T, h, w]``.
 
         Raises:
@@ -154,7 +158,7 @@ class Encoding:
             maps.update(zip(positions, encoded, strict=True))  # [V, C, T', H', W'] each
         return Batch(tuple(run for run, _ in found), _stacked([maps[n] for n in sorted(maps)]))
 
-    def _joined(self, run: Run, stream: "_Stream", account: Account) -> Batch | None:
+    def _joined(self, run: ClipRun, stream: "_Stream", account: Account) -> Batch | None:
         seen: list[Clip] = []
 
         def parts() -> Iterator[Tensor]:
@@ -174,14 +178,14 @@ class Encoding:
         first = next(stretch, None)
         if first is None:
             return None
-        return self.encode_joined(Run(run.place, ()), _chained(first, stretch), seen, account)
+        return self.encode_joined(ClipRun(run.place, ()), _chained(first, stretch), seen, account)
 
     def encode_joined(
-        self, run: Run, parts: Iterator[Tensor], seen: list[Clip], account: Account
+        self, run: ClipRun, parts: Iterator[Tensor], seen: list[Clip], account: Account
     ) -> Batch:
         """Encode a run whose frames come part by part; ``seen`` holds its clips at the end."""
         encoded = self.lanes[run.place].encode_parts(parts, account)
-        return Batch((Run(run.place, tuple(seen)),), encoded.maps[:, None], (encoded,))
+        return Batch((ClipRun(run.place, tuple(seen)),), encoded.maps[:, None], (encoded,))
 
     def part(self, clip: Clip, frames: Tensor, place: int) -> Tensor:
         """Return the frames of a clip as a part of a joined input ``[V, 3, t, h, w]``.
@@ -194,7 +198,7 @@ class Encoding:
 
     def one(self, clip: Clip, frames: Tensor, place: int, account: Account) -> Batch:
         """Encode a single clip with frames uint8 ``[T, 3, H, W]``."""
-        return self.encode([(Run(place, (clip,)), self._views(frames, place))], account)
+        return self.encode([(ClipRun(place, (clip,)), self._views(frames, place))], account)
 
     def _views(self, frames: Tensor, place: int) -> Tensor:
         return views_of(frames, transform=self.lanes[place].transform, num_crops=self.num_crops)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vidskim.account import Account, MacCounter
 from vidskim.answer.attention import together
-from vidskim.answer.encode import Answer, Batch, Encoding, Run, runs_of
+from vidskim.answer.encode import Answer, Batch, ClipRun, Encoding, runs_of
 from vidskim.answer.lane import Encoded, labels_of, make_lane
 from vidskim.answer.precision import check_precision
 from vidskim.answer.scans import MAX_KEPT_BYTES, related
@@ -262,7 +262,7 @@ class Recognizer:
         aggregator = self.model.aggregator
         state = aggregator.start()
         seen: list[ChosenClip] = []
-        attended: list[tuple[Run, Encoded]] = []
+        attended: list[tuple[ClipRun, Encoded]] = []
         for batch in self._related(video, runs, account):
             for run in batch.runs:
                 label = self.lanes[run.place].label
@@ -274,7 +274,7 @@ class Recognizer:
         attention = self._attention(video, attended)
         return Answer(tuple(seen), self.read(state, account), attention)
 
-    def _runs(self, video: Video, choice: Choice, chosen: Sequence[int]) -> list[Run]:
+    def _runs(self, video: Video, choice: Choice, chosen: Sequence[int]) -> list[ClipRun]:
         """Return the inputs of the encoders in time order.
 
         Where all clips are chosen and all are joined, they are all of the video, the rest behind
@@ -288,7 +288,7 @@ class Recognizer:
             clips = with_rest(clips, total, end_seconds=video.packets.end_seconds)
         return runs_of(clips, places, join)
 
-    def _related(self, video: Video, runs: Sequence[Run], account: Account) -> Iterator[Batch]:
+    def _related(self, video: Video, runs: Sequence[ClipRun], account: Account) -> Iterator[Batch]:
         """Yield runs and their maps, which share a memory if there is one."""
 
         def batches(encoding: Encoding) -> Iterator[Batch]:
@@ -343,7 +343,7 @@ class Recognizer:
         return places
 
     def _attention(
-        self, video: Video, attended: Sequence[tuple[Run, Encoded]]
+        self, video: Video, attended: Sequence[tuple[ClipRun, Encoded]]
     ) -> TimeAttention | None:
         """Return what was attended to in all runs that were compressed, and warn of repeats."""
         found = []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vidskim.account import Account
-from vidskim.answer.encode import Answer, Batch, Run
+from vidskim.answer.encode import Answer, Batch, ClipRun
 from vidskim.errors import UsageError
 from vidskim.io.live.clips import LiveClips
 from vidskim.look.look import told_short
@@ -87,7 +87,7 @@ def _next(
             return encoding.one(clip, frames, place, account)
     if not seen:
         return None
-    return encoding.encode_joined(Run(place, ()), iter(parts), seen, account)
+    return encoding.encode_joined(ClipRun(place, ()), iter(parts), seen, account)
 
 
 def check_online(recognizer: Recognizer) -> Pattern:

@@ -100,7 +100,7 @@ def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
         )
         shape = map_shape(encoder, num_clips=max(sizes[place], default=1))
         role = "classifier" if isinstance(adapter, Head) else "adapter"
-        module = _Classifier(encoder) if isinstance(adapter, Head) else adapter
+        module = _Classify(encoder) if isinstance(adapter, Head) else adapter
         one = count(module, (1, *shape))
         name = f"{role} of {encoder.name}"
         adapters.append(_part(module, one, name=name, role=role, times=runs))
@@ -134,7 +134,7 @@ def run_sizes(model: Model, num_clips: int) -> list[list[int]]:
     return sizes
 
 
-class _Classifier(nn.Module):
+class _Classify(nn.Module):
     """The classifier of an encoder by itself, to be counted."""
 
     def __init__(self, encoder: Any) -> None:
@@ -174,7 +174,7 @@ def _aggregated(model: Model, shape: tuple[int, ...], num_clips: int) -> list[Pa
         return [Part(aggregator.name, "aggregator", num_clips, *macs)]
     if len(model.networks) > 1:
         return []
-    head = _Classifier(model.networks[0])
+    head = _Classify(model.networks[0])
     own = count(head, (1, *shape[2:]))
     return [_part(head, own, name="classifier", role="classifier", times=shape[1])]
 
@@ -194,6 +194,6 @@ def _part(module: nn.Module, one: Count, *, name: str, role: str, times: int) ->
 
 
 def _params(module: nn.Module) -> int:
-    if isinstance(module, _Classifier):  # its encoder's, which has them
+    if isinstance(module, _Classify):  # its encoder's, which has them
         return 0
     return sum(p.numel() for p in module.parameters())
