@@ -14,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tinynets import tiny_compressed, tiny_faster, tiny_memory
 from tinyset import write_tiny_video
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone
@@ -21,7 +22,10 @@ from vidskim.clips.transform import Transform
 from vidskim.data.cache.frames import frame_store
 from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
-from vidskim.model.file import load_model, read_metadata
+from vidskim.model.aggregate import create_aggregator
+from vidskim.model.file import load_model, read_metadata, save_model
+from vidskim.model.model import Model
+from vidskim.model.presets import sfc
 from vidskim.train.batches.videos import VideoBatches
 from vidskim.train.length import schedule_of
 from vidskim.train.loop import with_peers
@@ -378,6 +382,27 @@ def test_wrong_starts(memory_recipe, tmp_path):
     save_backbone(network, tmp_path / "other.safetensors")
     with pytest.raises((UsageError, CheckpointError), match="r2plus1d_18"):
         train_memory(memory_recipe(tmp_path / "b", init=str(tmp_path / "other.safetensors")))
+
+
+@pytest.mark.parametrize("kind", ["faster", "sfc", "memory of sfc", "memory and gru"])
+def test_no_part_of_another_model_is_a_start(memory_recipe, tmp_path, kind):
+    """Nothing of a file is left out unseen: an expensive encoder alone is no start."""
+    memory = tiny_memory()
+    learned = create_aggregator("gru", channels=32, num_classes=4)
+    models = {
+        "faster": tiny_faster,
+        "sfc": lambda: sfc(tiny_compressed()),
+        "memory of sfc": lambda: Model([tiny_compressed()], context=memory.context),
+        "memory and gru": lambda: Model(
+            memory.networks, context=memory.context, aggregator=learned
+        ),
+    }
+    save_model(models[kind](), tmp_path / "m.safetensors")
+    recipe = memory_recipe(
+        tmp_path / "run", model="r3d_18", init=str(tmp_path / "m.safetensors"), num_frames=8
+    )
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
+        build(recipe, ("left", "right"))
 
 
 def test_other_tasks_refuse_several_processes(clip_recipe, tmp_path, monkeypatch):

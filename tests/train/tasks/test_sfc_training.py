@@ -21,7 +21,7 @@ from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.model.file import load_model, read_metadata, save_model
-from vidskim.model.presets import sfc
+from vidskim.model.presets import memory, sfc
 from vidskim.train.recipe import read_recipe
 from vidskim.train.tasks.compression import build, train_sfc, whole_answers
 from vidskim.train.tasks.compression_recipe import SfcRecipe
@@ -282,6 +282,13 @@ def test_a_memory_is_no_start(sfc_recipe, tmp_path):
     save_model(tiny_memory(), tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match="holds a model of several parts"):
         train_sfc(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m.safetensors")))
+
+
+def test_a_compression_with_a_memory_is_no_start(sfc_recipe, tmp_path):
+    model = build(sfc_recipe(tmp_path), CLASSES)
+    save_model(memory(model), tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
+        build(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m.safetensors")), CLASSES)
 
 
 def test_a_compression_is_no_start_of_other_tasks(sfc_recipe, tmp_path):

@@ -122,7 +122,7 @@ def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:
     """
     found = started_from(recipe.init)
     started = None if found is None else found.networks[0]
-    if isinstance(started, Compressed):
+    if isinstance(started, Compressed) and found is not None and found.context is None:
         backbone = started.backbone
     else:
         started = None
@@ -211,7 +211,9 @@ def whole_answers(model: Compressed, store: Store, targets: np.ndarray) -> Video
 
 
 def frames_of(model: Compressed, frames: np.ndarray) -> Iterator[Tensor]:
-    """Yield what goes in of a video ``[1, 3, t, h, w]``, part by part; see `sfc_look`.
+    """Yield what goes in of a video ``[1, 3, t, h, w]``, part by part.
+
+    Which parts is said by `vidskim.look.methods.METHODS`, "sfc".
 
     Args:
         model: whose look.

@@ -21,7 +21,9 @@ from vidskim.backbones.grow import add_nonlocal
 from vidskim.backbones.network import Network
 from vidskim.data.cache.frames import frame_store
 from vidskim.errors import UsageError
+from vidskim.model.aggregate import Learned
 from vidskim.model.card import is_around
+from vidskim.model.compressed import Compressed
 from vidskim.model.file import load_model, save_model
 from vidskim.model.memory import CollaborativeMemory
 from vidskim.model.model import Model
@@ -169,10 +171,12 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> MultiClip:
         CheckpointError: an unusable start.
     """
     started = started_from(recipe.init)
-    if started is None:
+    held = None if started is None else started.networks[0]
+    if isinstance(held, Compressed):
+        started = held = None  # as any file of several parts
+    if held is None:
         backbone = build_network(recipe, classes, init=recipe.init)
     else:
-        held = started.networks[0]
         if recipe.model == held.name + NONLOCAL:
             held = add_nonlocal(held, recipe.model)
         backbone = fit_to(held, recipe, classes, init=recipe.init)
@@ -195,14 +199,18 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> MultiClip:
 
 
 def started_from(init: str | None) -> Model | None:
-    """Return the model with a memory that a file holds, None for a file of anything else.
+    """Return the model of one encoder that a file holds, with or without a memory.
+
+    None for a file of anything else, a bare backbone too: nothing of a model is left out unseen.
 
     Raises:
         CheckpointError: a damaged file.
     """
     if init is None or not Path(init).is_file() or not is_around(read_raw(Path(init))):
         return None
-    return load_model(init)
+    model = load_model(init)
+    is_one = len(model.networks) == 1 and not isinstance(model.aggregator, Learned)
+    return model if is_one else None
 
 
 def step_of(recipe: MemoryRecipe, model: MultiClip, *, grouping: Grouping, fabric: Fabric) -> Take:
