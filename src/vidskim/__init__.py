@@ -16,9 +16,8 @@ except PackageNotFoundError:  # run from a source tree that is not installed
 
 if TYPE_CHECKING:
     from vidskim.account import Count, count
-    from vidskim.answer.build import make_recognizer
     from vidskim.answer.recognizer import Recognizer, Runtime
-    from vidskim.api import recognize, select, stream
+    from vidskim.api import make_recognizer, recognize, select, stream
     from vidskim.backbones.contract import ClipSpec
     from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
     from vidskim.backbones.registry import create_backbone, list_backbones
@@ -118,7 +117,7 @@ _HOMES = {
     "list_backbones": "vidskim.backbones.registry:list_backbones",
     "load_backbone": "vidskim.backbones.files.checkpoint:load_backbone",
     "load_model": "vidskim.model.file:load_model",
-    "make_recognizer": "vidskim.answer.build:make_recognizer",
+    "make_recognizer": "vidskim.api:make_recognizer",
     "presets": "vidskim.look.methods",
     "recognize": "vidskim.api:recognize",
     "save_backbone": "vidskim.backbones.files.checkpoint:save_backbone",

@@ -1,19 +1,23 @@
-"""A function's signature and docstring to its arguments on the command line.
+"""The arguments of a verb: read from the command line, explained by ``--help``, printed again.
 
-Positional-only parameters are given by place, all others as ``--options``, typed as annotated and
-explained as in the docstring. Whatever is wrong is said in one line.
+A verb is a function. What it takes by position stands in its signature and docstring, and so may
+options of its own; what it takes as ``**options`` is declared in `vidskim.options`. Only what is
+given reaches it. Whatever is wrong is said in one line.
 """
 
 import shlex
+from argparse import SUPPRESS, ArgumentParser, HelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, NoReturn, get_args
 
-from jsonargparse import ArgumentParser, set_parsing_settings
-
 from vidskim.errors import UsageError, unknown_name
+from vidskim.options import GROUPS, OLD_NAMES, Declared, Option, declared, flag
 
 Verb = Callable[..., None]
+
+OTHERS = "options"
+"""Heading of what belongs to no group."""
 
 
 def call(verb: Verb, words: Sequence[str], *, name: str) -> None:
@@ -25,18 +29,15 @@ def call(verb: Verb, words: Sequence[str], *, name: str) -> None:
         name: what the user calls it.
 
     Raises:
-        UsageError: an unknown option, a missing argument, a value of the wrong type.
+        UsageError: an unknown option, a missing argument, a value of the wrong type or range.
         SystemExit: help was asked for and printed.
     """
     words = [spelled(word, "_", "-") for word in words]
-    _check_words(verb, words)
-    values = _parser_of(verb, name=name).parse_args(words).as_dict()
-    by_place = [
-        values.pop(key)
-        for key, parameter in signature(verb).parameters.items()
-        if parameter.kind is Parameter.POSITIONAL_ONLY
-    ]
-    verb(*by_place, **values)
+    options = options_of(verb)
+    _check_words(options, words)
+    found = vars(_parser_of(verb, name=name).parse_args(words))
+    by_place = [found.pop(key, other) for key, other in _by_place(verb).items()]
+    verb(*by_place, **{key: _read(options[key], value) for key, value in found.items()})
 
 
 def summary(verb: Verb) -> str:
@@ -44,20 +45,32 @@ def summary(verb: Verb) -> str:
     return (verb.__doc__ or "").strip().splitlines()[0]
 
 
-def typed(verb: Verb, values: Mapping[str, Any]) -> str:
-    """Return the command that calls a verb with these arguments, defaults left out.
+def options_of(verb: Verb) -> dict[str, Declared]:
+    """Return all that a verb takes by name, group by group.
+
+    Those of its own signature are of no group.
+    """
+    found: dict[str, Declared] = {}
+    texts = _argument_texts(verb)
+    for key, parameter in signature(verb).parameters.items():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            found |= declared(*get_args(parameter.annotation))
+        elif parameter.kind is not Parameter.POSITIONAL_ONLY:
+            found[key] = Declared(key, parameter.annotation, Option(texts[key], group=OTHERS))
+    return found
+
+
+def typed(verb: Verb, *by_place: str, **given: Any) -> str:
+    """Return the command that calls a verb with these arguments.
 
     Args:
         verb: the function; its name is the command's.
-        values: argument name to value.
+        *by_place: arguments by position.
+        **given: options, in the order in which they are printed.
     """
-    words = ["vidskim", verb.__name__]
-    for key, parameter in signature(verb).parameters.items():
-        value = values[key]
-        if parameter.kind is Parameter.POSITIONAL_ONLY:
-            words.append(str(value))
-        elif value != parameter.default:
-            words += [_flag(key)] if value is True else [_flag(key), str(value)]
+    words = ["vidskim", verb.__name__, *by_place]
+    for key, value in given.items():
+        words += [flag(key)] if value is True else [flag(key), str(value)]
     return shlex.join(words)
 
 
@@ -69,67 +82,105 @@ def spelled(word: str, old: str, new: str) -> str:
     return "--" + name[2:].replace(old, new) + equals + value
 
 
+def flags_of(name: str) -> list[str]:
+    """Return what may be typed for an option, its old name last."""
+    return [flag(name), *(flag(OLD_NAMES[name]) for _ in range(name in OLD_NAMES))]
+
+
 class _Parser(ArgumentParser):
     """Says what is wrong in one line, as everything else here does."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+    def error(self, message: str) -> NoReturn:
         """Raise what argparse would print with its usage."""
-        raise UsageError(f"{message} (see '{self.prog} --help')") from ex
+        raise UsageError(f"{message} (see '{self.prog} --help')")
+
+
+class _Help(HelpFormatter):
+    """Leaves room for long names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+def _by_place(verb: Verb) -> dict[str, Any]:
+    """Return the arguments by position, and what stands for those that are left out."""
+    return {
+        key: parameter.default
+        for key, parameter in signature(verb).parameters.items()
+        if parameter.kind is Parameter.POSITIONAL_ONLY
+    }
 
 
 def _parser_of(verb: Verb, *, name: str) -> ArgumentParser:
-    """Return a parser with the verb's arguments: required ones by position, bools as flags."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    parser = _Parser(prog=f"vidskim {name}", description=summary(verb), allow_abbrev=False)
-    texts = _argument_texts(verb)
-    for key, parameter in signature(verb).parameters.items():
-        kind, text = parameter.annotation, texts[key]
-        if parameter.kind is Parameter.POSITIONAL_ONLY:
-            optional: dict[str, Any] = (
-                {} if parameter.default is Parameter.empty else {"nargs": "?"}
-            )
-            parser.add_argument(key, type=kind, help=text, **optional)
-        elif kind is bool:
-            parser.add_argument(_flag(key), action="store_true", help=text)
-        elif parameter.default is Parameter.empty:
-            parser.add_argument(_flag(key), type=kind, required=True, help=text)
+    """Return a parser of words; what is not given is not in its answer."""
+    texts, prog, places = _argument_texts(verb), f"vidskim {name}", _by_place(verb)
+    shown = [key.upper() if other is Parameter.empty else f"[{key.upper()}]"
+             for key, other in places.items()]  # fmt: skip
+    parser = _Parser(
+        prog=prog,
+        usage=" ".join([prog, *shown, "[options]"]),
+        description=summary(verb),
+        allow_abbrev=False,
+        argument_default=SUPPRESS,
+        formatter_class=_Help,
+    )
+    for key, other in places.items():
+        more: dict[str, Any] = {} if other is Parameter.empty else {"nargs": "?"}
+        parser.add_argument(key, metavar=key.upper(), help=texts[key], **more)
+    groups: dict[str, Any] = {OTHERS: parser}
+    required = {
+        key
+        for key, parameter in signature(verb).parameters.items()
+        if parameter.kind not in (Parameter.POSITIONAL_ONLY, Parameter.VAR_KEYWORD)
+        and parameter.default is Parameter.empty
+    }
+    for key, option in options_of(verb).items():
+        group = option.option.group
+        if group not in groups:
+            groups[group] = parser.add_argument_group(f"{group}: {GROUPS[group]}")
+        text = option.option.help.replace("%", "%%")
+        if option.kind is bool:
+            groups[group].add_argument(*flags_of(key), dest=key, action="store_true", help=text)
         else:
-            parser.add_argument(_flag(key), type=kind, default=parameter.default, help=text)
+            metavar = {int: "N", float: "X", str: key.upper()}[option.kind]
+            groups[group].add_argument(
+                *flags_of(key), dest=key, metavar=metavar, help=text, required=key in required
+            )
     return parser
 
 
-def _check_words(verb: Verb, words: Sequence[str]) -> None:
-    """Refuse unknown options, and words where numbers belong, with the nearest valid name.
+def _check_words(options: Mapping[str, Declared], words: Sequence[str]) -> None:
+    """Refuse unknown options, with the nearest valid name.
 
     Raises:
         UsageError: such a word.
     """
-    options = {
-        _flag(key): parameter.annotation
-        for key, parameter in signature(verb).parameters.items()
-        if parameter.kind is not Parameter.POSITIONAL_ONLY
-    }
-    for word, following in zip(words, [*words[1:], ""]):
+    valid = [name for key in options for name in flags_of(key)] + ["--help"]
+    for word in words:
         if word == "--":
             return
-        name, equals, value = word.partition("=")
+        name, _, _ = word.partition("=")
         if not name.startswith("-") or name[1:2].isdigit() or name in ("-", "-h", "--help"):
             continue
-        if name not in options:
-            raise unknown_name("option", name, [*options, "--help"])
-        kinds = {options[name], *get_args(options[name])}
-        for kind, article in ((int, "a whole number"), (float, "a number")):
-            given = value if equals else following
-            if kind in kinds and given and not _is_a(kind, given):
-                raise UsageError(f"{name} takes {article}, got {given!r}")
+        if name not in valid:
+            raise unknown_name("option", name, valid)
 
 
-def _is_a(kind: type, text: str) -> bool:
+def _read(known: Declared, word: Any) -> Any:
+    """Return the value that is written as a word.
+
+    Raises:
+        UsageError: no number, or one out of range.
+    """
+    if known.kind in (bool, str):
+        return word
+    noun = "a whole number" if known.kind is int else "a number"
     try:
-        kind(text)
+        value = known.kind(word)
     except ValueError:
-        return False
-    return True
+        raise UsageError(f"{flag(known.name)} takes {noun}, got {word!r}") from None
+    known.option.check(flag(known.name), value)
+    return value
 
 
 def _argument_texts(function: Verb) -> dict[str, str]:
@@ -144,7 +195,3 @@ def _argument_texts(function: Verb) -> dict[str, str]:
         elif current and line.strip():
             texts[current] += " " + line.strip()
     return texts
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

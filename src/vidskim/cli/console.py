@@ -10,13 +10,14 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VidskimError, is_out_of_memory
+from vidskim.options import flag
 from vidskim.show.strip import BLOCKS, Canvas
 
 _encoding = "utf-8"
@@ -55,6 +56,22 @@ def warn(messages: Sequence[str]) -> None:
     """Print each message to standard error."""
     for message in messages:
         print(f"warning: {message}", file=sys.stderr)
+
+
+def output(options: Mapping[str, Any], key: str, suffixes: Sequence[str]) -> str | None:
+    """Return the file that an option names, None where it is not given.
+
+    Args:
+        options: what is given.
+        key: the option.
+        suffixes: how the file may end.
+
+    Raises:
+        UsageError: it cannot be written: nothing is worked on in vain.
+    """
+    path: str | None = options.get(key)
+    check_output(path, option=flag(key), suffixes=suffixes)
+    return path
 
 
 def check_output(path: str | None, *, option: str, suffixes: Sequence[str]) -> None:

@@ -5,97 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vidskim.cli import console
-from vidskim.cli.arguments import Verb, call, spelled, summary, typed
+from vidskim.cli.arguments import Verb, call, spelled, summary
 from vidskim.cli.cost import cost
 from vidskim.cli.evaluate import evaluate
 from vidskim.cli.recognize import recognize
-from vidskim.cli.words import sampler_options, words_of
+from vidskim.cli.select import select
+from vidskim.cli.words import words_of
 from vidskim.errors import UsageError, unknown_name
-
-
-def select(
-    video: str,
-    /,
-    method: str = "motion",
-    k: int | None = None,
-    budget_seconds: float | None = None,
-    budget_share: float | None = None,
-    min_gap: float = 0.0,
-    cover: int = 0,
-    unit: str = "clip",
-    sampler: str | None = None,
-    combine: str | None = None,
-    visual_k: int | None = None,
-    alpha: float = 0.5,
-    residuals: int | None = None,
-    clip_stride: int = 1,
-    candidates: int | None = None,
-    reel: str | None = None,
-    widen: float = 1.0,
-    report: str | None = None,
-    json: bool = False,
-) -> None:
-    """Choose the moments of a video that deserve a close look.
-
-    Args:
-        video: path of a video file.
-        method: dense, uniform, random, packets, motion, scsampler or cascade.
-        k: clips or frames to choose (default: 10).
-        budget_seconds: instead of k, how long the chosen clips may be together.
-        budget_share: instead of k, the same as a share of the video between 0 and 1, or of its
-            frames.
-        min_gap: seconds between chosen clips, or frames, at least; there may be fewer then.
-        cover: put a choice into each of so many equal parts of the video first.
-        unit: what to choose, clip or frame.
-        sampler: checkpoints of saliency networks, one per source, with commas between (default:
-            the demo's).
-        combine: of sight and sound: convex_score, convex_list, intersect_list, union_list or joint.
-        visual_k: clips that union_list takes by sight (default: 8 of 10).
-        alpha: weight of sound in the convex combinations.
-        residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
-        clip_stride: look at every so-manieth clip only.
-        candidates: clips that packet sizes keep in method cascade (default: 3 k).
-        reel: write the chosen clips, one after another, to this video file.
-        widen: seconds that a clip may begin earlier in the reel, at a key frame, so that it can be
-            copied without encoding; 0 for never, 1e9 for always.
-        report: write a page with all that is known of the choice to this HTML file.
-        json: print one JSON object.
-    """
-    settings = dict(locals())
-    from vidskim import api
-    from vidskim.look.reel import SUFFIXES, write_reel
-    from vidskim.show import text as printing
-
-    console.check_output(reel, option="--reel", suffixes=SUFFIXES)
-    console.check_output(report, option="--report", suffixes=(".html", ".htm"))
-    if not widen >= 0:
-        raise UsageError(f"--widen is a number of seconds, at least 0, got {widen}")
-    chosen = api.select(
-        video,
-        method=method,
-        k=k,
-        budget_seconds=budget_seconds,
-        budget_share=budget_share,
-        min_gap_seconds=min_gap,
-        cover=cover,
-        unit=unit,
-        sampler=sampler,
-        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
-    )
-    made = None
-    if reel is not None:
-        made = write_reel(video, [c.clip for c in chosen.clips], reel, widen_seconds=widen)
-        chosen = chosen.with_reel(made)
-    if report is not None:
-        from vidskim.show.page import save_report
-
-        save_report(chosen, report, command=typed(select, settings))
-    if json:
-        console.show(chosen.to_json())
-        return
-    text = printing.selection(chosen, canvas=console.canvas())
-    console.show(text if made is None else f"{text}\n\n{printing.reel(made)}")
-    console.warn(chosen.warnings)
 
 
 def inspect(video: str, /, json: bool = False) -> None:

@@ -6,25 +6,16 @@ from typing import Unpack
 
 from vidskim.cli import console
 from vidskim.errors import VideoError
-from vidskim.options import PartOptions
+from vidskim.options import StreamOptions
 
 
-def answer_live(
-    source: str,
-    *,
-    model: str,
-    idle_seconds: float,
-    as_json: bool,
-    **parts: Unpack[PartOptions],
-) -> None:
+def answer_live(source: str, *, as_json: bool, **options: Unpack[StreamOptions]) -> None:
     """Recognize a stream and print every answer as soon as it is known.
 
     Args:
         source: path of a file or pipe, or ``-`` for standard input.
-        model: see `vidskim.api.stream`.
-        idle_seconds: a file that has not grown for so long is finished.
         as_json: print JSON objects, one per line.
-        parts: see `vidskim.api.stream`.
+        **options: see `vidskim.api.stream`.
 
     Raises:
         VideoError: the source cannot be read.
@@ -37,13 +28,7 @@ def answer_live(
     warnings: list[str] = []
     seen: Counter[str] = Counter()
     answer = None
-    for answer in api.stream(
-        source,
-        model=model,
-        idle_seconds=idle_seconds,
-        warnings=warnings,
-        **parts,
-    ):
+    for answer in api.stream(source, warnings=warnings, **options):
         seen.update(chosen.encoder for chosen in answer.clips)
         console.show(answer.to_json() if as_json else printing.answer_so_far(answer))
         sys.stdout.flush()

@@ -1,37 +1,19 @@
-"""Options that several verbs share, from what is typed to what the library takes."""
+"""What several verbs do with their options."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from vidskim.errors import UsageError
-
-if TYPE_CHECKING:
-    from vidskim.look.open import SamplerOptions
+from vidskim.options import flag
 
 
-def sampler_options(
-    combine: str | None,
-    visual_k: int | None,
-    alpha: float,
-    residuals: int | None,
-    clip_stride: int,
-    candidates: int | None,
-) -> "SamplerOptions":
-    """Return how the command line wants saliency networks to be used."""
-    from vidskim.look.open import SamplerOptions
-
-    return SamplerOptions(
-        rule=None if combine is None else combine.replace("-", "_"),
-        visual_k=visual_k,
-        alpha=alpha,
-        residuals=residuals,
-        every=clip_stride,
-        candidates=candidates,
-    )
+def only(options: Mapping[str, Any], declared: type) -> dict[str, Any]:
+    """Return those options that a class of `vidskim.options` declares."""
+    return {key: value for key, value in options.items() if key in declared.__annotations__}
 
 
-def paths_of(data: str) -> list[Path]:
+def paths_of(data: Any) -> list[Path]:
     """Return the files of a manifest or folder."""
     from vidskim.data.folder import load_manifest
 
@@ -43,12 +25,17 @@ def words_of(names: str) -> list[str]:
     return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def refuse(given: Mapping[str, bool], *, reason: str) -> None:
+def refuse(given: Iterable[str], *more: str, reason: str) -> None:
     """Refuse options that mean nothing here, rather than pass over them.
 
+    Args:
+        given: names of options that are given and refused.
+        *more: other words of the command line.
+        reason: why.
+
     Raises:
-        UsageError: one of them is given.
+        UsageError: there is one.
     """
-    wrong = [option for option, is_given in given.items() if is_given]
+    wrong = [*map(flag, sorted(given)), *more]
     if wrong:
         raise UsageError(f"{' and '.join(wrong)} {reason}")
