@@ -7,7 +7,7 @@ import pytest
 import vidskim
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
 from vidskim import Recognizer, Video, presets, save_backbone
-from vidskim.answer.build import make_recognizer
+from vidskim.api import make_recognizer
 from vidskim.errors import CheckpointError, UsageError, VideoError
 from vidskim.io.write.video import write_video
 from vidskim.look.open import open_sampler

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Unpack
 
 from vidskim.answer import build
 from vidskim.answer.recognizer import Recognizer
+from vidskim.declare import check_path, given, takes
 from vidskim.errors import UsageError
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.live.growing import check_source
@@ -15,15 +16,7 @@ from vidskim.look.methods import needs
 from vidskim.look.moments import Budget, Selection, select_moments
 from vidskim.look.open import SamplerOptions, look_of
 from vidskim.model.load import is_name
-from vidskim.options import (
-    MakeOptions,
-    RecognizeOptions,
-    SelectOptions,
-    StreamOptions,
-    check_path,
-    given,
-    takes,
-)
+from vidskim.options import MakeOptions, RecognizeOptions, SelectOptions, StreamOptions
 from vidskim.types import Prediction
 from vidskim.video import Video
 
@@ -172,7 +165,7 @@ def as_built(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return options as `vidskim.answer.build` takes them: those of saliency networks together.
 
     Args:
-        asked: the options that are given, see `vidskim.options.given`.
+        asked: the options that are given, see `vidskim.declare.given`.
 
     Raises:
         UsageError: impossible options of saliency networks.

@@ -12,86 +12,11 @@ present; what holds for the others stands in their help.
                  └─────────────────── ┴─ EvaluateOptions (its methods stand in a list)
 """
 
-import operator
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
-from numbers import Real
-from os import PathLike
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, TypeVar, get_args
+from typing import Annotated, Any, TypedDict
 
-from vidskim.errors import UsageError, printable, unknown_name
-
-GROUPS = {
-    "look": "which clips are encoded",
-    "model": "what encodes them",
-    "run": "how it runs",
-    "output": "what is written",
-}
-"""Headings of the help, in its order."""
-
-OLD_NAMES = {
-    "rule": "combine",
-    "every": "clip_stride",
-    "min_gap_seconds": "min_gap",
-    "idle_seconds": "idle",
-}
-"""Names that the command line had before it shared those of the library; it goes on taking them."""
-
-NOUNS = {str: "a word", bool: "True or False", int: "a whole number", float: "a number"}
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What there is to know of an option besides its type.
-
-    Attributes:
-        help: what it does, and what holds where it is left out.
-        group: one of `GROUPS`.
-        low: its least value.
-        high: its largest value.
-        above: what it must exceed.
-        choices: what shells offer; the library knows what is valid.
-        is_file: whether it names a file or folder.
-    """
-
-    help: str
-    group: str = "look"
-    low: float | None = None
-    high: float | None = None
-    above: float | None = None
-    choices: Sequence[str] = ()
-    is_file: bool = False
-
-    def check(self, name: str, value: float) -> None:
-        """Raise for a number out of range, NaN among them.
-
-        Raises:
-            UsageError: such a number.
-        """
-        is_enough = self.low is None or value >= self.low
-        is_more = self.above is None or value > self.above
-        if not (is_enough and is_more and value <= (inf if self.high is None else self.high)):
-            raise UsageError(f"{name} is {self.range}, got {value:g}")
-
-    @property
-    def range(self) -> str:
-        """The valid numbers in words.
-
-        >>> Option("", low=1).range, Option("", above=0, high=1).range
-        ('at least 1', 'in (0, 1]')
-        """
-        if self.high is not None:
-            if self.above is not None:
-                return f"in ({self.above:g}, {self.high:g}]"
-            return f"between {self.low or 0:g} and {self.high:g}"
-        if self.above is not None:
-            return f"above {self.above:g}"
-        return "a number" if self.low is None else f"at least {self.low:g}"
+from vidskim.declare import Option
 
 
 class LookOptions(TypedDict, total=False):
@@ -201,7 +126,7 @@ class PartOptions(TypedDict, total=False):
             "a backbone with published weights, NAME@ID for others of them (see 'vidskim models'), "
             "the path of a checkpoint, hf:<id or folder>, or 'demo' (default: r2plus1d_18; of "
             "evaluate demo)",
-            group="model",
+            "model",
             is_file=True,
         ),
     ]
@@ -210,22 +135,20 @@ class PartOptions(TypedDict, total=False):
         Option(
             "which encoder of several takes which clip: 1:7, all, none, first or letters such as "
             "ECCEC (default: as trained)",
-            group="model",
+            "model",
         ),
     ]
     cheap: Annotated[
         Any,
         Option(
-            "a second, cheap encoder: a name or a file (default: the file's)",
-            group="model",
-            is_file=True,
+            "a second, cheap encoder: a name or a file (default: the file's)", "model", is_file=True
         ),
     ]
     context: Annotated[
         Any,
         Option(
             "memory relates the clips of a video, none leaves the file's out",
-            group="model",
+            "model",
             choices=("memory", "none"),
         ),
     ]
@@ -234,21 +157,18 @@ class PartOptions(TypedDict, total=False):
         Option(
             "stage after which the expensive encoder compresses over time, such as res3; none "
             "leaves the file's out",
-            group="model",
+            "model",
         ),
     ]
     join: Annotated[
         str | int | None,
-        Option(
-            "clips that make one input of the expensive encoder: a number, or all",
-            group="model",
-        ),
+        Option("clips that make one input of the expensive encoder: a number, or all", "model"),
     ]
     aggregator: Annotated[
         Any,
         Option(
             "average, fast_gru, gru, lstm, concat or trained_average (default: the file's)",
-            group="model",
+            "model",
             choices=("average", "fast_gru", "gru", "lstm", "concat", "trained_average"),
         ),
     ]
@@ -256,7 +176,7 @@ class PartOptions(TypedDict, total=False):
         int | None,
         Option(
             "test on crops of so many pixels instead of the trained size (fully convolutional)",
-            group="model",
+            "model",
             low=1,
         ),
     ]
@@ -270,13 +190,13 @@ class OpenOptions(PartOptions, total=False):
         Option(
             "length of the segments that a compressed encoder joins, before the stride (default: "
             "as trained, or a clip of its backbone)",
-            group="model",
+            "model",
             low=1,
         ),
     ]
     random_weights: Annotated[
         bool,
-        Option("run the model untrained, to measure cost and speed only", group="model"),
+        Option("run the model untrained, to measure cost and speed only", "model"),
     ]
 
 
@@ -288,7 +208,7 @@ class WholeOptions(TypedDict, total=False):
         Option(
             "send the expensive encoder to the clips that packets, motion or scsampler find most "
             "salient, as often as the pattern has it",
-            group="model",
+            "model",
             choices=("packets", "motion", "scsampler"),
         ),
     ]
@@ -297,7 +217,7 @@ class WholeOptions(TypedDict, total=False):
         Option(
             "run the classifier by OpenVINO in bf16 or int8 (extra 'fast'); what that costs in "
             "accuracy is measured and printed",
-            group="model",
+            "model",
             choices=("bf16", "int8"),
         ),
     ]
@@ -306,7 +226,7 @@ class WholeOptions(TypedDict, total=False):
         Option(
             "manifest or folder whose videos int8 is calibrated on; in Python a list of videos "
             "(default: those at hand)",
-            group="model",
+            "model",
             is_file=True,
         ),
     ]
@@ -319,7 +239,7 @@ class RunOptions(TypedDict, total=False):
         int | None,
         Option(
             "crops of each clip, 1 in the center or 3 along its longer side (default: 1)",
-            group="run",
+            "run",
             low=1,
         ),
     ]
@@ -328,13 +248,11 @@ class RunOptions(TypedDict, total=False):
         Option(
             "of the networks: fp32, bf16, or auto for the faster one as measured here (default: "
             "fp32)",
-            group="run",
+            "run",
             choices=("fp32", "bf16", "auto"),
         ),
     ]
-    device: Annotated[
-        Any, Option("where the networks run, for example cuda (default: cpu)", group="run")
-    ]
+    device: Annotated[Any, Option("where the networks run, for example cuda (default: cpu)", "run")]
 
 
 class RecognizeOptions(MethodOptions, OpenOptions, WholeOptions, RunOptions, total=False):
@@ -345,7 +263,7 @@ class RecognizeOptions(MethodOptions, OpenOptions, WholeOptions, RunOptions, tot
         Option(
             "views per forward pass (default: 4, or one clip where encoders take turns); with 1 "
             "the last digits are those of a stream too",
-            group="run",
+            "run",
             low=1,
         ),
     ]
@@ -356,7 +274,7 @@ class MakeOptions(RecognizeOptions, total=False):
 
     videos: Annotated[
         Sequence[str | Path] | None,
-        Option("files on whose clips ``fast`` is checked and calibrated", group="run"),
+        Option("files on whose clips ``fast`` is checked and calibrated", "run"),
     ]
 
 
@@ -368,7 +286,7 @@ class StreamOptions(OpenOptions, RunOptions, total=False):
         Option(
             "seconds after which a file that has not grown is finished (default: 10); a pipe says "
             "itself when it ends",
-            group="run",
+            "run",
             low=0,
         ),
     ]
@@ -377,21 +295,21 @@ class StreamOptions(OpenOptions, RunOptions, total=False):
 class VideosOptions(TypedDict, total=False):
     """Which videos are evaluated, and where the results go."""
 
-    split: Annotated[str | None, Option("only the rows of this split", group="run")]
+    split: Annotated[str | None, Option("only the rows of this split", "run")]
     moments: Annotated[
         str | Path | None,
         Option(
             "manifest with one row per moment in which the class shows, for precision at k",
-            group="run",
+            "run",
             is_file=True,
         ),
     ]
-    limit: Annotated[int | None, Option("only the first n videos", group="run", low=1)]
+    limit: Annotated[int | None, Option("only the first n videos", "run", low=1)]
     out: Annotated[
         str | Path | None,
         Option(
             "folder for results.csv, results.md, results.json, videos.csv and the figure",
-            group="output",
+            "output",
             is_file=True,
         ),
     ]
@@ -425,157 +343,24 @@ class StudyOptions(VideosOptions, total=False):
             "features, objectives, combinations, audio, positions, thumbnails, k, visual_k, "
             "runtime, stride, cascade; --model may then name several classifiers with commas "
             "between",
-            group="run",
+            "run",
         ),
     ]
     samplers: Annotated[
         str,
         Option(
-            "for studies: checkpoints of saliency networks, or folders of them",
-            group="run",
-            is_file=True,
+            "for studies: checkpoints of saliency networks, or folders of them", "run", is_file=True
         ),
     ]
     timed: Annotated[
         int,
-        Option("for studies: videos whose run time is measured (default: 3)", group="run", low=0),
+        Option("for studies: videos whose run time is measured (default: 3)", "run", low=0),
     ]
     cache: Annotated[
         str,
         Option(
             "for studies: folder of answers and scores (default: 'cache' in --out)",
-            group="output",
+            "output",
             is_file=True,
         ),
     ]
-
-
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """One option as it was declared: its name, its type, and the rest."""
-
-    name: str
-    type: Any
-    option: Option
-
-    @property
-    def kinds(self) -> set[Any]:
-        """The types that a value may have; None stands for an option that is left out."""
-        return set(get_args(self.type) or [self.type]) - {type(None)}
-
-    @property
-    def kind(self) -> type:
-        """What a word of the command line becomes: bool, int, float or str."""
-        if len(self.kinds) > 1:
-            return str
-        return next((kind for kind in (bool, int, float) if kind in self.kinds), str)
-
-
-def declared(options: type) -> dict[str, Declared]:
-    """Return the options of one of the classes above, by name, group by group.
-
-    >>> declared(RunOptions)["crops"].kind
-    <class 'int'>
-    """
-    found = {}
-    for name, annotation in options.__annotations__.items():
-        kind, option = get_args(annotation)
-        found[name] = Declared(name, kind, option)
-    places = list(GROUPS)
-
-    def place(pair: tuple[str, Declared]) -> tuple[int, bool]:
-        return places.index(pair[1].option.group), pair[0] not in ("method", "methods", "model")
-
-    return dict(sorted(found.items(), key=place))
-
-
-def given(values: Mapping[str, Any], options: type) -> dict[str, Any]:
-    """Return the options that are given, as the types that are declared.
-
-    None is the same as leaving an option out; whole numbers of NumPy are whole numbers.
-
-    Args:
-        values: names to values.
-        options: the class that declares them.
-
-    Raises:
-        UsageError: an unknown option, a value of another type or out of range.
-    """
-    known = declared(options)
-    for name in values:
-        if name not in known:
-            raise unknown_name("option", name, known)
-    return {name: _typed(known[name], value) for name, value in values.items() if value is not None}
-
-
-def flag(name: str) -> str:
-    """Return how an option is written on the command line.
-
-    >>> flag("visual_k")
-    '--visual-k'
-    """
-    return "--" + name.replace("_", "-")
-
-
-def check_path(path: object) -> None:
-    """Raise unless something can name a file.
-
-    Raises:
-        UsageError: anything but a string or path.
-    """
-    if not isinstance(path, str | PathLike):
-        shown = printable(repr(path)[:60])
-        raise UsageError(f"a video is given by its path, a string or pathlib.Path, got {shown}")
-
-
-def described(options: type, *, indent: str = " " * 8) -> str:
-    """Return the options as lines of an ``Args:`` section.
-
-    >>> print(described(RunOptions, indent="").splitlines()[0])
-    crops: crops of each clip, 1 in the center or 3 along its longer side (default: 1).
-    """
-    lines: list[str] = []
-    for name, found in declared(options).items():
-        text = f"{name}: {found.option.help.rstrip('.')}."
-        lines += textwrap.wrap(text, 100, initial_indent=indent, subsequent_indent=indent + "    ")
-    return "\n".join(lines)
-
-
-def takes(options: type) -> Callable[[Function], Function]:
-    """Write a class of options into the docstring of a function that takes them.
-
-    They go in the place of the line that tells of ``**options``.
-    """
-
-    def documented(function: Function) -> Function:
-        lines = (function.__doc__ or "").splitlines()
-        at = next(i for i, line in enumerate(lines) if line.strip().startswith("**options:"))
-        function.__doc__ = "\n".join([*lines[:at], described(options), *lines[at + 1 :]])
-        return function
-
-    return documented
-
-
-def _typed(known: Declared, value: Any) -> Any:
-    """Return a value as its declared type.
-
-    Raises:
-        UsageError: it cannot be one, or is out of range.
-    """
-    if known.kinds not in ({str}, {bool}, {int}, {float}):  # the library looks at it
-        return value
-    is_bool = type(value).__name__ in ("bool", "bool_")  # NumPy's too, which is not imported here
-    made: Any = None
-    if known.kind is str and isinstance(value, str):
-        return value
-    if known.kind is bool and is_bool:
-        return bool(value)
-    if known.kind is int and hasattr(value, "__index__") and not is_bool:
-        made = operator.index(value)
-    if known.kind is float and isinstance(value, Real) and not is_bool:
-        made = float(value)
-    if made is None:
-        shown = printable(repr(value)[:60])
-        raise UsageError(f"{known.name} is {NOUNS[known.kind]}, got {shown}")
-    known.option.check(known.name, made)
-    return made

@@ -64,9 +64,7 @@ def test_crops_and_size_reach_the_network(run):
     assert (status, err) == (0, "")
     found = json.loads(out)
     assert (plain["num_crops"], found["num_crops"]) == (1, 3)
-    expected = vidskim.recognize(
-        "video.mp4", model="classifier.safetensors", k=2, num_crops=3, size=64
-    )
+    expected = vidskim.recognize("video.mp4", model="classifier.safetensors", k=2, crops=3, size=64)
     assert found["predictions"] == expected.to_json()["predictions"]
     assert found["cost"]["macs"] > 12 * plain["cost"]["macs"]
 
@@ -227,7 +225,7 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
         ("recognise video.mp4", 2, "did you mean 'recognize'"),
         ("data", 2, "synthetic|untrim|scan"),
         ("data synthetc out", 2, "did you mean 'synthetic'"),
-        ("recognize", 2, "video"),
+        ("recognize", 2, "VIDEO"),
         ("recognize video.mp4 video.mp4", 2, "unrecognized arguments: video.mp4"),
         ("recognize video.mp4 --metod motion", 2, "did you mean '--method'"),
         ("recognize video.mp4 --metho motion", 2, "did you mean '--method'"),
@@ -311,7 +309,8 @@ def test_help_and_version(run):
     status, out, err = run("recognize --help")
     assert (status, err) == (0, "")
     assert "--random-weights" in out
-    assert "clips to look at closely" in out
+    assert "clips to encode" in out
+    assert "look: which clips are encoded" in out
     for line in ("data --help", "data scan -h", "train --help", "evaluate -h"):
         assert run(line)[0] == 0
     assert run("--version")[1].strip() == f"vidskim {vidskim.__version__}"

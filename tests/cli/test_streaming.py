@@ -15,7 +15,7 @@ import pytest
 from tinynets import tiny_classifier, tiny_faster, tiny_sampler
 from tinyset import write_tiny_video
 from vidskim import api, save_backbone
-from vidskim.answer.build import make_recognizer
+from vidskim.api import make_recognizer
 from vidskim.cli import main
 from vidskim.errors import UsageError, VideoError
 from vidskim.look.look import Look
@@ -60,12 +60,12 @@ def _check_same(last: Prediction, whole: Prediction) -> None:
     ("model", "options"),
     [
         ("classifier", {}),
-        ("classifier", {"num_crops": 3}),
+        ("classifier", {"crops": 3}),
         ("classifier", {"precision": "bf16"}),
         ("fast_gru", {}),
         ("fast_gru", {"pattern": "1:7"}),
         ("fast_gru", {"pattern": "none"}),
-        ("fast_gru", {"pattern": "ECCEC", "num_crops": 3}),
+        ("fast_gru", {"pattern": "ECCEC", "crops": 3}),
         ("gru", {}),
         ("lstm", {"pattern": "first"}),
         ("concat", {}),
@@ -75,9 +75,8 @@ def _check_same(last: Prediction, whole: Prediction) -> None:
 def test_the_last_answer_is_that_of_the_finished_file(place, model, options):
     model = str(place / f"{model}.safetensors")
     path = place / "video.mkv"
-    whole = make_recognizer(
-        method="dense", model=model, batch_size=options.get("num_crops", 1), **options
-    )(path)
+    batch_size = options.get("crops", 1)
+    whole = make_recognizer(method="dense", model=model, batch_size=batch_size, **options)(path)
     with path.open("rb") as pipe:
         from_pipe = list(api.stream(pipe, model=model, **options))
     answers = list(api.stream(path, model=model, idle_seconds=0, **options))
@@ -268,9 +267,9 @@ def test_an_interruption_is_one_line(place, tmp_path):
         ("video.mkv --stream --method packets", "--method cannot go with --stream"),
         ("video.mkv --stream --route motion", "--route cannot go with --stream"),
         ("video.mkv --stream --fast int8", "--fast cannot go with --stream"),
-        ("video.mkv --idle 3", "--idle goes with --stream"),
+        ("video.mkv --idle 3", "--idle-seconds goes with --stream"),
         ("-", "VIDEO - goes with --stream"),
-        ("video.mkv --stream --idle -1", "idle_seconds is a time of at least 0, got -1"),
+        ("video.mkv --stream --idle -1", "--idle-seconds is at least 0, got -1"),
         (
             "video.mkv --stream --pattern 1:2",
             "a pattern or route shares clips between two encoders",

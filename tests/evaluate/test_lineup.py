@@ -8,8 +8,9 @@ import torch
 
 from tinynets import tiny_classifier, tiny_compressed, tiny_memory
 from tinyset import CLASSES, write_tiny_set
-from vidskim.answer.build import Ask, make_recognizer
+from vidskim.answer.build import Ask
 from vidskim.answer.recognizer import Runtime
+from vidskim.api import make_recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main

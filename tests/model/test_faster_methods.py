@@ -4,13 +4,12 @@ import numpy as np
 import pytest
 
 from tinynets import motion_sampler, tiny_classifier, tiny_faster, tiny_sampler
-from vidskim.answer.build import make_recognizer
+from vidskim.api import make_recognizer
 from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.methods import METHODS
 from vidskim.look.motion import MotionEnergy
-from vidskim.look.open import SamplerOptions
 from vidskim.look.packets import PacketSaliency
 from vidskim.model.file import save_model
 from vidskim.model.load import open_any
@@ -167,7 +166,7 @@ def test_other_methods_choose_the_clips_too(files, video):
     ("options", "told"),
     [
         ({"sampler": "x.safetensors"}, "takes no sampler"),
-        ({"route": "motion", "options": SamplerOptions(every=2)}, "takes no sampler"),
+        ({"route": "motion", "every": 2}, "takes no sampler"),
         ({"route": "best"}, "unknown route"),
         ({"pattern": "1;7"}, "pattern"),
         ({"k": 0}, "at least 1"),

@@ -209,7 +209,7 @@ def test_refused(video, file, capsys, words, told):
 )
 def test_ten_clips_overlap_where_they_do_not_fit_side_by_side(video, file, frames, k, starts):
     """60 frames hold eight clips of eight frames side by side; the paper tests ten."""
-    answer = vidskim.recognize(video, model=str(file), k=k, num_crops=3)
+    answer = vidskim.recognize(video, model=str(file), k=k, crops=3)
     found = [clip.clip.start_frame for clip in answer.clips]
     assert found == (starts or [round(n * 52 / 8) for n in range(9)])
     assert answer.cost.dense_macs * len(found) == pytest.approx(8 * answer.cost.macs, rel=0.05)

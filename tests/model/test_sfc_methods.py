@@ -12,7 +12,7 @@ import vidskim
 from tinynets import CLASSES, tiny_classifier, tiny_compressed
 from tinyset import write_tiny_set
 from vidskim.account import count
-from vidskim.answer.build import make_recognizer
+from vidskim.api import make_recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.backbones.registry import create_backbone, shapes_of

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from typing import Any, NoReturn, get_args
 
+from vidskim.declare import GROUPS, OLD_NAMES, Declared, Option, declared, flag
 from vidskim.errors import UsageError, unknown_name
-from vidskim.options import GROUPS, OLD_NAMES, Declared, Option, declared, flag
 
 Verb = Callable[..., None]
 

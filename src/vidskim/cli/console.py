@@ -16,8 +16,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+from vidskim.declare import flag
 from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VidskimError, is_out_of_memory
-from vidskim.options import flag
 from vidskim.show.strip import BLOCKS, Canvas
 
 _encoding = "utf-8"

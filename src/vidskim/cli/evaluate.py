@@ -4,7 +4,8 @@ from typing import Annotated, Any, Unpack
 
 from vidskim.cli import console
 from vidskim.cli.words import only, paths_of, refuse, words_of
-from vidskim.options import EvaluateOptions, Option, StudyOptions
+from vidskim.declare import Option
+from vidskim.options import EvaluateOptions, StudyOptions
 
 METHODS = "dense,uniform,random,packets,motion"
 MODEL = "demo"

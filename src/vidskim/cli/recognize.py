@@ -6,7 +6,8 @@ from vidskim.cli import console
 from vidskim.cli.arguments import typed
 from vidskim.cli.streaming import answer_live
 from vidskim.cli.words import only, paths_of, refuse
-from vidskim.options import Option, RecognizeOptions, StreamOptions
+from vidskim.declare import Option
+from vidskim.options import RecognizeOptions, StreamOptions
 
 
 class AnswerOptions(RecognizeOptions, StreamOptions, total=False):

@@ -5,7 +5,8 @@ from typing import Annotated, Unpack
 from vidskim.cli import console
 from vidskim.cli.arguments import typed
 from vidskim.cli.words import only
-from vidskim.options import Option, SelectOptions
+from vidskim.declare import Option
+from vidskim.options import SelectOptions
 
 
 class ChoiceOptions(SelectOptions, total=False):

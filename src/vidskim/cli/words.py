@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vidskim.declare import flag
 from vidskim.errors import UsageError
-from vidskim.options import flag
 
 
 def only(options: Mapping[str, Any], declared: type) -> dict[str, Any]:
