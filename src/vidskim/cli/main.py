@@ -48,7 +48,7 @@ def models(name: str | None = None, /, json: bool = False) -> None:
     console.show(shipped_models()["records" if json else "text"])
 
 
-def train(words: Sequence[str]) -> None:
+def train(words: Sequence[str], /) -> None:
     """Train what a recipe describes.
 
     Args:
@@ -230,6 +230,17 @@ def demo(out: str = "demo", videos: int = 108, train: bool = False) -> None:
     run_demo(Path(out), videos=videos, train=train)
 
 
+def completion(shell: str, /) -> None:
+    """Print what a shell reads to complete commands, options and values.
+
+    Args:
+        shell: bash, zsh or fish; for example: eval "$(vidskim completion bash)".
+    """
+    from vidskim.cli.completion import completion_script
+
+    console.show(completion_script(shell, VERBS))
+
+
 VERBS: dict[str, Verb | dict[str, Verb]] = {
     "recognize": recognize,
     "select": select,
@@ -245,6 +256,7 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
         "official": data_official,
     },
     "demo": demo,
+    "completion": completion,
 }
 
 
