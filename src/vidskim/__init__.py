@@ -6,15 +6,11 @@
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-try:
-    __version__ = version("vidskim")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0.0.0"
-
 if TYPE_CHECKING:
+    __version__: str
+
     from vidskim.account import Count, count
     from vidskim.answer.recognizer import Recognizer, Runtime
     from vidskim.api import make_recognizer, recognize, select, stream
@@ -132,6 +128,8 @@ needs no torch starts without it."""
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
@@ -142,3 +140,13 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _version() -> str:
+    """Return the version, which takes longer to find than the rest to start."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("vidskim")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0.0.0"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidskim.clips import grid as timeline
+from vidskim.declare import check_path
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
@@ -46,6 +47,7 @@ class Video:
     """
 
     def __init__(self, path: str | Path) -> None:
+        check_path(path)
         self.path = Path(path)
         self.stats = ReadStats()
         self.warnings: list[str] = []

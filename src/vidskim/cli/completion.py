@@ -136,7 +136,8 @@ def _fish(verbs: Verbs) -> str:
     for name, verb in _flat(verbs):
         here = "; and ".join(f"__fish_seen_subcommand_from {word}" for word in name.split())
         for known in options_of(verb).values():
-            line = f"complete -c vidskim -n {_quoted(here)} -l {flag(known.name)[2:]}"
+            line = f"complete -c vidskim -n {_quoted(here)} "
+            line += " ".join(f"-l {word[2:]}" for word in flags_of(known.name))
             line += f" -d {_quoted(known.option.help)}"
             if known.option.choices:
                 line += f" -x -a {_quoted(' '.join(known.option.choices))}"

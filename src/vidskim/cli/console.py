@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vidskim.declare import flag
 from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VidskimError, is_out_of_memory
-from vidskim.show.strip import BLOCKS, Canvas
+
+if TYPE_CHECKING:
+    from vidskim.show.strip import Canvas
 
 _encoding = "utf-8"
 """What standard output was opened with, before `run` made it take any text."""
@@ -37,8 +39,10 @@ def run(command: Callable[[Sequence[str]], None], argv: Sequence[str]) -> int:
         return _run(command, argv)
 
 
-def canvas() -> Canvas:
+def canvas() -> "Canvas":
     """Return how wide the terminal is, and whether it can show more than ASCII."""
+    from vidskim.show.strip import BLOCKS, Canvas
+
     width = shutil.get_terminal_size((80, 24)).columns if sys.stdout.isatty() else 80
     try:
         BLOCKS.encode(_encoding)
