@@ -14,11 +14,13 @@ import sys
 COMMANDS = {
     "import av, numpy": ["-c", "import av, numpy"],
     "vidskim --help": ["-m", "vidskim", "--help"],
+    "vidskim recognize --help": ["-m", "vidskim", "recognize", "--help"],
     "vidskim models": ["-m", "vidskim", "models"],
     "vidskim inspect VIDEO": ["-m", "vidskim", "inspect", "VIDEO"],
     "a typo": ["-m", "vidskim", "recgonize"],
     "import torch": ["-c", "import torch"],
     "vidskim recognize, file missing": ["-m", "vidskim", "recognize", "missing.mp4"],
+    "vidskim select VIDEO": ["-m", "vidskim", "select", "VIDEO", "--method", "packets"],
 }
 
 

@@ -42,9 +42,9 @@ class SamplerOptions:
         rule: how sight and sound are combined, one of `vidskim.look.fusion.RULES`; None for
             the paper's best, "union_list", or "joint" where the networks were trained jointly.
         visual_k: K' of the union, by default 8 of 10.
-        alpha: weight of sound in the convex rules.
-        residuals: residual frames per clip that are looked at, 0 for all; None as in training.
-        every: look at every so-manieth clip only (the paper's clip stride).
+        alpha: weight of the audio scores in the convex rules, by default 0.5.
+        residuals: residual frames per clip that are scored, 0 for all; None as in training.
+        every: score every n-th clip only (the paper's clip stride).
         candidates: clips that the first stage of the method "cascade" keeps, by default 3 k.
 
     Raises:
@@ -53,7 +53,7 @@ class SamplerOptions:
 
     rule: str | None = None
     visual_k: int | None = None
-    alpha: float = 0.5
+    alpha: float | None = None
     residuals: int | None = None
     every: int = 1
     candidates: int | None = None
@@ -106,7 +106,7 @@ def open_sampler(
         rule=options.rule or ("joint" if joint else "union_list"),
         k=max(10, options.visual_k or 0),  # set anew by the method that chooses
         visual_k=options.visual_k,
-        alpha=options.alpha,
+        alpha=0.5 if options.alpha is None else options.alpha,
     )
     return sampler if options.every == 1 else Strided(sampler, options.every)
 
@@ -122,7 +122,7 @@ def check_used(saliency: PartedSaliency, options: SamplerOptions) -> None:
     if not isinstance(sampler, Sampler):
         return
     both = sampler.audio is not None and sampler.visual
-    told = (options.rule, options.visual_k, None if options.alpha == 0.5 else options.alpha)
+    told = (options.rule, options.visual_k, options.alpha)
     if not both and told != (None, None, None):
         kinds = listed([network.kind for network in sampler.networks])
         raise UsageError(

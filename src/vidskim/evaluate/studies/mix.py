@@ -89,7 +89,7 @@ class Mix:
             known: scores ``[N]`` of each kind of network, None where the file has no such thing.
             packets: scores ``[N]`` of packet sizes.
             k: clips that will be chosen.
-            every: look at every so-manieth clip only.
+            every: score every n-th clip only.
             candidates: clips that packet sizes keep; None looks at all.
         """
         sampler = self.sampler(k)

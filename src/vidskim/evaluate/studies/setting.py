@@ -225,7 +225,7 @@ class Setting:
             audio=found["audio"],
             rule=self.options.rule or "union_list",
             visual_k=self.options.visual_k,
-            alpha=self.options.alpha,
+            alpha=0.5 if self.options.alpha is None else self.options.alpha,
         )
         if not mix.networks:
             raise MissingError("all saliency networks were trained jointly: give single ones too")
