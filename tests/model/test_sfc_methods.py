@@ -185,7 +185,7 @@ def test_another_size(video, file, frames):
     assert model.of_size(24).transform == replace(small, short_side=24)
     assert model.transform == small
     for size in (0, -3, 2.5, True):
-        with pytest.raises(UsageError, match="a test size is a whole number of pixels"):
+        with pytest.raises(UsageError, match="--size is at least 1 a whole number of pixels"):
             model.of_size(size)
 
 
@@ -215,10 +215,10 @@ def test_segments_that_cannot_be(file):
         (["--model", "FILE", "--sampler", "x.safetensors"], "takes no sampler"),
         (["--model", "FILE", "--combine", "joint"], "takes no sampler"),
         (["--model", "FILE", "--random-weights"], "random weights go with"),
-        (["--model", "FILE", "--k", "0"], "k is a whole number of clips"),
+        (["--model", "FILE", "--k", "0"], "--k is at least 1"),
         (["--model", "FILE", "--crops", "3"], "3 crops need a transform that crops"),
         (["--model", "FILE", "--batch-size", "2"], "one pass: leave batch_size out"),
-        (["--model", "FILE", "--size", "0"], "a test size is"),
+        (["--model", "FILE", "--size", "0"], "--size is at least 1"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
         (["--model", "FILE", "--fast", "bf16"], "memory or compression inside"),
     ],
