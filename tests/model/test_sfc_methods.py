@@ -185,7 +185,7 @@ def test_another_size(video, file, frames):
     assert model.of_size(24).transform == replace(small, short_side=24)
     assert model.transform == small
     for size in (0, -3, 2.5, True):
-        with pytest.raises(UsageError, match="--size is at least 1 a whole number of pixels"):
+        with pytest.raises(UsageError, match="a test size is a whole number of pixels"):
             model.of_size(size)
 
 
