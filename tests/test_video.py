@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import log_mel
 from vidskim.io.motion import motion
 from vidskim.io.packets import read_packets
 from vidskim.io.write.video import write_video
-from vidskim.types import Clip
 from vidskim.video import Video
 
 
@@ -129,7 +128,9 @@ def test_a_clip_without_a_readable_frame_is_an_error_or_a_warning(tmp_path):
 
 def test_a_clip_beyond_the_end_is_an_error(sample_video):
     with pytest.raises(VideoError, match="clip 99"):
-        Video(sample_video).frames([Clip(99, 9000, 4, 1, 360.0, 361.0, 4)])
+        Video(sample_video).frames(
+            [lay_clip(9000, num_frames=4, index=99, start_seconds=360.0, end_seconds=361.0)]
+        )
 
 
 def test_motion_and_sound_are_those_of_the_reading_functions(sample_video):

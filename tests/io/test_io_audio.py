@@ -10,13 +10,13 @@ import pytest
 import torch
 from sound import RATE, clicks, clips_of, tone, write_sound
 
+from vidskim.clips.grid import lay_clip
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import Window, fill_windows, log_mel
 from vidskim.io.mel import FLOOR, log_mel_spectra, mel_filters
 from vidskim.io.samples import Chunk
 from vidskim.io.walk import ReadStats
 from vidskim.io.write.video import write_video
-from vidskim.types import Clip
 
 
 def mel_bin(hertz: float) -> int:
@@ -122,7 +122,11 @@ def test_sound_of_a_video_file_is_in_step_with_its_pictures(tmp_path: Path) -> N
     path = tmp_path / "video.mp4"
     picture = np.zeros((32, 32, 3), np.uint8)
     write_video(path, [picture] * 100, frame_rate=25, audio=clicks(4, [2.0]).astype(np.float32))
-    (found,) = log_mel(path, [Clip(0, 40, 20, 1, 1.6, 2.4, 20)]).values[:, 0].mean(1)
+    (found,) = (
+        log_mel(path, [lay_clip(40, num_frames=20, start_seconds=1.6, end_seconds=2.4)])
+        .values[:, 0]
+        .mean(1)
+    )
     assert abs(int(found.argmax()) - 100) <= 3
 
 
@@ -131,9 +135,9 @@ def test_gaps_and_late_starts_keep_the_time(tmp_path: Path) -> None:
     samples = np.concatenate([clicks(1, [0.5]), clicks(1, [0.5])])
     write_sound(path, samples, start_seconds=(0.0, 3.0))
     clips = [
-        Clip(0, 0, 1, 1, 0.0, 1.0, 1),
-        Clip(1, 1, 1, 1, 1.5, 2.5, 1),
-        Clip(2, 2, 1, 1, 3, 4, 1),
+        lay_clip(0, num_frames=1, end_seconds=1.0),
+        lay_clip(1, num_frames=1, index=1, start_seconds=1.5, end_seconds=2.5),
+        lay_clip(2, num_frames=1, index=2, start_seconds=3, end_seconds=4),
     ]
     warnings: list[str] = []
     found = log_mel(path, clips, warnings=warnings).values[:, 0].mean(1)
@@ -237,7 +241,13 @@ def test_bytes_are_counted_and_reading_stops_after_the_last_window(tmp_path: Pat
 def test_a_clip_of_hours_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     write_sound(path, tone(1, 1000))
-    found = log_mel(path, [Clip(0, 0, 2, 1, 0.0, 1e6, 2), Clip(1, 0, 1, 1, 0.5, 0.5, 1)])
+    found = log_mel(
+        path,
+        [
+            lay_clip(0, num_frames=2, end_seconds=1e6),
+            lay_clip(0, num_frames=1, index=1, start_seconds=0.5, end_seconds=0.5),
+        ],
+    )
     assert found.values.shape == (2, 1, 40, 200)
     assert torch.isfinite(found.values).all()
 

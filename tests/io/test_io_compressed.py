@@ -9,7 +9,7 @@ import pytest
 import torch
 from resident import growth_over_clips
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.io.motion import iter_motion, motion
 from vidskim.io.packets import read_packets
 from vidskim.io.probe import probe
@@ -18,7 +18,6 @@ from vidskim.io.references import find_references
 from vidskim.io.vectors import motion_maps
 from vidskim.io.walk import ReadStats
 from vidskim.io.write.video import write_video
-from vidskim.types import Clip
 
 VELOCITY = (3.0, 2.0)
 PANS = {
@@ -176,9 +175,9 @@ def test_single_frames_have_the_vectors_of_a_whole_read(
 def test_clips_come_in_time_order_with_every_frame_they_span(pan: Callable[[str], Path]) -> None:
     path = pan("pyramid.mp4")
     index = read_packets(path)
-    long = Clip(0, 3, 20, 1, 0.0, 0.0, 20)
-    strided = Clip(1, 5, 4, 3, 0.0, 0.0, 4)
-    late = Clip(2, 36, 8, 1, 0.0, 0.0, 4)
+    long = lay_clip(3, num_frames=20)
+    strided = lay_clip(5, num_frames=4, stride=3, index=1)
+    late = lay_clip(36, num_frames=8, total=40, index=2)
     arrived = list(iter_motion(path, index, [late, strided, long]))
     assert [clip.index for clip, _ in arrived] == [0, 1, 2]
     assert [part.frame_number.tolist() for _, part in arrived] == [
@@ -195,7 +194,9 @@ def test_i_frames_have_no_map(pan: Callable[[str], Path]) -> None:
     found = motion(path, index, clips)
     assert np.flatnonzero(index.is_key).tolist() == [0, 10, 20, 30]
     assert sorted({*range(NUM_FRAMES)} - {*found.frame_number.tolist()}) == [0, 10, 20, 30]
-    only_key = motion(path, index, [Clip(0, 10, 1, 1, 0.4, 0.44, 1)])
+    only_key = motion(
+        path, index, [lay_clip(10, num_frames=1, start_seconds=0.4, end_seconds=0.44)]
+    )
     assert only_key.vectors.shape == (0, 2, 7, 10)
     assert motion(path, index, []).vectors.shape == (0, 2, 7, 10)
 

@@ -14,7 +14,7 @@ from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode
 from resident import EXACT_HEAP
 from torch import Tensor
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.io.frames import RgbConverter, read_clips, rotation_degrees, wanted_ranges
 from vidskim.io.packets import read_packets
 from vidskim.io.walk import ReadStats
@@ -24,7 +24,9 @@ from vidskim.types import Clip
 
 def _clip(start: int, num_frames: int = 4, *, stride: int = 1, num_valid: int | None = None):
     valid = num_frames if num_valid is None else num_valid
-    return Clip(start, start, num_frames, stride, 0.0, 0.0, valid)
+    return lay_clip(
+        start, num_frames=num_frames, stride=stride, total=start + valid * stride, index=start
+    )
 
 
 def _as_pictures(frames: Tensor) -> np.ndarray:
@@ -248,3 +250,20 @@ def test_reading_leaves_no_cycles_behind(footage):
         assert gc.collect() < 50
     finally:
         gc.enable()
+
+
+UNEVEN = [
+    Clip(0, (0, 1, 5, 6, 14), 5, 0.0, 0.8, 20),
+    Clip(1, (3, 3, 4, 20, 20), 5, 0.1, 0.9, 22),  # slower than it was laid: frames stand twice
+    Clip(2, (40, 47, 63, 63, 63), 3, 1.6, 2.6, 64),
+    Clip(3, (2, 50, 51, 52, 61), 5, 0.1, 2.5, 63),
+]
+
+
+@pytest.mark.parametrize("name", ["h264_no_b.mp4", "h264_open_gop.mkv", "mpeg4.avi"])
+def test_clips_of_uneven_frames_equal_a_plain_decode(footage, truth, name):
+    expected = np.stack(truth(name))
+    read = list(read_clips(footage(name), read_packets(footage(name)), UNEVEN[::-1]))
+    assert sorted(clip.index for clip, _ in read) == [0, 1, 2, 3]
+    for clip, frames in read:
+        assert np.array_equal(_as_pictures(frames), expected[list(clip.frame_indices)])

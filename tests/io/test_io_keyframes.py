@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.keyframes import choose_key_frames, iter_key_frames, key_frames
 from vidskim.io.packets import read_packets
@@ -23,7 +23,7 @@ NAMES = [
 
 def clip(index: int, start: int, stop: int) -> Clip:
     """A clip that spans some frames."""
-    return Clip(index, start, stop - start, 1, 0.0, 0.0, stop - start)
+    return lay_clip(start, num_frames=stop - start, index=index)
 
 
 @pytest.mark.parametrize("name", NAMES)

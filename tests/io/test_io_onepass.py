@@ -10,7 +10,7 @@ import torch
 from footage import moving_pictures
 from resident import growth_over_clips
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError
 from vidskim.io.motion import Motion, iter_motion
 from vidskim.io.motion_residual import iter_compressed
@@ -58,7 +58,7 @@ def test_equal_to_two_decodes(footage: Callable[[str], Path], name: str, per_cli
     path = footage(name)
     index, clips = whole(path)
     assert assert_equal(path, index, clips, per_clip=per_clip) >= len(clips) - 1
-    some = [clips[4], clips[1], clips[1], Clip(9, 15, 4, 3, 0.0, 0.0, 4)]
+    some = [clips[4], clips[1], clips[1], lay_clip(15, num_frames=4, stride=3, index=9)]
     assert assert_equal(path, index, some, per_clip=per_clip) >= 3
 
 
@@ -91,7 +91,7 @@ def test_a_clip_of_b_frames_only_keeps_them(footage: Callable[[str], Path]) -> N
     path = footage("h264_long_gop.mp4")
     index = read_packets(path)
     start = "".join(index.picture_types).index("BB", 8)
-    clips = [Clip(0, start, 2, 1, 0.0, 0.0, 2), Clip(1, start - 1, 4, 1, 0.0, 0.0, 4)]
+    clips = [lay_clip(start, num_frames=2), lay_clip(start - 1, num_frames=4, index=1)]
     ((_, only_b, _), (_, with_p, _)) = sorted(
         iter_compressed(path, index, clips, b_frames=False), key=lambda item: item[0].index
     )

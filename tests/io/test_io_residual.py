@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
@@ -94,7 +94,7 @@ def test_a_clip_of_b_frames_only_uses_the_past_reference(
     index = read_packets(path)
     types = "".join(index.picture_types)
     start = types.index("BB", 8)
-    clip = Clip(0, start, 2, 1, 0.0, 0.0, 2)
+    clip = lay_clip(start, num_frames=2)
     found = residuals(path, index, [clip])
     (number,), (reference,) = found.frame_number.tolist(), found.reference_number.tolist()
     assert types[number] == "B"
@@ -184,7 +184,7 @@ def test_nothing_predicted_gives_empty_residuals(footage: Callable[[str], Path])
     assert stats.frames_decoded <= 2
     path = footage("h264_no_b.mp4")
     index = read_packets(path)
-    only_key = Clip(0, 8, 1, 1, 0.0, 0.0, 1)
+    only_key = lay_clip(8, num_frames=1)
     assert residuals(path, index, [only_key]).values.shape == (0, 3, 64, 80)
     assert residuals(path, index, [], quarter_luma=True).values.shape == (0, 1, 16, 20)
 

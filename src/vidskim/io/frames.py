@@ -4,6 +4,7 @@ All clips are served by one pass over the file. A frame is converted once and co
 that holds it; memory holds the clips being filled and nothing else, whatever the video's length.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,18 +129,23 @@ class Filling:
 
     def holds(self, number: int) -> bool:
         """Whether a frame is one of the clip's."""
-        step, rest = divmod(number - self.clip.start_frame, self.clip.stride)
-        return rest == 0 and 0 <= step < self.clip.num_valid
+        return bool(self._places(number))
 
     def put(self, number: int, image: NDArray[np.uint8]) -> None:
-        """Copy a frame ``[H, W, 3]`` to its place, if the clip holds it."""
-        if not self.holds(number):
+        """Copy a frame ``[H, W, 3]`` to its place or places, if the clip holds it."""
+        places = self._places(number)
+        if not places:
             return
-        step = (number - self.clip.start_frame) // self.clip.stride
         if self._images is None:
             self._images = np.empty((self.clip.num_frames, *image.shape), np.uint8)
-        self._images[step] = image
-        self._arrived[step] = True
+        self._images[places.start : places.stop] = image
+        self._arrived[places.start : places.stop] = True
+
+    def _places(self, number: int) -> range:
+        """Return the places of a frame in the clip, none past the end of the video."""
+        numbers, num_valid = self.clip.frame_indices, self.clip.num_valid
+        first = bisect_left(numbers, number, hi=num_valid)
+        return range(first, bisect_right(numbers, number, lo=first, hi=num_valid))
 
     def finish(self) -> tuple[Clip, Tensor | None]:
         """Return the frames ``[T, 3, H, W]``, holes filled; None if not one has arrived."""

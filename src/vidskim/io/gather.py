@@ -57,7 +57,7 @@ def gather(
 
 
 def spans(clips: Sequence[Clip], *, total: int) -> list[range]:
-    """Return the frame numbers each clip spans, gaps of its stride included.
+    """Return the frame numbers each clip spans, gaps between its frames included.
 
     Args:
         clips: any clips.
