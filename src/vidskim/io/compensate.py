@@ -14,7 +14,8 @@ from av.video.reformatter import VideoReformatter
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from vidskim.io.frames import RgbConverter, rotation_degrees
+from vidskim.io.frames import RgbConverter
+from vidskim.io.probe import rotation_degrees
 from vidskim.io.references import References
 from vidskim.io.vectors import BLOCK, CELL, block_offsets
 from vidskim.types import VideoInfo

@@ -11,7 +11,6 @@ from av.video.stream import VideoStream
 
 from vidskim.errors import VideoError
 from vidskim.io.container import check_size, main_video_stream, open_container, read_only
-from vidskim.io.frames import rotation_degrees
 from vidskim.io.packets import PacketIndex, demux
 from vidskim.io.walk import ReadStats, configure
 from vidskim.types import VideoInfo
@@ -70,6 +69,11 @@ def displayed(frame: VideoFrame, path: str | Path) -> Displayed:
     if rotation % 180:
         return Displayed(frame.height, frame.width, rotation)
     return Displayed(frame.width, frame.height, rotation)
+
+
+def rotation_degrees(frame: VideoFrame) -> int:
+    """Return how far to turn a frame clockwise for display: 0, 90, 180 or 270."""
+    return round(-frame.rotation / 90) * 90 % 360
 
 
 def undecodable(path: str | Path, *, codec: str, encrypted: bool) -> VideoError:
