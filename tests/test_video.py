@@ -136,10 +136,12 @@ def test_a_clip_beyond_the_end_is_an_error(sample_video):
 def test_motion_and_sound_are_those_of_the_reading_functions(sample_video):
     video = Video(sample_video)
     clips = video.clips()[:3]
-    maps = motion(sample_video, video.packets, clips)
+    maps = motion(Video(sample_video).reading, clips)
     assert torch.equal(video.motion(clips).vectors, maps.vectors)
     assert [clip for clip, _ in video.iter_motion(clips)] == clips
-    assert torch.equal(video.log_mel(clips).values, log_mel(sample_video, clips).values)
+    assert torch.equal(
+        video.log_mel(clips).values, log_mel(Video(sample_video).reading, clips).values
+    )
     assert video.log_mel(clips, num_steps=50, num_mels=20).values.shape == (3, 1, 20, 50)
 
 
