@@ -15,7 +15,7 @@ from torch import Tensor
 from vidskim.clips.grid import split, spread
 from vidskim.io.audio import LogMel, iter_log_mel, log_mel
 from vidskim.io.frames import read_clips, stack_clips
-from vidskim.io.keyframes import KeyFrames, iter_key_frames, key_frames
+from vidskim.io.keyframes import ClipKeyFrames, iter_key_frames, key_frames
 from vidskim.io.motion import Motion, iter_motion, motion
 from vidskim.io.motion_residual import iter_compressed
 from vidskim.io.packets import PacketIndex
@@ -181,7 +181,7 @@ class Video:
         """
         return iter_key_frames(self.reading, clips)
 
-    def key_frames(self, clips: Sequence[Clip]) -> KeyFrames:
+    def key_frames(self, clips: Sequence[Clip]) -> ClipKeyFrames:
         """Return one key frame per clip, decoding nothing else; see `vidskim.io.keyframes`."""
         return key_frames(self.reading, clips)
 

@@ -23,7 +23,7 @@ from vidskim.types import Clip
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFrames:
+class ClipKeyFrames:
     """The key frames of N clips, in the order of the clips."""
 
     images: Tensor
@@ -35,7 +35,7 @@ class KeyFrames:
         return f"KeyFrames(images={tuple(self.images.shape)})"
 
 
-def key_frames(reading: Reading, clips: Sequence[Clip]) -> KeyFrames:
+def key_frames(reading: Reading, clips: Sequence[Clip]) -> ClipKeyFrames:
     """Return one key frame per clip: the first inside it, else the last before it.
 
     Clips that share a key frame hold equal copies; `iter_key_frames` does without them. A key frame
@@ -46,7 +46,7 @@ def key_frames(reading: Reading, clips: Sequence[Clip]) -> KeyFrames:
         clips: any clips of it, at least one.
 
     Returns:
-        `KeyFrames` in the order of ``clips``.
+        `ClipKeyFrames` in the order of ``clips``.
 
     Raises:
         UsageError: no clips.
@@ -62,7 +62,7 @@ def key_frames(reading: Reading, clips: Sequence[Clip]) -> KeyFrames:
         images[positions] = image
         numbers[positions] = number
     assert images is not None  # there are clips, so there was a picture or an error
-    return KeyFrames(images=images, frame_number=numbers)
+    return ClipKeyFrames(images=images, frame_number=numbers)
 
 
 def iter_key_frames(
