@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import vidskim.account
-from vidskim import Recognizer, presets
+from vidskim import Recognizer, Runtime
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.open import untrained
@@ -27,8 +27,9 @@ from vidskim.backbones.resolution import set_test_size
 from vidskim.data.folder import load_manifest
 from vidskim.evaluate.benchmark import turns
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.model.faster import Faster, make_adapters
-from vidskim.model.faster_methods import PRESETS, untrained_faster
+from vidskim.look import methods
+from vidskim.look.methods import METHODS
+from vidskim.model import presets
 
 OUT = Path(__file__).resolve().parent / "results" / "faster" / "speed"
 BASE = "all E, average"
@@ -76,30 +77,17 @@ def read_options() -> argparse.Namespace:
 def average(name: str, *, size: int) -> Recognizer:
     """Return average pooling of 8 clips of 32 frames by one encoder."""
     network = sized(untrained(name), num_frames=32, size=size)
-    return Recognizer(network, look=presets.uniform(k=8), batch_size=1)
+    return Recognizer(network, look=methods.uniform(k=8), runtime=Runtime(batch_size=1))
 
 
 def faster(method: str, expensive: str, cheap: str, *, size: int) -> Recognizer:
     """Return a configuration of FASTER."""
-    preset = PRESETS[method]
-    model = untrained_faster(expensive, cheap=cheap, preset=preset)
-    networks = [sized(n, num_frames=preset.num_frames, size=size) for n in model.networks()]
-    model = Faster(
-        networks,
-        model.aggregator,
-        adapters=make_adapters(networks, channels=model.aggregator.channels),
-        pattern=preset.pattern,
-        num_clips=preset.num_clips,
-    )
-    return Recognizer(
-        networks[0],
-        others=networks[1:],
-        look=presets.uniform(k=preset.num_clips),
-        schedule=preset.pattern,
-        adapters=tuple(model.adapters),
-        aggregator=model.aggregator,
-        batch_size=1,
-    )
+    row = METHODS[method]
+    networks = [
+        sized(untrained(name), num_frames=row.num_frames, size=size) for name in (expensive, cheap)
+    ]
+    model = presets.faster(networks, pattern=row.pattern, num_clips=row.num_clips)
+    return Recognizer(model, look=methods.uniform(k=row.num_clips), runtime=Runtime(batch_size=1))
 
 
 def sized(network: Network, *, num_frames: int, size: int) -> Network:

@@ -27,8 +27,9 @@ import torch
 from vidskim.account import peak_rss_bytes, reset_peak_rss
 from vidskim.backbones.registry import create_backbone
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
-from vidskim.model.collaborative import Collaborative, memory_channels
 from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.presets import memory_channels
+from vidskim.train.multi_clip import MultiClip
 from vidskim.train.multi_iteration import ClipByClip, multi_iteration
 from vidskim.train.sub_batch import use_sub_batches
 from vidskim.train.video_loss import video_loss
@@ -77,7 +78,7 @@ def measure(strategy: str, num_clips: int, options: argparse.Namespace) -> dict[
     memory = None
     if strategy != SINGLE:
         memory = CollaborativeMemory(memory_channels(backbone))
-    model = Collaborative(backbone, memory, num_clips=num_clips).train()
+    model = MultiClip(backbone, memory, num_clips=num_clips).train()
     grouping = use_sub_batches(model.backbone)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     videos = options.clips // num_clips if strategy == "batch_reduction" else options.clips

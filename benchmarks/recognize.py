@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vidskim import Recognizer, create_backbone
+from vidskim import Recognizer, Runtime, create_backbone
 from vidskim.data.make.scene import Pose, Sprite, texture, wander
 from vidskim.evaluate.protocol import gather_hardware, gather_versions
 from vidskim.io.write.video import write_video
@@ -89,10 +89,10 @@ def main() -> None:
         "motion": motion(k=arguments.k),
     }
     methods = {
-        name: Recognizer(encoder, look=look, precision=arguments.precision)
+        name: Recognizer(encoder, look=look, runtime=Runtime(precision=arguments.precision))
         for name, look in looks.items()
     }
-    whole = Recognizer(encoder, look=dense(), precision=arguments.precision)
+    whole = Recognizer(encoder, look=dense(), runtime=Runtime(precision=arguments.precision))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for minutes in arguments.minutes:

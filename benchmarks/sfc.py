@@ -174,7 +174,7 @@ def job(
                 torch.rand(*size[:2], min(8, whole[1] - n), *size[3:], device=device)
                 for n in range(0, whole[1], 8)
             )
-            return model.answer(parts, window_frames=8).logits
+            return model.classify(model.attend(parts, window_frames=8)[0].float())
 
         return of_parts, macs
     return lambda: model(torch.rand(1, *whole, device=device)), macs

@@ -46,7 +46,7 @@ from vidskim.data.cache.frames import Store, frame_store
 from vidskim.evaluate.bootstrap import Resamples
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.model.compressed import Compressed
-from vidskim.model.compressed_file import load_compressed
+from vidskim.model.file import load_model
 from vidskim.train.examples import read_examples
 from vidskim.train.recipe import read_recipe
 from vidskim.train.tasks.compression import frames_of, train_sfc
@@ -189,7 +189,7 @@ def train(name: str, base: SfcRecipe, options: argparse.Namespace) -> Found:
         rows = read_answers(out)
         rights.append(right_of(rows))
         if not options.cells:
-            model = load_compressed(out / "model.safetensors")
+            model = load_model(out / "model.safetensors").networks[0]
             macs = mean_macs(model, test_store(base, model))
     return Found(torch.stack(rights).mean(0), macs)
 

@@ -22,7 +22,7 @@ def checkpoints(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("method", presets.METHODS)
+@pytest.mark.parametrize("method", presets.SELECTED)
 def test_one_call_equals_a_recognizer_made_by_hand(sample_video, checkpoints, method):
     sampler = str(checkpoints / "sampler.safetensors") if method in presets.TRAINED else None
     answer = vidskim.recognize(

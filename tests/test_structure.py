@@ -14,7 +14,7 @@ PACKAGE = ROOT / "src" / "vidskim"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    {"types", "errors"},
+    {"types", "errors", "options"},
     {"account"},
     {"clips"},
     {"io"},

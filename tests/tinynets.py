@@ -1,5 +1,7 @@
 """Networks of a few thousand weights, the same each time, for tests of what wraps networks."""
 
+from typing import Any
+
 import torch
 
 from vidskim.backbones.bottleneck3d import BottleneckNetwork
@@ -11,13 +13,14 @@ from vidskim.clips.transform import Transform
 from vidskim.look.network import NetworkSaliency
 from vidskim.look.sampler import Sampler
 from vidskim.look.sources import MotionMaps
+from vidskim.model.adapter import make_adapters
 from vidskim.model.aggregate import create_aggregator
-from vidskim.model.collaborative import Collaborative, memory_channels
 from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import TemporalCompression
-from vidskim.model.faster import Faster
 from vidskim.model.memory import CollaborativeMemory, Infusion, Interaction
-from vidskim.model.schedule import parse_pattern
+from vidskim.model.model import Model
+from vidskim.model.presets import faster, memory_channels
+from vidskim.train.multi_clip import MultiClip
 
 CLASSES = ("fall", "jump", "roll", "wave")
 
@@ -74,23 +77,24 @@ def tiny_faster(
     num_clips: int = 6,
     num_frames: int = 8,
     seed: int = 3,
-) -> Faster:
+) -> Model:
     """FASTER with `tiny_classifier` as the expensive encoder and `tiny_cheap` as the cheap one."""
     encoders = [tiny_classifier(num_frames=num_frames), tiny_cheap(num_frames=num_frames)]
     torch.manual_seed(seed)
     learned = create_aggregator(aggregator, channels=32, num_classes=len(CLASSES))
     learned.head.weight.data *= 100
-    return Faster(encoders, learned, pattern=parse_pattern(pattern), num_clips=num_clips).eval()
+    adapters = make_adapters(encoders, channels=32)
+    return faster(encoders, learned, adapters=adapters, pattern=pattern, num_clips=num_clips).eval()
 
 
-def tiny_memory(
+def tiny_multi_clip(
     *,
     interaction: Interaction | None = "associative",
     infusion: Infusion = "gating",
     is_multilabel: bool = False,
     seed: int = 4,
-) -> Collaborative:
-    """`tiny_classifier` with a memory that changes its answers clearly."""
+) -> MultiClip:
+    """`tiny_classifier` with a memory that changes its answers clearly, for training."""
     backbone = tiny_classifier()
     torch.manual_seed(seed)
     memory = None
@@ -99,7 +103,12 @@ def tiny_memory(
             memory_channels(backbone), interaction=interaction, infusion=infusion
         )
         torch.nn.init.normal_(memory.output.weight, std=3.0)
-    return Collaborative(backbone, memory, num_clips=3, is_multilabel=is_multilabel).eval()
+    return MultiClip(backbone, memory, num_clips=3, is_multilabel=is_multilabel).eval()
+
+
+def tiny_memory(**options: Any) -> Model:
+    """The same as a model, see `tiny_multi_clip`."""
+    return tiny_multi_clip(**options).published().eval()
 
 
 def tiny_compressed(

@@ -1,5 +1,6 @@
 """Whole videos by hand: written, decoded and chosen from without a recognizer."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -7,6 +8,8 @@ import numpy as np
 import torch
 
 from vidskim.io.write.video import write_video
+from vidskim.model.compression import Attention
+from vidskim.model.full_precision import full_precision
 
 
 def write_varied(path: Path, num_frames: int) -> Path:
@@ -48,3 +51,18 @@ def whole_answer(model, frames: torch.Tensor, numbers: list[int], *, at_least: i
     x = model.transform(frames[numbers])[None]
     attention = model.compression.compress(model.encode(x))[1]
     return model(x).softmax(1)[0].tolist(), attention
+
+
+@dataclass
+class Answered:
+    logits: torch.Tensor
+    attention: Attention
+    num_steps: int
+
+
+def answer_of(model, parts, **options) -> Answered:
+    """Logits and attention of frames that come part by part, as a recognizer takes them."""
+    features, attention, num_steps = model.attend(parts, **options)
+    with full_precision(features):
+        features = features if features.dtype == torch.float64 else features.float()
+        return Answered(model.classify(features), attention, num_steps)

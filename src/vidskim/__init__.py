@@ -5,59 +5,66 @@
 >>> answer.label, [clip.clip.start_seconds for clip in answer.clips]  # doctest: +SKIP
 """
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 try:
     __version__ = version("vidskim")
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0.0.0"
 
-from vidskim.account import Count, count
-from vidskim.answer.recognizer import Recognizer
-from vidskim.api import recognize, select, stream
-from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
-from vidskim.backbones.registry import create_backbone, list_backbones
-from vidskim.clips.grid import split
-from vidskim.errors import (
-    AudioError,
-    CheckpointError,
-    ManifestError,
-    UsageError,
-    VideoError,
-    VidskimError,
-)
-from vidskim.look import methods as presets
-from vidskim.look.look import Look
-from vidskim.look.moments import Selection
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.compressed import Compressed
-from vidskim.model.compressed_file import load_compressed, save_compressed
-from vidskim.model.compression import TemporalCompression
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import load_faster, save_faster
-from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.memory_file import load_collaborative, save_collaborative
-from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
-from vidskim.video import Video
+if TYPE_CHECKING:
+    from vidskim.account import Count, count
+    from vidskim.answer.build import make_recognizer
+    from vidskim.answer.recognizer import Recognizer, Runtime
+    from vidskim.api import recognize, select, stream
+    from vidskim.backbones.contract import ClipSpec
+    from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
+    from vidskim.backbones.registry import create_backbone, list_backbones
+    from vidskim.clips.grid import split
+    from vidskim.clips.transform import Transform
+    from vidskim.errors import (
+        AudioError,
+        CheckpointError,
+        ManifestError,
+        UsageError,
+        VideoError,
+        VidskimError,
+    )
+    from vidskim.look import methods as presets
+    from vidskim.look.look import Look
+    from vidskim.look.moments import Selection
+    from vidskim.model.compressed import Compressed
+    from vidskim.model.compression import TemporalCompression
+    from vidskim.model.file import load_model, save_model
+    from vidskim.model.memory import CollaborativeMemory
+    from vidskim.model.model import Card, Model
+    from vidskim.model.wrap import wrap
+    from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+    from vidskim.video import Video
 
 __all__ = [
     "AudioError",
+    "Card",
     "CheckpointError",
     "ChosenClip",
     "Clip",
-    "Collaborative",
+    "ClipSpec",
     "CollaborativeMemory",
     "Compressed",
     "Cost",
     "Count",
-    "Faster",
     "Look",
     "ManifestError",
+    "Model",
     "Prediction",
     "Recognizer",
+    "Runtime",
     "Score",
     "Selection",
     "TemporalCompression",
+    "Transform",
     "UsageError",
     "Video",
     "VideoError",
@@ -68,16 +75,71 @@ __all__ = [
     "create_backbone",
     "list_backbones",
     "load_backbone",
-    "load_collaborative",
-    "load_compressed",
-    "load_faster",
+    "load_model",
+    "make_recognizer",
     "presets",
     "recognize",
     "save_backbone",
-    "save_collaborative",
-    "save_compressed",
-    "save_faster",
+    "save_model",
     "select",
     "split",
     "stream",
+    "wrap",
 ]
+
+_HOMES = {
+    "AudioError": "vidskim.errors:AudioError",
+    "Card": "vidskim.model.model:Card",
+    "CheckpointError": "vidskim.errors:CheckpointError",
+    "ChosenClip": "vidskim.types:ChosenClip",
+    "Clip": "vidskim.types:Clip",
+    "ClipSpec": "vidskim.backbones.contract:ClipSpec",
+    "CollaborativeMemory": "vidskim.model.memory:CollaborativeMemory",
+    "Compressed": "vidskim.model.compressed:Compressed",
+    "Cost": "vidskim.types:Cost",
+    "Count": "vidskim.account:Count",
+    "Look": "vidskim.look.look:Look",
+    "ManifestError": "vidskim.errors:ManifestError",
+    "Model": "vidskim.model.model:Model",
+    "Prediction": "vidskim.types:Prediction",
+    "Recognizer": "vidskim.answer.recognizer:Recognizer",
+    "Runtime": "vidskim.answer.recognizer:Runtime",
+    "Score": "vidskim.types:Score",
+    "Selection": "vidskim.look.moments:Selection",
+    "TemporalCompression": "vidskim.model.compression:TemporalCompression",
+    "Transform": "vidskim.clips.transform:Transform",
+    "UsageError": "vidskim.errors:UsageError",
+    "Video": "vidskim.video:Video",
+    "VideoError": "vidskim.errors:VideoError",
+    "VideoInfo": "vidskim.types:VideoInfo",
+    "VidskimError": "vidskim.errors:VidskimError",
+    "count": "vidskim.account:count",
+    "create_backbone": "vidskim.backbones.registry:create_backbone",
+    "list_backbones": "vidskim.backbones.registry:list_backbones",
+    "load_backbone": "vidskim.backbones.files.checkpoint:load_backbone",
+    "load_model": "vidskim.model.file:load_model",
+    "make_recognizer": "vidskim.answer.build:make_recognizer",
+    "presets": "vidskim.look.methods",
+    "recognize": "vidskim.api:recognize",
+    "save_backbone": "vidskim.backbones.files.checkpoint:save_backbone",
+    "save_model": "vidskim.model.file:save_model",
+    "select": "vidskim.api:select",
+    "split": "vidskim.clips.grid:split",
+    "stream": "vidskim.api:stream",
+    "wrap": "vidskim.model.wrap:wrap",
+}
+"""Where each public name is defined. A module is imported when one of its names is first used: what
+needs no torch starts without it."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _HOMES[name].partition(":")
+    found = import_module(module)
+    value = globals()[name] = getattr(found, attribute) if attribute else found
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,39 +1,27 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Unpack
 
 from vidskim.answer.build import DEFAULT_MODEL, make_recognizer
+from vidskim.answer.recognizer import Recognizer
+from vidskim.errors import UsageError
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.live.growing import check_source
 from vidskim.look.look import Look
+from vidskim.look.methods import needs
 from vidskim.look.moments import Budget, Selection, select_moments
 from vidskim.look.open import SamplerOptions, look_of
+from vidskim.model.load import is_name
+from vidskim.options import PartOptions, RecognizeOptions
 from vidskim.types import Prediction
 from vidskim.video import Video
 
 
 def recognize(
-    path: str | Path,
-    *,
-    method: str | None = None,
-    model: str = DEFAULT_MODEL,
-    k: int | None = None,
-    sampler: str | None = None,
-    options: SamplerOptions | None = None,
-    pattern: str | None = None,
-    route: str | None = None,
-    segment_frames: int | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    batch_size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    calibrate: Sequence[str | Path] | None = None,
-    device: str = "cpu",
+    path: str | Path, *, model: Any = DEFAULT_MODEL, **asked: Unpack[RecognizeOptions]
 ) -> Prediction:
     """Recognize what happens in a video file.
 
@@ -53,6 +41,11 @@ def recognize(
             1:7, all, none, first, or letters, see `vidskim.model.schedule.parse_pattern`.
         route: packets, motion or scsampler: send the expensive encoder to the clips that these
             find most salient, as often as the pattern has it.
+        cheap: a second, cheap encoder: a name or a file.
+        context: "memory" relates the clips of a video, "none" leaves the file's out.
+        compress: stage after which the first encoder compresses over time, "none" for the bare one.
+        join: clips that make one input of the first encoder: a number, or "all".
+        aggregator: average, fast_gru, gru, lstm, concat or trained_average.
         segment_frames: length of the segments that a compressed backbone joins, before the stride.
         random_weights: run backbone and sampler untrained, to measure cost and speed only.
         num_crops: crops of each clip: 1 in the center, or 3 along its longer side.
@@ -71,57 +64,63 @@ def recognize(
             installed or with another precision or device, a FASTER method without its model.
         CheckpointError: weights that cannot be had.
     """
+    recognizer = recognizer_for(path, model=model, **asked)
+    return recognizer(path)
+
+
+def recognizer_for(
+    path: str | Path,
+    *,
+    model: Any = DEFAULT_MODEL,
+    has_attention: bool = False,
+    **asked: Unpack[RecognizeOptions],
+) -> Recognizer:
+    """Return the recognizer that options describe, for a file that is known to be a video.
+
+    Args:
+        path: the file.
+        model: see `recognize`.
+        has_attention: refuse models that compress nothing.
+        asked: the other options of `recognize`.
+
+    Raises:
+        VideoError: the file cannot be read.
+        UsageError: options that mean nothing to the model, a model without attention.
+        CheckpointError: weights that cannot be had.
+    """
+    method = asked.get("method")
+    compresses = asked.get("compress") not in (None, "none") or needs(method, "compression")
+    plain = UsageError(
+        "an attention is that of a compressed encoder: give compress, method 'sfc', or the file of "
+        f"a model that has one, got {model}"
+    )
+    if has_attention and not compresses and is_name(model):
+        raise plain
     with open_container(path) as container:  # before weights are fetched for nothing
         main_video_stream(container, path)
-    recognizer = make_recognizer(
-        method=method,
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=options,
-        pattern=pattern,
-        route=route,
-        segment_frames=segment_frames,
-        random_weights=random_weights,
-        num_crops=num_crops,
-        size=size,
-        batch_size=batch_size,
-        precision=precision,
-        fast=fast,
-        videos=[path],
-        calibrate=calibrate,
-        device=device,
-    )
-    return recognizer(path)
+    recognizer = make_recognizer(model=model, videos=[path], **asked)
+    if has_attention and not any(lane.is_compressed for lane in recognizer.lanes):
+        raise plain
+    return recognizer
 
 
 def stream(
     source: str | Path | BinaryIO,
     *,
-    model: str = DEFAULT_MODEL,
-    pattern: str | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    precision: str = "fp32",
-    device: str = "cpu",
+    model: Any = DEFAULT_MODEL,
     idle_seconds: float = 10.0,
     warnings: list[str] | None = None,
+    **parts: Unpack[PartOptions],
 ) -> Iterator[Prediction]:
     """Recognize a video while it is written or sent: an answer after every clip, all clips seen.
 
     Args:
         source: a file, which may still grow, a named pipe, ``-`` for standard input, or an open
             binary file or pipe.
-        model: see `recognize`, also for what follows.
-        pattern: which encoder of a FASTER model sees which clip, instead of the model's own.
-        random_weights: run the backbone untrained, to measure cost and speed only.
-        num_crops: crops of each clip.
-        size: test on crops of so many pixels instead of the trained size.
-        precision: "fp32", "bf16", or "auto".
-        device: where the networks run.
+        model: see `recognize`.
         idle_seconds: a file that has not grown for so long is finished.
         warnings: what could not be read is added here, most of it at the end.
+        parts: the options of `recognize` that are about parts and how they run.
 
     Returns:
         The answers, see `Recognizer.stream`.
@@ -132,16 +131,7 @@ def stream(
         CheckpointError: weights that cannot be had.
     """
     check_source(source)  # before weights are fetched for nothing
-    recognizer = make_recognizer(
-        method="dense",
-        model=model,
-        pattern=pattern,
-        random_weights=random_weights,
-        num_crops=num_crops,
-        size=size,
-        precision=precision,
-        device=device,
-    )
+    recognizer = make_recognizer(method="dense", model=model, **parts)
     return recognizer.stream(source, idle_seconds=idle_seconds, warnings=warnings)
 
 

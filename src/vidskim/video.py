@@ -5,24 +5,28 @@ clips = video.clips(num_frames=16, stride=2)
 frames = video.frames(clips[3:5])  # uint8 [2, 16, 3, H, W]
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from vidskim.clips.grid import split, spread
-from vidskim.io.audio import LogMel, iter_log_mel, log_mel
-from vidskim.io.frames import read_clips, stack_clips
-from vidskim.io.keyframes import ClipKeyFrames, iter_key_frames, key_frames
-from vidskim.io.motion import Motion, iter_motion, motion
-from vidskim.io.motion_residual import iter_compressed
-from vidskim.io.packets import PacketIndex
 from vidskim.io.reading import Reading
-from vidskim.io.residual import Residual, iter_residuals, residuals
-from vidskim.io.walk import ReadStats
 from vidskim.types import Clip, VideoInfo
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vidskim.io.audio import LogMel
+    from vidskim.io.keyframes import ClipKeyFrames
+    from vidskim.io.motion import Motion
+    from vidskim.io.packets import PacketIndex
+    from vidskim.io.residual import Residual
+    from vidskim.io.walk import ReadStats
 
 
 class Video:
@@ -104,6 +108,8 @@ class Video:
         Memory stays flat however many clips there are. A frame that cannot be decoded is replaced
         by the nearest one of its clip, a clip without any is left out; a warning tells of both.
         """
+        from vidskim.io.frames import read_clips
+
         return read_clips(self.reading, clips)
 
     def frames(self, clips: Sequence[Clip]) -> Tensor:
@@ -113,16 +119,22 @@ class Video:
             UsageError: no clips, or clips of unequal length.
             VideoError: not one frame of a clip can be decoded.
         """
+        from vidskim.io.frames import stack_clips
+
         return stack_clips(self.reading, clips)
 
     def iter_motion(
         self, clips: Sequence[Clip], *, b_frames: bool = True
     ) -> Iterator[tuple[Clip, Motion]]:
         """Yield each clip with its motion maps, in time order; see `vidskim.io.motion`."""
+        from vidskim.io.motion import iter_motion
+
         return iter_motion(self.reading, clips, b_frames=b_frames)
 
     def motion(self, clips: Sequence[Clip], *, b_frames: bool = True) -> Motion:
         """Return the motion maps of clips, packed; see `vidskim.io.motion`."""
+        from vidskim.io.motion import motion
+
         return motion(self.reading, clips, b_frames=b_frames)
 
     def iter_residuals(
@@ -134,6 +146,8 @@ class Video:
         size: tuple[int, int] | None = None,
     ) -> Iterator[tuple[Clip, Residual]]:
         """Yield each clip with some residual frames, in time order; see `vidskim.io.residual`."""
+        from vidskim.io.residual import iter_residuals
+
         return iter_residuals(
             self.reading, clips, per_clip=per_clip, quarter_luma=quarter_luma, size=size
         )
@@ -147,6 +161,8 @@ class Video:
         size: tuple[int, int] | None = None,
     ) -> Residual:
         """Return residual frames of clips, packed; see `vidskim.io.residual`."""
+        from vidskim.io.residual import residuals
+
         return residuals(
             self.reading, clips, per_clip=per_clip, quarter_luma=quarter_luma, size=size
         )
@@ -165,6 +181,8 @@ class Video:
         The numbers are those of `iter_motion` and `iter_residuals`; see
         `vidskim.io.motion_residual`.
         """
+        from vidskim.io.motion_residual import iter_compressed
+
         return iter_compressed(
             self.reading,
             clips,
@@ -179,10 +197,14 @@ class Video:
 
         Positions, frame number, uint8 RGB ``[3, H, W]``; see `vidskim.io.keyframes`.
         """
+        from vidskim.io.keyframes import iter_key_frames
+
         return iter_key_frames(self.reading, clips)
 
     def key_frames(self, clips: Sequence[Clip]) -> ClipKeyFrames:
         """Return one key frame per clip, decoding nothing else; see `vidskim.io.keyframes`."""
+        from vidskim.io.keyframes import key_frames
+
         return key_frames(self.reading, clips)
 
     def iter_log_mel(
@@ -198,6 +220,8 @@ class Video:
         Nothing comes where there is no track or nothing but silence, and a warning says which; see
         `vidskim.io.audio`.
         """
+        from vidskim.io.audio import iter_log_mel
+
         return iter_log_mel(
             self.reading,
             clips,
@@ -215,6 +239,8 @@ class Video:
         num_mels: int = 40,
     ) -> LogMel:
         """Return one log-mel window per clip; see `vidskim.io.audio`."""
+        from vidskim.io.audio import log_mel
+
         return log_mel(
             self.reading,
             clips,

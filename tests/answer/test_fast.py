@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from parts import recognizer_for
 from tinynets import CLASSES, tiny_classifier, tiny_sampler
 from vidskim import Recognizer, presets, save_backbone
 from vidskim.account import count
@@ -73,7 +74,7 @@ def test_a_recognizer_takes_it_and_says_so(network, sample_video):
     scores = [{p.label: p.score for p in answer.predictions} for answer in (found, exact)]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     with pytest.raises(UsageError, match="compiled for the CPU"):
-        Recognizer(pretended(network), look=look, precision="bf16")
+        recognizer_for(pretended(network), look=look, precision="bf16")
 
 
 def test_the_agreement_is_that_of_the_probabilities(network):

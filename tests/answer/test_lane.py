@@ -5,16 +5,18 @@ import torch
 
 from tinynets import tiny_cheap, tiny_classifier
 from vidskim.account import Account, count
-from vidskim.answer.lane import Head, labels_of, make_lane
-from vidskim.backbones.contract import Features, same_clip
+from vidskim.answer.lane import labels_of, make_lane
+from vidskim.backbones.contract import Features
 from vidskim.errors import UsageError
-from vidskim.model.faster import Adapter
+from vidskim.model.adapter import Adapter, Head
+from vidskim.model.model import same_span
 
 CPU = torch.device("cpu")
 
 
 def lane_of(encoder, *, adapter=None, precision="fp32"):
-    return make_lane(encoder, label="x", adapter=adapter, device=CPU, precision=precision)
+    adapter = torch.nn.Identity() if adapter is None else adapter
+    return make_lane(encoder, label="x", adapter=adapter, join=1, device=CPU, precision=precision)
 
 
 def test_encoders_of_one_name_are_told_apart():
@@ -83,16 +85,16 @@ def test_networks_are_put_into_evaluation():
 
 def test_encoders_of_other_clips_or_classes_are_refused():
     first = tiny_classifier()
-    same_clip((first, tiny_cheap()))
+    same_span((first, tiny_cheap()))
     for other in (tiny_cheap(num_frames=16), tiny_cheap(stride=2)):
-        with pytest.raises(UsageError, match="same number of frames and stride"):
-            same_clip((first, other))
+        with pytest.raises(UsageError, match="same time span"):
+            same_span((first, other))
     renamed, fewer, image = tiny_cheap(), tiny_cheap(), tiny_cheap()
     renamed.classes = ("a", "b", "c", "d")
     fewer.reset_classifier(3)
     image.transform = None
     for other in (renamed, fewer):
         with pytest.raises(UsageError, match="other classes"):
-            same_clip((first, other))
+            same_span((first, other))
     with pytest.raises(UsageError, match="r2d_26 is no clip classifier"):
-        same_clip((first, image))
+        same_span((first, image))

@@ -5,8 +5,9 @@ import logging
 import pytest
 import torch
 
+from parts import recognizer_for
 from tinynets import tiny_classifier, tiny_sampler
-from vidskim import Recognizer, presets
+from vidskim import presets
 from vidskim.answer import precision
 from vidskim.answer.precision import Probe, probe, resolve
 from vidskim.errors import UsageError
@@ -86,15 +87,15 @@ def test_auto_probes_once_and_tells_its_choice(monkeypatch, caplog, sample_video
     monkeypatch.setattr(precision, "probe", found)
     network = tiny_classifier()
     with caplog.at_level(logging.INFO, logger="vidskim.answer.precision"):
-        auto = Recognizer(network, look=presets.uniform(k=2), precision="auto")
-        again = Recognizer(network, look=presets.dense(), precision="auto")
+        auto = recognizer_for(network, look=presets.uniform(k=2), precision="auto")
+        again = recognizer_for(network, look=presets.dense(), precision="auto")
     assert calls == ["r3d_18"]
     assert len(caplog.records) == 1
     assert f"r3d_18, precision {chosen}" in caplog.text
     assert auto.precision == again.precision == chosen
     answer = auto(sample_video)
     assert answer.to_json()["precision"] == chosen
-    given = Recognizer(network, look=presets.uniform(k=2), precision=chosen)(sample_video)
+    given = recognizer_for(network, look=presets.uniform(k=2), precision=chosen)(sample_video)
     assert answer.predictions == given.predictions
 
 

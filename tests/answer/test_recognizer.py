@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from parts import recognizer_for
 from tinynets import CLASSES, motion_sampler, tiny_classifier, tiny_sampler
 from vidskim import Recognizer, Video, presets
 from vidskim.account import count
@@ -90,7 +91,7 @@ def network():
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
 def test_dense_is_the_mean_over_all_clips(short_video, network, batch_size):
-    answer = Recognizer(network, look=presets.dense(), batch_size=batch_size)(short_video)
+    answer = recognizer_for(network, look=presets.dense(), batch_size=batch_size)(short_video)
     expected = plain_answer(network, decoded(short_video), list(range(0, 60, 8)))
     assert by_label(answer) == pytest.approx(expected.tolist(), abs=1e-5)
     assert [p.score for p in answer.predictions] == sorted(by_label(answer), reverse=True)
@@ -161,28 +162,55 @@ def test_the_account_adds_up(short_video, network):
 
 def test_bf16_agrees_with_float32(short_video, network):
     full = Recognizer(network, look=presets.dense())(short_video)
-    half = Recognizer(network, look=presets.dense(), precision="bf16")(short_video)
+    half = recognizer_for(network, look=presets.dense(), precision="bf16")(short_video)
     assert by_label(half) == pytest.approx(by_label(full), abs=0.03)
     assert by_label(half) != by_label(full)
     assert half.cost.macs == full.cost.macs
 
 
 class Last(torch.nn.Module):
-    """An aggregator that needs all clips at once: the last one decides."""
+    """An aggregator of the user's own: the last clip decides."""
 
     def __init__(self, network) -> None:
         super().__init__()
         self.head = torch.nn.Linear(network.num_features, 2)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
+    def start(self) -> None:
+        return None
+
+    def step(self, state, features: torch.Tensor, *, counts=None) -> torch.Tensor:
         assert features.ndim == 6
-        return self.head(features[:, -1].mean((2, 3, 4)))
+        return features[:, -1]
+
+    def read(self, state: torch.Tensor) -> torch.Tensor:
+        return self.head(state.mean((2, 3, 4)))
 
 
-def test_an_aggregator_without_steps_sees_all_clips_in_order(short_video, network):
+class Written(torch.nn.Module):
+    """A context of the user's own: the sum of a video's maps, and how many there were."""
+
+    def __init__(self, total=None, count=0) -> None:
+        super().__init__()
+        self.total, self.count = total, count
+
+    def write(self, features: torch.Tensor, memory=None) -> "Written":
+        assert len(features) == 1, "only the center crop writes"
+        total = features.sum(1, keepdim=True)
+        if memory is None:
+            return Written(total, features.shape[1])
+        return Written(memory.total + total, memory.count + features.shape[1])
+
+    def shared_by(self, count: int) -> "Written":
+        return self
+
+    def read(self, features: torch.Tensor, memory: "Written") -> torch.Tensor:
+        return (memory.total / memory.count).expand_as(features)
+
+
+def test_an_aggregator_of_ones_own_takes_all_clips_in_order(short_video, network):
     torch.manual_seed(0)
     last = Last(network)
-    answer = Recognizer(network, look=presets.uniform(k=5), aggregator=last, batch_size=2)(
+    answer = recognizer_for(network, look=presets.uniform(k=5), aggregator=last, batch_size=2)(
         short_video
     )
     x = network.transform(decoded(short_video)[list(answer.clips[-1].clip.frame_indices)])
@@ -196,12 +224,8 @@ def test_an_aggregator_without_steps_sees_all_clips_in_order(short_video, networ
 
 
 def test_a_context_relates_the_clips(short_video, network):
-    def mean_of_clips(features: torch.Tensor) -> torch.Tensor:
-        assert features.shape[:2] == (1, 4)
-        return features.mean(1, keepdim=True).expand_as(features)
-
     look = presets.uniform(k=4)
-    answer = Recognizer(network, look=look, context=mean_of_clips, batch_size=3)(short_video)
+    answer = recognizer_for(network, look=look, context=Written(), batch_size=3)(short_video)
     frames = decoded(short_video)
     with torch.no_grad():
         x = [network.transform(frames[list(c.clip.frame_indices)]) for c in answer.clips]
@@ -217,7 +241,7 @@ def test_fewer_clips_than_k_are_all_seen(short_video, network):
     assert by_label(few) == pytest.approx(by_label(dense), abs=1e-6)
 
 
-@pytest.mark.parametrize("method", presets.METHODS)
+@pytest.mark.parametrize("method", presets.SELECTED)
 def test_one_frame_is_a_video(tmp_path, network, method):
     path = tmp_path / "one.mp4"
     write_video(path, [np.full((48, 64, 3), 90, np.uint8)])
@@ -275,7 +299,7 @@ def test_damaged_weights_are_told(short_video):
 
 def test_answers_say_where_the_weights_come_from(short_video, network):
     origin = Origin("demo (r3d_18)", warnings=("beware",))
-    answer = Recognizer(network, look=presets.uniform(k=1), origin=origin)(short_video)
+    answer = recognizer_for(network, look=presets.uniform(k=1), origin=origin)(short_video)
     assert answer.model == "demo (r3d_18)"
     assert answer.warnings == ("beware",)
     assert answer.clips[0].encoder == "r3d_18"
@@ -287,7 +311,7 @@ def test_too_little_memory_is_told_of_the_file(short_video, network, monkeypatch
     def full(*_args, **_options):
         raise RuntimeError("CUDA out of memory. Tried to allocate 9 GiB")
 
-    monkeypatch.setattr(type(recognizer.encoding), "features", full)
+    monkeypatch.setattr(type(recognizer.encoding), "encode", full)
     with pytest.raises(VideoError, match=f"^{short_video}: not enough memory: choose smaller"):
         recognizer(short_video)
 
@@ -295,15 +319,15 @@ def test_too_little_memory_is_told_of_the_file(short_video, network, monkeypatch
 def test_impossible_arguments_are_refused(network):
     look = presets.dense()
     with pytest.raises(UsageError, match="did you mean 'bf16'"):
-        Recognizer(network, look=look, precision="fp16")
+        recognizer_for(network, look=look, precision="fp16")
     with pytest.raises(UsageError, match="batch_size"):
-        Recognizer(network, look=look, batch_size=0)
+        recognizer_for(network, look=look, batch_size=0)
     with pytest.raises(UsageError, match="num_crops is 1 or 3, got 2"):
-        Recognizer(network, look=look, num_crops=2)
+        recognizer_for(network, look=look, num_crops=2)
     with pytest.raises(UsageError, match="no clip classifier"):
         Recognizer(tiny_sampler(), look=look)
     with pytest.raises(UsageError, match="device 'nowhere'"):
-        Recognizer(network, look=look, device="nowhere")
+        recognizer_for(network, look=look, device="nowhere")
     assert usable_device("cpu") == torch.device("cpu")
 
 
@@ -315,7 +339,7 @@ def plain_views(network, frames: torch.Tensor) -> torch.Tensor:
 
 def test_three_crops_are_the_mean_over_all_views(short_video, network):
     look = presets.uniform(k=4)
-    answer = Recognizer(network, look=look, num_crops=3)(short_video)
+    answer = recognizer_for(network, look=look, num_crops=3)(short_video)
     frames = decoded(short_video)
     with torch.no_grad():
         rows = [
@@ -336,7 +360,9 @@ def test_three_crops_are_the_mean_over_all_views(short_video, network):
 @pytest.mark.parametrize("batch_size", [1, 4, 7])
 def test_the_batch_size_counts_views(short_video, batch_size):
     network, seen = tiny_classifier(), []
-    recognizer = Recognizer(network, look=presets.uniform(k=4), num_crops=3, batch_size=batch_size)
+    recognizer = recognizer_for(
+        network, look=presets.uniform(k=4), num_crops=3, batch_size=batch_size
+    )
     network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     recognizer(short_video)
     assert seen == {1: [3, 3, 3, 3], 4: [3, 3, 3, 3], 7: [6, 6]}[batch_size]
@@ -345,28 +371,28 @@ def test_the_batch_size_counts_views(short_video, batch_size):
 @pytest.mark.parametrize("batch_size", [4, 6, 12])  # one, two and all clips of a crop at once
 def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, network, batch_size):
     torch.manual_seed(0)
-    last, seen = Last(network), []
+    last = Last(network)
 
-    def doubled(features: torch.Tensor) -> torch.Tensor:
-        seen.append(features.shape[:2])
-        return features.cumsum(1)
+    class Added(Written):
+        def read(self, features, memory):
+            return features + memory.total / memory.count
 
-    answer = Recognizer(
+    answer = recognizer_for(
         network,
         look=presets.uniform(k=4),
-        context=doubled,
+        context=Added(),
         aggregator=last,
         num_crops=3,
         batch_size=batch_size,
     )(short_video)
-    assert seen == [(3, 4)]
     frames = decoded(short_video)
     with torch.no_grad():
         views = torch.stack(
             [plain_views(network, frames[list(c.clip.frame_indices)]) for c in answer.clips]
         )  # [N, V, 3, T, h, w]
+        shared = network.features(views[:, 1]).mean(0)
         rows = [
-            last.head(network.features(views[:, crop]).sum(0).mean((1, 2, 3))).softmax(0)
+            last.head((network.features(views[-1:, crop])[0] + shared).mean((1, 2, 3))).softmax(0)
             for crop in range(3)
         ]
     found = {score.label: score.score for score in answer.predictions}
@@ -377,29 +403,29 @@ def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, net
 @pytest.mark.cuda
 def test_cuda_agrees_with_the_cpu(short_video):
     answers = [
-        Recognizer(tiny_classifier(), look=presets.dense(), device=device)(short_video)
+        recognizer_for(tiny_classifier(), look=presets.dense(), device=device)(short_video)
         for device in ("cpu", "cuda")
     ]
     assert by_label(answers[1]) == pytest.approx(by_label(answers[0]), abs=2e-3)
     encoder = tiny_classifier().cuda()
     look = presets.oracle(encoder, label="jump", k=2)
-    assert len(Recognizer(encoder, look=look, device="cuda")(short_video).clips) == 2
+    assert len(recognizer_for(encoder, look=look, device="cuda")(short_video).clips) == 2
 
 
 def test_another_look_keeps_everything_else(sample_video):
-    first = Recognizer(tiny_classifier(), look=presets.uniform(k=2), precision="bf16")
+    first = recognizer_for(tiny_classifier(), look=presets.uniform(k=2), precision="bf16")
     second = first.with_look(presets.dense())
     assert first.look.method == "uniform"
     assert second.look.method == "dense"
     assert second.precision == "bf16"
-    assert second.encoder is first.encoder
-    fresh = Recognizer(first.encoder, look=presets.dense(), precision="bf16")
+    assert second.model is first.model
+    fresh = recognizer_for(first.model, look=presets.dense(), precision="bf16")
     assert second(sample_video).predictions == fresh(sample_video).predictions
 
 
 def test_batches_are_of_nearly_equal_size(sample_video):
     network = tiny_classifier(num_frames=16)
-    recognizer = Recognizer(network, look=presets.uniform(k=9), batch_size=4)
+    recognizer = recognizer_for(network, look=presets.uniform(k=9), batch_size=4)
     seen = []
     network.stem.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     recognizer(sample_video)
@@ -408,7 +434,7 @@ def test_batches_are_of_nearly_equal_size(sample_video):
 
 @pytest.mark.parametrize("look", [presets.dense(), presets.uniform(k=4), presets.uniform(k=3)])
 def test_damage_that_the_reader_sees_is_told_in_the_answer(damaged_video, network, look):
-    answer = Recognizer(network, look=look, batch_size=2)(damaged_video)
+    answer = recognizer_for(network, look=look, batch_size=2)(damaged_video)
     video = Video(damaged_video)
     list(video.iter_frames([chosen.clip for chosen in answer.clips]))
     assert any("damaged" in text for text in video.warnings)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from parts import recognizer_for
 from tinynets import CLASSES, tiny_cheap, tiny_classifier, tiny_faster
 from vidskim import Recognizer, presets
 from vidskim.account import count
@@ -15,7 +16,8 @@ from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.look import Look
 from vidskim.look.selection import by_place
-from vidskim.model.faster import Adapter, Faster
+from vidskim.model.adapter import Adapter
+from vidskim.model.model import Model
 from vidskim.model.schedule import Pattern, Routed, parse_pattern
 from vidskim.types import Origin
 
@@ -47,29 +49,20 @@ def clip_of(frames: torch.Tensor, start: int) -> torch.Tensor:
     return frames[[min(start + t, len(frames) - 1) for t in range(8)]]
 
 
-def recognizer_of(model: Faster, *, look: Look | None = None, **options) -> Recognizer:
-    first, *others = model.networks()
-    return Recognizer(
-        first,
-        others=others,
-        look=look or presets.dense(),
-        schedule=options.pop("schedule", model.pattern),
-        adapters=tuple(model.adapters),
-        aggregator=model.aggregator,
-        **options,
-    )
+def recognizer_of(model: Model, *, look: Look | None = None, **options) -> Recognizer:
+    return recognizer_for(model, look=look or presets.dense(), **options)
 
 
 @torch.no_grad()
 def by_hand(
-    model: Faster, frames: torch.Tensor, starts, places: list[int], *, num_crops: int = 1
+    model: Model, frames: torch.Tensor, starts, places: list[int], *, num_crops: int = 1
 ) -> list[float]:
     """Probabilities ``[K]``: each clip through its own transform, encoder and adapter, in order."""
     answers = []
     for crop in range(num_crops):
         maps = []
         for start, place in zip(starts, places, strict=True):
-            encoder = model.networks()[place]
+            encoder = model.networks[place]
             clip = clip_of(frames, start)
             x = views_of(clip, transform=encoder.transform, num_crops=num_crops)[crop]
             maps.append(model.adapters[place](encoder.features(x[None])))
@@ -82,8 +75,8 @@ def by_label(prediction) -> list[float]:
     return [found[name] for name in CLASSES]
 
 
-def letters(prediction, model: Faster) -> str:
-    names = [encoder.name for encoder in model.networks()]
+def letters(prediction, model: Model) -> str:
+    names = [encoder.name for encoder in model.networks]
     return "".join("EC"[names.index(clip.encoder)] for clip in prediction.clips)
 
 
@@ -139,7 +132,7 @@ def test_crops_are_aggregated_alone_and_averaged(video, frames, batch_size):
 @pytest.mark.parametrize("batch_size", [None, 4])
 def test_without_an_aggregator_each_encoder_tells_its_own_probabilities(video, frames, batch_size):
     encoders = [tiny_classifier(), tiny_cheap()]
-    answer = Recognizer(
+    answer = recognizer_for(
         encoders[0],
         others=encoders[1:],
         look=presets.dense(),
@@ -159,7 +152,7 @@ def test_without_an_aggregator_each_encoder_tells_its_own_probabilities(video, f
 
 
 def test_two_encoders_of_one_name_are_told_apart(video):
-    answer = Recognizer(
+    answer = recognizer_for(
         tiny_classifier(),
         others=[tiny_classifier(seed=9)],
         look=presets.dense(),
@@ -177,12 +170,12 @@ def test_the_account_is_that_of_the_parts(video, aggregator, pattern):
     model = tiny_faster(aggregator=aggregator, pattern=pattern, num_clips=8)
     cost = recognizer_of(model)(video).cost
     assert cost.macs == video_count(model).macs
-    expensive, cheap = (count(Features(e), e.clip.input_shape).macs for e in model.networks())
+    expensive, cheap = (count(Features(e), e.clip.input_shape).macs for e in model.networks)
     nE = model.pattern(8).count(0)
     rest = cost.macs - nE * expensive - (8 - nE) * (cheap + 64 * 32 * 4) - 32 * 4
     step = {"fast_gru": 4 * 7 * 32**2 // 2, "gru": 6 * 32**2, "lstm": 8 * 32**2}
     assert rest == 7 * step.get(aggregator, 4 * 2 * 32**2)
-    assert cost.dense_macs == 8 * count(model.networks()[0], (1, 3, 8, 32, 32)).macs
+    assert cost.dense_macs == 8 * count(model.networks[0], (1, 3, 8, 32, 32)).macs
     assert set(cost.seconds) >= {"encode", "aggregate", "read"}
 
 
@@ -281,22 +274,19 @@ def test_the_answer_says_what_the_model_is(video):
 
 def test_maps_of_different_sizes_need_adapters(video):
     model = tiny_faster()
-    first, cheap = model.networks()
-    for batch_size in (None, 4):
-        recognizer = Recognizer(
+    first, cheap = model.networks
+    with pytest.raises(UsageError, match="adapters"):
+        recognizer_for(
             first,
             others=[cheap],
             look=presets.dense(),
             schedule=model.pattern,
             aggregator=tiny_faster(aggregator="concat").aggregator,
-            batch_size=batch_size,
         )
-        with pytest.raises(UsageError, match="adapters"):
-            recognizer(video)
     sizes = [Adapter(32, 32, places=(1, 2, 2)), Adapter(64, 32, places=(1, 3, 3))]
     for batch_size in (None, 4):
         with pytest.raises(UsageError, match="adapters"):
-            Recognizer(
+            recognizer_for(
                 first,
                 others=[cheap],
                 look=presets.dense(),
@@ -310,9 +300,8 @@ def test_maps_of_different_sizes_need_adapters(video):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"others": [tiny_cheap()]}, "need a schedule"),
-        ({"others": [tiny_cheap(num_frames=16)], "schedule": Pattern((0, 1))}, "same number"),
-        ({"others": [tiny_cheap(stride=3)], "schedule": Pattern((0, 1))}, "same number"),
+        ({"others": [tiny_cheap(num_frames=16)], "schedule": Pattern((0, 1))}, "same time span"),
+        ({"others": [tiny_cheap(stride=3)], "schedule": Pattern((0, 1))}, "same time span"),
         ({"adapters": [Adapter(32, 32)]}, "adapters bring maps to an aggregator"),
         ({"adapters": [], "aggregator": tiny_faster().aggregator}, "as many adapters, got 0"),
         (
@@ -328,14 +317,14 @@ def test_maps_of_different_sizes_need_adapters(video):
 )
 def test_parts_that_do_not_fit_are_refused(options, told):
     with pytest.raises(UsageError, match=told):
-        Recognizer(tiny_classifier(), look=presets.dense(), **options)
+        recognizer_for(tiny_classifier(), look=presets.dense(), **options)
 
 
 def test_other_classes_are_refused():
     cheap = tiny_cheap()
     cheap.classes = ("a", "b", "c", "d")
     with pytest.raises(UsageError, match="other classes"):
-        Recognizer(
+        recognizer_for(
             tiny_classifier(), others=[cheap], look=presets.dense(), schedule=Pattern((0, 1))
         )
 

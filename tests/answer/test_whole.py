@@ -3,16 +3,17 @@
 import pytest
 import torch
 
+from parts import recognizer_for
 from tinynets import CLASSES, tiny_compressed
 from vidskim import presets
 from vidskim.account import count
-from vidskim.answer.joined import WholeRecognizer
-from vidskim.backbones.contract import ClipSpec
+from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.registry import create_backbone
 from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError, VideoError
+from vidskim.look.methods import METHODS, Asked
 from vidskim.model.compressed import Compressed
-from vidskim.model.sfc_methods import sfc_look
+from vidskim.model.presets import sfc
 from vidskim.video import Video
 from wholes import decoded, numbers_of, whole_answer, write_varied
 
@@ -30,9 +31,10 @@ def frames(video):
     return decoded(video)
 
 
-def recognizer_of(model, **options) -> WholeRecognizer:
-    options.setdefault("look", sfc_look(model))
-    return WholeRecognizer(model, **options)
+def recognizer_of(model, **options) -> Recognizer:
+    segments = None if model.segments is None else model.segments[0]
+    own = METHODS["sfc"].make(Asked(clip=model.clip, segments=segments))
+    return recognizer_for(sfc(model), look=options.pop("look", own), **options)
 
 
 def by_label(prediction) -> list[float]:
@@ -151,9 +153,9 @@ def test_the_account_is_the_models_cost(video, frames):
         assert cost.look_macs == 0
         assert cost.frames_decoded >= FRAMES
         assert {"read", "encode"} <= cost.seconds.keys()
-    clip = count(model.backbone, model.clip.input_shape).macs
+    clip = count(model.backbone, model.own_clip.input_shape).macs
     assert recognizer(video).cost.dense_macs == 8 * clip
-    long = recognizer_of(model, segment=ClipSpec(16, 1, (32, 32)))(video)
+    long = recognizer_of(model.of_segments(16))(video)
     assert [c.clip.num_frames for c in long.clips] == [16] * 4
     assert long.cost.dense_macs == 8 * clip  # the backbone still sees clips of 8 frames
     assert by_label(long) == pytest.approx(by_label(recognizer(video)), abs=2e-5)
@@ -246,11 +248,11 @@ def test_another_look_shares_the_networks(video):
 
 def test_what_cannot_be_meant(video):
     model = tiny_compressed()
-    with pytest.raises(UsageError, match="whole frames, not in 3 crops"):
+    with pytest.raises(UsageError, match="3 crops need a transform that crops"):
         recognizer_of(model, num_crops=3)
     with pytest.raises(UsageError, match="did you mean 'fp32'"):
         recognizer_of(model, precision="fp23")
-    with pytest.raises(UsageError, match="a compression sees the whole video: recognize it when"):
+    with pytest.raises(UsageError, match="all clips of the video are joined"):
         next(recognizer_of(model, look=presets.dense()).stream(video))
     model.compression.query.weight.data.fill_(float("nan"))
     with pytest.raises(CheckpointError, match="weights are damaged"):

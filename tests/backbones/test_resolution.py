@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tinynets import tiny_classifier, tiny_sampler
-from vidskim import Recognizer, presets
+from vidskim import Recognizer, Runtime, presets
 from vidskim.account import count
 from vidskim.backbones import ClipSpec, create_backbone, set_test_size
 from vidskim.backbones.registry import CLIP_BACKBONES
@@ -132,7 +132,8 @@ def test_a_video_is_seen_at_the_size_and_the_cost_says_so(tmp_path):
     network = tiny_classifier()
     small = Recognizer(network, look=presets.uniform(k=2))(path)
     set_test_size(network, 80)
-    large = Recognizer(network, look=presets.uniform(k=2), num_crops=3)(path)
+    three = Runtime(crops=3)
+    large = Recognizer(network, look=presets.uniform(k=2), runtime=three)(path)
     assert large.cost.macs == 2 * 3 * count(network, (1, 3, 8, 80, 80)).macs
     assert large.cost.macs > 12 * small.cost.macs
 

@@ -20,9 +20,8 @@ from vidskim.cli import main
 from vidskim.errors import UsageError, VideoError
 from vidskim.look.look import Look
 from vidskim.model.aggregate import AGGREGATORS, FastGru
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import save_faster
-from vidskim.model.schedule import parse_pattern
+from vidskim.model.file import save_model
+from vidskim.model.presets import faster
 from vidskim.types import Prediction
 from vidskim.video import Video
 
@@ -39,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_backbone(tiny_classifier(), folder / "classifier.safetensors")
     save_backbone(tiny_sampler(), folder / "sampler.safetensors")
     for name in AGGREGATORS:
-        save_faster(tiny_faster(aggregator=name), folder / f"{name}.safetensors")
+        save_model(tiny_faster(aggregator=name), folder / f"{name}.safetensors")
     (folder / "text.mkv").write_text("this is no video\n" * 50)
     return folder
 
@@ -101,8 +100,8 @@ def test_the_demo_model_as_in_the_file(sample_video):
 def test_a_faster_model_of_one_encoder_answers_clip_by_clip_too(place):
     """By default, as on the command line: a batch of several clips changes the last digits."""
     path = place / "single.safetensors"
-    alone = Faster([tiny_classifier()], FastGru(32, 4), pattern=parse_pattern("all"), num_clips=4)
-    save_faster(alone.eval(), path)
+    alone = faster([tiny_classifier()], FastGru(32, 4), pattern="all", num_clips=4)
+    save_model(alone.eval(), path)
     whole = api.recognize(place / "video.mkv", method="dense", model=str(path))
     *_, last = api.stream(place / "video.mkv", model=str(path), idle_seconds=0)
     assert last.predictions == whole.predictions
@@ -272,7 +271,10 @@ def test_an_interruption_is_one_line(place, tmp_path):
         ("video.mkv --idle 3", "--idle goes with --stream"),
         ("-", "VIDEO - goes with --stream"),
         ("video.mkv --stream --idle -1", "idle_seconds is a time of at least 0, got -1"),
-        ("video.mkv --stream --pattern 1:2", "a pattern or route needs a FASTER model"),
+        (
+            "video.mkv --stream --pattern 1:2",
+            "a pattern or route shares clips between two encoders",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_one_line(run, line, reason):
@@ -321,3 +323,14 @@ def test_a_terminal_is_no_video(run, monkeypatch):
     os.close(master)
     assert status == 1
     assert err == "vidskim: -: standard input is a terminal: pipe a video into it\n"
+
+
+def test_runs_of_joined_clips_are_one_line_each(place, capsys):
+    words = ["--model", "r3d_18", "--random-weights", "--size", "32", "--compress", "res3"]
+    video = str(place / "video.mkv")
+    assert main(["recognize", video, *words, "--join", "2", "--stream", "--json"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [len(answer["clips"]) for answer in answers[:-1]] == [2] * (len(answers) - 1)
+    assert main(["recognize", video, *words, "--join", "2", "--stream"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum("by r3d_18" in line or "(r3d_18;" in line for line in lines) >= len(answers)

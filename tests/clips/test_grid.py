@@ -38,12 +38,14 @@ def test_other_frames_of_a_span_are_those_of_the_other_grid(total, span):
         assert at_spec(clip, num_frames=num_frames, stride=stride) == clip
 
 
-def test_other_frames_must_span_the_clip():
-    clip = lay_clip(8, num_frames=4, stride=2)
-    with pytest.raises(UsageError, match="7 frames at stride 1 span 7 frames, the clip spans 8"):
-        at_spec(clip, num_frames=7, stride=1)
+def test_other_frames_span_all_of_a_clip_with_the_rest_behind_it():
+    whole = with_rest(split(list(range(19)), num_frames=4, stride=2), 19, end_seconds=19)
+    assert [clip.frame_indices for clip in whole] == [(0, 2, 4, 6), (8, 10, 12, 14, 16, 18)]
+    found = [at_spec(clip, num_frames=8, stride=1) for clip in whole]
+    assert [clip.frame_indices for clip in found] == [tuple(range(8)), tuple(range(8, 19))]
+    assert [clip.num_valid for clip in found] == [8, 11]
     with pytest.raises(UsageError, match="at least 1"):
-        at_spec(clip, num_frames=8, stride=0)
+        at_spec(whole[0], num_frames=8, stride=0)
 
 
 @given(total=st.integers(1, 200), num_frames=LENGTHS, stride=LENGTHS)

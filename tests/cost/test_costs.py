@@ -15,14 +15,12 @@ from vidskim.clips.transform import Transform
 from vidskim.cost.model import cost_of, read_shape, whole_cost, whole_input
 from vidskim.cost.papers import paper_rows
 from vidskim.errors import CheckpointError, UsageError
+from vidskim.model.adapter import map_shape
 from vidskim.model.aggregate import FastGru
 from vidskim.model.compressed import Compressed, map_channels
-from vidskim.model.compressed_file import save_compressed
 from vidskim.model.compression import TemporalCompression
-from vidskim.model.faster import Faster, map_shape
-from vidskim.model.faster_file import load_faster, save_faster
-from vidskim.model.schedule import parse_pattern
-from vidskim.model.sfc_methods import untrained_sfc
+from vidskim.model.file import load_model, save_model
+from vidskim.model.presets import compressed, faster, sfc
 
 # What torchvision publishes with its weights: 1e9 multiply-adds (to the digits given), parameters.
 TORCHVISION = {
@@ -113,9 +111,9 @@ def faster_file(tmp_path_factory):
         network.transform = Transform(resize_to=(32, 43), crop=(32, 32))
         encoders.append(network.eval())
     aggregator = FastGru(map_shape(encoders[0])[0], len(CLASSES))
-    model = Faster(encoders, aggregator, pattern=parse_pattern("1:3"), num_clips=4)
+    model = faster(encoders, aggregator, pattern="1:3", num_clips=4)
     path = tmp_path_factory.mktemp("faster") / "x.safetensors"
-    save_faster(model.eval(), path)
+    save_model(model.eval(), path)
     return path
 
 
@@ -129,7 +127,7 @@ def test_a_file_s_price_is_what_an_answer_pays(faster_file, sample_video, capsys
     assert roles["adapter"]["name"] == "adapter of r2d_26"
     assert roles["adapter"]["num_clips"] == roles["cheap"]["num_clips"] == 3
     assert roles["adapter"]["params"] == 32 * 64
-    state = load_faster(faster_file)
+    state = load_model(faster_file)
     assert told["params"] == sum(p.numel() for p in state.parameters())
     assert told["pattern"] == "1:3"
 
@@ -188,7 +186,7 @@ def sfc_file(tmp_path_factory):
     network = tiny_classifier(stride=4)
     compression = TemporalCompression(map_channels(network, "res3"), ratio=3)
     path = tmp_path_factory.mktemp("sfc") / "x.safetensors"
-    save_compressed(Compressed(network, at="res3", compression=compression), path)
+    save_model(sfc(Compressed(network, at="res3", compression=compression)), path)
     return path
 
 
@@ -253,17 +251,17 @@ def test_a_compressed_file_s_price_as_text(sfc_file, capsys):
     ],
 )
 def test_the_video_that_is_priced_is_the_paper_s_as_the_model_sees_it(transform, shape):
-    model = untrained_sfc(tiny_classifier(stride=4))
+    model = compressed(tiny_classifier(stride=4))
     model.transform = transform
     assert whole_input(model) == (1, 3, *shape)
 
 
 def test_a_video_is_as_long_as_a_model_needs():
-    model = untrained_sfc(tiny_classifier(stride=100))
+    model = compressed(tiny_classifier(stride=100))
     assert whole_input(model)[2] == model.min_frames == 8
     slowfast = create_backbone("slowfast_r50_8x8", num_classes=4, width=8)
     slowfast.clip = replace(slowfast.clip, stride=7)
-    assert whole_input(untrained_sfc(slowfast))[2] == 44  # 288 // 7 = 41, in fours
+    assert whole_input(compressed(slowfast))[2] == 44  # 288 // 7 = 41, in fours
 
 
 def test_networks_that_see_clips_of_one_length_only(tmp_path):
@@ -273,7 +271,7 @@ def test_networks_that_see_clips_of_one_length_only(tmp_path):
 
     write(build("vivit"), tmp_path)
     network = load_backbone(f"hf:{tmp_path}")
-    model = untrained_sfc(network)
+    model = compressed(network)
     shape = whole_input(model)
     T = network.clip.num_frames
     assert shape[2] % T == 0
@@ -281,9 +279,11 @@ def test_networks_that_see_clips_of_one_length_only(tmp_path):
     cost = whole_cost(model, name="vivit", input_shape=(3, 3 * T, *shape[3:]))
     frames = torch.zeros(1, 3, 3 * T, *shape[3:], device="meta")
     with MacCounter() as counter, torch.no_grad():
-        answer = on_meta(model).answer(iter([frames]))
+        ghost = on_meta(model)
+        features, _, num_steps = ghost.attend(iter([frames]))
+        ghost.classify(features)
     assert cost.one_pass.counted.macs == counter.macs
-    assert cost.one_pass.num_steps == answer.num_steps
+    assert cost.one_pass.num_steps == num_steps
 
 
 @pytest.mark.parametrize(

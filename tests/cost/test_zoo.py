@@ -9,6 +9,7 @@ from vidskim.cost.model import cost_of
 from vidskim.cost.zoo import find_model, list_models
 from vidskim.errors import UsageError
 from vidskim.show import text as printing
+from vidskim.show.models import counted_models, shipped_models
 
 
 def test_every_network_is_listed_with_its_cost():
@@ -80,3 +81,8 @@ def test_a_network_is_found_by_the_name_of_its_weights():
     assert find_model("mc3_18@torchvision-k400").name == "mc3_18"
     with pytest.raises(UsageError, match="unknown weights of mc3_18 'torchvision-k40'"):
         find_model("mc3_18@torchvision-k40")
+
+
+def test_the_table_that_ships_is_the_one_that_is_counted():
+    """Or: python -m vidskim.show.models."""
+    assert shipped_models() == json.loads(json.dumps(counted_models()))

@@ -9,6 +9,7 @@ import torch
 from tinynets import motion_sampler
 from tinyset import CLASSES, write_tiny_set
 from vidskim import presets
+from vidskim.answer.build import Ask
 from vidskim.answer.recognizer import Recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
@@ -16,9 +17,11 @@ from vidskim.clips.transform import Transform
 from vidskim.data.manifest import Row, read_manifest
 from vidskim.errors import ManifestError, UsageError
 from vidskim.evaluate import benchmark as module
-from vidskim.evaluate.benchmark import EVALUATED, benchmark, moments_of, turns
+from vidskim.evaluate.benchmark import benchmark, moments_of, turns
 from vidskim.evaluate.journal import Journal
+from vidskim.look.methods import SELECTED
 
+METHODS = (*SELECTED, "oracle")
 K = 2
 
 
@@ -47,11 +50,10 @@ def saliency():
 
 @pytest.fixture
 def measure(manifest, encoder, saliency):
-    def run(rows=None, methods=EVALUATED, **options):
+    def run(rows=None, methods=METHODS, **options):
         chosen = manifest if rows is None else replace(manifest, rows=tuple(rows))
-        return benchmark(
-            chosen, encoder=encoder, methods=methods, k=K, saliency=lambda: saliency, **options
-        )
+        ask = Ask(k=K, sampler=saliency)
+        return benchmark(chosen, model=encoder, methods=methods, ask=ask, **options)
 
     return run
 
@@ -59,7 +61,7 @@ def measure(manifest, encoder, saliency):
 @pytest.fixture(scope="module")
 def everything(manifest, encoder, saliency):
     """All methods on all videos, measured once."""
-    return benchmark(manifest, encoder=encoder, methods=EVALUATED, k=K, saliency=lambda: saliency)
+    return benchmark(manifest, model=encoder, methods=METHODS, ask=Ask(k=K, sampler=saliency))
 
 
 def test_answers_are_the_recognizer_s_own(everything, manifest, encoder, saliency):

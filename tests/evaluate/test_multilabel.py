@@ -21,7 +21,7 @@ from vidskim.evaluate import benchmark as module
 from vidskim.evaluate.report import table, to_csv, to_markdown, videos_to_csv
 from vidskim.evaluate.results import failure
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.model.memory_file import save_collaborative
+from vidskim.model.file import save_model
 
 METHODS = ("memory", "memory/alone", "dense")
 LABELS = (("fall", "wave"), ("jump",), ("roll", "wave"), ("fall", "jump", "roll"), ("wave",))
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     )
     for name, is_multilabel in (("several", True), ("single", False)):
         model = tiny_memory(is_multilabel=is_multilabel)
-        save_collaborative(model, out / f"{name}.safetensors")
+        save_model(model, out / f"{name}.safetensors")
     return out
 
 

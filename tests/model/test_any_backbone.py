@@ -6,8 +6,8 @@ import torch
 from vidskim.account import count
 from vidskim.backbones.registry import CLIP_BACKBONES, shapes_of
 from vidskim.cost.model import OneClip
-from vidskim.model.collaborative import Collaborative, memory_channels
 from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.presets import memory, memory_channels
 
 DEEP = ("101", "152", "_34", "16x", "32x", "4x16_nl")
 """Parts of the names of networks that differ from another one in depth or length alone."""
@@ -24,7 +24,7 @@ def test_every_backbone_takes_a_memory(name):
     C = memory_channels(backbone)
     D = C // 4
     with torch.device("meta"):
-        model = Collaborative(backbone, CollaborativeMemory(C), num_clips=2)
+        model = memory(backbone, CollaborativeMemory(C))
     shape = model.clip.input_shape
     added = count(OneClip(model), shape).macs - count(backbone, shape).macs
     places, rest = divmod(added - D * C, 3 * C * D + 2 * D * D)

@@ -15,6 +15,7 @@ from vidskim.errors import UsageError
 from vidskim.model.compressed import Compressed, map_channels, own_size, whole_frame
 from vidskim.model.compression import Attention, TemporalCompression
 from vidskim.train.optim import make_optimizer
+from wholes import answer_of
 
 FAST = ("r2d_26", "slowfast_r50_8x8", "tpn_r50_8x8")
 """One of each kind: early strides over time, two pathways, a neck."""
@@ -182,7 +183,7 @@ def test_short_videos_repeat_their_last_frame(ratio):
         more = max(0, least - frames)
         wanted = torch.cat([x, x[:, :, -1:].expand(-1, -1, more, -1, -1)], 2)
         with torch.no_grad():
-            answer = model.answer(x[:, :, t : t + 1] for t in range(frames))
+            answer = answer_of(model, (x[:, :, t : t + 1] for t in range(frames)))
             torch.testing.assert_close(answer.logits, model(wanted), rtol=0, atol=1e-9)
         assert answer.num_steps == -(-max(frames, least) // 4)
         assert answer.attention.weights.shape == (
@@ -196,7 +197,7 @@ def test_frames_are_filled_up_to_whole_steps():
     x = video(37, size=(16, 16))
     wanted = torch.cat([x, x[:, :, -1:].expand(-1, -1, 3, -1, -1)], 2)
     with torch.no_grad():
-        answer = model.answer(iter([x[:, :, :30], x[:, :, 30:]]))
+        answer = answer_of(model, iter([x[:, :, :30], x[:, :, 30:]]))
         torch.testing.assert_close(answer.logits, model(wanted), rtol=0, atol=1e-9)
     assert answer.num_steps == 5
 
@@ -206,7 +207,7 @@ def test_no_frames():
     for reach in (model.reach(), None):
         model._reach = reach
         with pytest.raises(UsageError, match="a video has at least one frame"):
-            model.answer(iter([]))
+            answer_of(model, iter([]))
 
 
 def test_an_answer_counts_what_the_model_counts():
@@ -215,7 +216,7 @@ def test_an_answer_counts_what_the_model_counts():
     model.reach()
     x = video(24).float()
     with torch.inference_mode(), MacCounter() as counter:
-        model.answer(iter([x]))
+        answer_of(model, iter([x]))
     assert counter.macs == count(model, x.shape).macs
 
 
@@ -223,9 +224,9 @@ def test_answers_in_bf16_end_in_full_precision():
     model = compressed(narrow("r3d_18", double=False), "res3", scale="features")
     x = video(16).float()
     with torch.inference_mode():
-        exact = model.answer(iter([x]))
+        exact = answer_of(model, iter([x]))
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            answer = model.answer(iter([x]))
+            answer = answer_of(model, iter([x]))
     assert answer.logits.dtype == answer.attention.weights.dtype == torch.float32
     difference = (answer.logits - exact.logits).abs().max() / exact.logits.abs().max()
     assert 0 < difference < 0.05
@@ -244,12 +245,12 @@ def test_what_goes_in_is_the_whole_frame():
 
 def test_segments_are_as_long_and_frames_as_far_apart_as_it_was_trained_on():
     model = Compressed(tiny_classifier(stride=2), at="res3")
-    assert model.segment == model.clip == ClipSpec(8, 2, (32, 32))
+    assert model.clip == model.own_clip == ClipSpec(8, 2, (32, 32))
     model.segments = (3, 5)
-    assert model.segment == ClipSpec(5, 2, (32, 32))
+    assert model.clip == ClipSpec(5, 2, (32, 32))
     model.stride = 3
-    assert model.clip == ClipSpec(8, 3, (32, 32))
-    assert model.segment == ClipSpec(5, 3, (32, 32))
+    assert model.own_clip == ClipSpec(8, 3, (32, 32))
+    assert model.clip == ClipSpec(5, 3, (32, 32))
     assert model.backbone.clip.stride == 2
 
 

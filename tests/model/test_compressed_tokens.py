@@ -10,9 +10,10 @@ from tiny_hf import NAMES, build, clips, write
 from vidskim.backbones import load_backbone
 from vidskim.errors import UsageError
 from vidskim.model.compressed import Compressed, map_channels
-from vidskim.model.compressed_file import save_compressed
 from vidskim.model.compression import Attention, TemporalCompression
-from wholes import decoded, numbers_of, whole_answer, write_varied
+from vidskim.model.file import save_model
+from vidskim.model.presets import sfc
+from wholes import answer_of, decoded, numbers_of, whole_answer, write_varied
 
 WITH_TOKEN = ("timesformer", "vivit")
 
@@ -78,7 +79,7 @@ def test_what_goes_in(case):
     assert model.frame_multiple == model.frames_per_step
     x = torch.randn(1, 3, 7, *network.clip.size, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        answer = model.answer(iter([x[:, :, :3], x[:, :, 3:]]))
+        answer = answer_of(model, iter([x[:, :, :3], x[:, :, 3:]]))
         last = x[:, :, -1:]
         if not model.takes_own_length():
             wanted = model(torch.cat([x, last], 2))
@@ -126,7 +127,7 @@ def test_a_file_and_a_video(tmp_path, family):
     """From a folder of the library's to an answer: clips of its length, or all frames at once."""
     write(build(family), tmp_path)
     model = compressed(load_backbone(f"hf:{tmp_path}"), "embed")
-    save_compressed(model, tmp_path / "sfc.safetensors")
+    save_model(sfc(model), tmp_path / "sfc.safetensors")
     path = write_varied(tmp_path / "v.mp4", 40)
     stride, size = model.clip.stride, model.clip.num_frames
     if stride > 8:  # forty frames are one clip of two

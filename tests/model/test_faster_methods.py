@@ -2,36 +2,26 @@
 
 import numpy as np
 import pytest
-import torch
 
 from tinynets import motion_sampler, tiny_classifier, tiny_faster, tiny_sampler
-from vidskim.answer.build import is_faster_model, make_recognizer
+from vidskim.answer.build import make_recognizer
 from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.io.write.video import write_video
+from vidskim.look.methods import METHODS
 from vidskim.look.motion import MotionEnergy
 from vidskim.look.open import SamplerOptions
 from vidskim.look.packets import PacketSaliency
-from vidskim.model import faster_methods
-from vidskim.model.faster_file import save_faster
-from vidskim.model.faster_methods import (
-    METHODS,
-    PRESETS,
-    ROUTES,
-    faster_look,
-    faster_schedule,
-    open_faster,
-    untrained_faster,
-)
-from vidskim.model.schedule import Routed
+from vidskim.model.file import save_model
+from vidskim.model.load import open_any
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A FASTER model of 8 frames a clip, one of 16, and a single backbone."""
     folder = tmp_path_factory.mktemp("models")
-    save_faster(tiny_faster(), folder / "eight.safetensors")
-    save_faster(tiny_faster(num_frames=16, num_clips=5), folder / "sixteen.safetensors")
+    save_model(tiny_faster(), folder / "eight.safetensors")
+    save_model(tiny_faster(num_frames=16, num_clips=5), folder / "sixteen.safetensors")
     save_backbone(tiny_classifier(), folder / "single.safetensors")
     return folder
 
@@ -52,135 +42,98 @@ def video(tmp_path_factory):
     return path
 
 
-def never():
-    raise AssertionError("a sampler was opened that nothing is routed by")
-
-
 def letters(answer) -> str:
     return "".join("E" if c.encoder == "r3d_18" else "C" for c in answer.clips)
 
 
 def test_the_papers_configurations():
-    assert METHODS == ("faster", "faster16", "faster32")
-    told = {name: (p.num_frames, p.num_clips, str(p.pattern)) for name, p in PRESETS.items()}
-    assert told == {"faster16": (16, 16, "1:7"), "faster32": (32, 8, "1:1")}
+    told = {
+        name: (row.num_frames, row.num_clips, row.pattern)
+        for name, row in METHODS.items()
+        if row.needs == "cheap"
+    }
+    assert told == {
+        "faster": (None, None, None),
+        "faster16": (16, 16, "1:7"),
+        "faster32": (32, 8, "1:1"),
+    }
 
 
-def test_the_untrained_model_is_the_papers_in_every_size():
-    model = untrained_faster(preset=PRESETS["faster32"], num_classes=7)
-    assert [e.name for e in model.networks()] == ["r2plus1d_50", "r2d_26"]
-    assert [(e.clip.num_frames, e.clip.stride) for e in model.networks()] == [(32, 1), (32, 1)]
-    assert model.clip.size == (224, 224)
-    assert (model.aggregator.name, model.aggregator.channels) == ("fast_gru", 2048)
-    assert model.aggregator.options["reduction"] == 4
-    assert (str(model.pattern), model.num_clips, model.aggregator.num_classes) == ("1:1", 8, 7)
-    assert not list(model.adapters.parameters())
-    assert not model.training
+@pytest.mark.parametrize(
+    ("method", "num_frames", "pattern", "num_clips"),
+    [("faster16", 16, "1:7", 16), ("faster32", 32, "1:1", 8), ("faster", 16, "1:7", 10)],
+)
+def test_the_untrained_model_is_the_papers(method, num_frames, pattern, num_clips):
+    made = make_recognizer(model="r2plus1d_18", method=method, random_weights=True)
+    model = made.model
+    assert [e.name for e in model.networks] == ["r2plus1d_18", "r2d_26"]
+    assert {e.clip.num_frames for e in model.networks} == {num_frames}
+    assert (model.aggregator.name, model.aggregator.options["reduction"]) == ("fast_gru", 4)
+    assert str(made.schedule) == pattern
+    assert made.look.k == num_clips
+    assert model.origin.model == "r2plus1d_18 and r2d_26, random weights"
+    assert "random weights" in model.origin.warnings[0]
 
 
-def test_the_same_untrained_numbers_are_drawn_each_time():
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one, other = (untrained_faster("r2d_26", num_classes=3).state_dict() for _ in range(2))
-    assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(one[k], other[k]) for k in one)
-
-
-def test_names_are_looked_up_before_files(files, tmp_path, monkeypatch):
+def test_names_are_looked_up_before_files(files, monkeypatch):
     monkeypatch.chdir(files)
-    faster, origin = open_faster("eight.safetensors")
-    assert origin.model == "eight.safetensors (r3d_18 and r2d_26, fast_gru)"
-    assert origin.warnings == ()
-    assert faster.num_clips == 6
-    with pytest.raises(UsageError, match="demo is a single classifier"):
-        open_faster("demo")
-    with pytest.raises(UsageError, match="r2plus1d_50 is a single classifier"):
-        open_faster("r2plus1d_50")
-    with pytest.raises(UsageError, match=r"single\.safetensors holds a single backbone"):
-        open_faster("single.safetensors", method="faster16")
+    model = open_any("eight.safetensors")
+    assert model.origin.model == "eight.safetensors (r3d_18 and r2d_26, fast_gru)"
+    assert model.origin.warnings == ()
+    assert model.card.num_clips == 6
+    for name in ("demo", "r2plus1d_50", "single.safetensors"):
+        with pytest.raises(UsageError, match=f"needs a FASTER model.*{name}.* has none"):
+            make_recognizer(model=name, method="faster16")
     with pytest.raises(CheckpointError, match="no such file"):
-        open_faster("none.safetensors")
+        make_recognizer(model="none.safetensors", method="motion")
     with pytest.raises(UsageError, match="random weights go with a backbone's name"):
-        open_faster("eight.safetensors", random_weights=True)
+        open_any("eight.safetensors", random_weights=True)
 
 
-def test_random_weights_warn(monkeypatch):
-    monkeypatch.setattr(faster_methods, "untrained_faster", lambda name, preset: (name, preset))
-    for method, preset in {**PRESETS, "faster": PRESETS["faster16"]}.items():
-        found, origin = open_faster("r3d_50", method=method, random_weights=True)
-        assert found == ("r3d_50", preset)
-        assert origin.model == "r3d_50 and r2d_26, random weights"
-        assert "random weights" in origin.warnings[0]
+def test_how_many_clips_are_encoded(files):
+    def number(file, **options):
+        return make_recognizer(model=str(files / f"{file}.safetensors"), **options).look.k
 
-
-def test_which_files_are_faster_models(files, tmp_path):
-    assert is_faster_model(str(files / "eight.safetensors"))
-    assert not is_faster_model(str(files / "single.safetensors"))
-    assert not is_faster_model(str(files / "none.safetensors"))
-    assert not is_faster_model("r3d_18")
-    assert not is_faster_model("demo")
-    (tmp_path / "bad.safetensors").write_bytes(b"12345678{...")
-    with pytest.raises(CheckpointError, match=r"bad\.safetensors"):
-        is_faster_model(str(tmp_path / "bad.safetensors"))
-
-
-def test_how_many_clips_are_seen():
-    eight, sixteen = tiny_faster(), tiny_faster(num_frames=16, num_clips=5)
-
-    def number(method, model, k=None):
-        return faster_look(method, model, k=k, route=None, saliency=never).k
-
-    assert number("faster", eight) == 6
-    assert number("faster", eight, k=3) == 3
-    assert number("faster16", sixteen) == 16
-    assert number("faster16", sixteen, k=4) == 4
-    with pytest.raises(UsageError, match="faster16 has clips of 16 frames, those of the model"):
-        number("faster16", eight)
+    assert number("eight") == 6
+    assert number("eight", k=3) == 3
+    assert number("eight", method="motion") == 6
+    assert number("sixteen", method="faster16") == 16
+    assert number("sixteen", method="faster16", k=4) == 4
     with pytest.raises(UsageError, match="have 16: give method 'faster'"):
-        number("faster32", sixteen)
-    for k in (0, -1):
-        with pytest.raises(UsageError, match="at least 1"):
-            number("faster", eight, k=k)
+        number("sixteen", method="faster32")
 
 
-def test_what_the_expensive_encoder_is_sent_by():
-    model = tiny_faster()
-    sampler = motion_sampler(tiny_sampler())
+def test_what_the_expensive_encoder_is_sent_by(files):
+    def made(route, **options):
+        sampler = motion_sampler(tiny_sampler()) if route == "scsampler" else None
+        file = str(files / "eight.safetensors")
+        return make_recognizer(model=file, route=route, sampler=sampler, **options)
 
-    def look(route, saliency=never):
-        return faster_look("faster", model, k=None, route=route, saliency=saliency)
-
-    assert look(None).saliency is None
-    assert look(None).method == "faster"
-    assert isinstance(look("packets").saliency, PacketSaliency)
-    assert isinstance(look("motion").saliency, MotionEnergy)
-    assert look("motion").method == "faster, routed by motion"
+    assert made("motion").look.method == "faster, routed by motion"
+    assert made("motion").look.saliency is None
+    assert isinstance(made("packets").schedule.by, PacketSaliency)
+    assert isinstance(made("motion").schedule.by, MotionEnergy)
     for pattern, number in (("1:5", 1), ("1:2", 2), ("all", 6), ("none", 1)):
-        routed = faster_look(
-            "faster", model, k=None, route="scsampler", saliency=lambda: sampler, pattern=pattern
-        )
-        assert routed.saliency.k == number
-    with pytest.raises(UsageError, match="unknown route 'moton': did you mean 'motion'"):
-        look("moton")
-    assert set(ROUTES) == {"packets", "motion", "scsampler"}
+        assert made("scsampler", pattern=pattern).schedule.by.k == number
+    both = made("packets", method="motion", k=4)
+    assert both.look.method == "motion, routed by packets"
+    assert isinstance(both.look.saliency, MotionEnergy)
+    own = MotionEnergy()
+    assert made(own).schedule.by is own
+    assert made(own).look.method == "faster, routed by MotionEnergy"
 
 
-def test_which_pattern_is_taken():
-    model = tiny_faster(pattern="ECC", num_frames=16)
+def test_which_pattern_is_taken(files):
+    def told(method=None, **options):
+        made = make_recognizer(
+            model=str(files / "sixteen.safetensors"), method=method, **options
+        ).schedule
+        return str(made)
 
-    def told(method, pattern=None, route=None):
-        return faster_schedule(method, model, pattern=pattern, route=route)
-
-    assert str(told("faster")) == "1:2"
-    assert str(told("uniform")) == "1:2"
-    assert str(told("faster16")) == "1:7"
-    assert str(told("faster32")) == "1:1"
-    assert str(told("faster16", "2:3")) == "2:3"
-    routed = told("faster", "all", "motion")
-    assert isinstance(routed, Routed)
-    assert str(routed.pattern) == "all"
-    with pytest.raises(UsageError, match="pattern"):
-        told("faster", "1:x")
+    assert told("faster") == told("uniform") == told() == "1:2"
+    assert told("faster16") == "1:7"
+    assert told("faster16", pattern="2:3") == "2:3"
+    assert told("faster", pattern="all", route="motion") == "all by saliency"
 
 
 def test_a_file_is_enough(files, video):
@@ -213,9 +166,8 @@ def test_other_methods_choose_the_clips_too(files, video):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"method": "motion", "route": "packets"}, "chooses clips itself"),
-        ({"sampler": "x.safetensors"}, "with route 'scsampler' only"),
-        ({"route": "motion", "options": SamplerOptions(every=2)}, "with route 'scsampler' only"),
+        ({"sampler": "x.safetensors"}, "takes no sampler"),
+        ({"route": "motion", "options": SamplerOptions(every=2)}, "takes no sampler"),
         ({"route": "best"}, "unknown route"),
         ({"pattern": "1;7"}, "pattern"),
         ({"k": 0}, "at least 1"),
@@ -231,7 +183,7 @@ def test_what_makes_no_sense_is_refused(files, options, told):
 
 @pytest.mark.parametrize("options", [{"pattern": "1:7"}, {"route": "motion"}])
 def test_a_single_classifier_takes_neither_pattern_nor_route(files, options):
-    with pytest.raises(UsageError, match="needs a FASTER model"):
+    with pytest.raises(UsageError, match="two encoders"):
         make_recognizer(model=str(files / "single.safetensors"), **options)
 
 

@@ -12,19 +12,21 @@ from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec, Features
 from vidskim.cost.faster import video_count
 from vidskim.errors import UsageError
+from vidskim.model.adapter import Adapter, make_adapters, map_shape
 from vidskim.model.aggregate import FastGru, Gru
-from vidskim.model.faster import Adapter, Faster, make_adapters, map_shape
+from vidskim.model.model import Model
+from vidskim.model.presets import faster
 from vidskim.model.schedule import parse_pattern
 
 ALL = parse_pattern("all")
 
 
-def maps_of(model: Faster, *, batch: int = 2) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+def maps_of(model: Model, *, batch: int = 2) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
     """Random maps of all clips, by the encoder that its pattern gives them."""
     generator = torch.Generator().manual_seed(5)
-    places = torch.tensor(model.pattern(model.num_clips))
+    places = torch.tensor(model.pattern(model.card.num_clips))
     found = {}
-    for place, encoder in enumerate(model.networks()):
+    for place, encoder in enumerate(model.networks):
         positions = (places == place).nonzero().flatten()
         shape = (batch, len(positions), *map_shape(encoder))
         found[place] = (torch.randn(shape, generator=generator).relu(), positions)
@@ -118,7 +120,7 @@ def test_an_encoder_that_saw_nothing_adds_nothing(pattern):
 
 
 def test_a_single_encoder_is_enough_where_all_are_expensive():
-    model = Faster([tiny_classifier()], FastGru(32, 4), pattern=ALL, num_clips=1)
+    model = faster([tiny_classifier()], FastGru(32, 4), pattern=ALL, num_clips=1)
     assert model.classes == CLASSES
     assert model.clip == ClipSpec(8, 1, (32, 32))
     assert model(maps_of(model)).shape == (2, 4)
@@ -130,7 +132,7 @@ def test_the_cost_of_a_video_is_that_of_its_parts(aggregator, pattern):
     model = tiny_faster(aggregator=aggregator, pattern=pattern)
     expensive, cheap = (
         count(Features(e), (1, 3, 8, side, side)).macs
-        for e, side in zip(model.networks(), (32, 80), strict=True)
+        for e, side in zip(model.networks, (32, 80), strict=True)
     )
     nE = model.pattern(6).count(0)
     adapter = 64 * 32 * 4
@@ -175,13 +177,13 @@ def _tiny_clip(network):
     ("others", "options", "told"),
     [
         ((), {"pattern": parse_pattern("1:2")}, "needs a cheap encoder"),
-        ((tiny_cheap, tiny_cheap), {}, "an expensive and a cheap encoder are needed, got 3"),
-        ((lambda: _shorter(tiny_cheap()),), {}, "same number of frames and stride"),
-        ((lambda: tiny_cheap(stride=2),), {}, "same number of frames and stride"),
+        ((tiny_cheap, tiny_cheap), {}, "an expensive and a cheap encoder, or one: 3"),
+        ((lambda: _shorter(tiny_cheap()),), {}, "take the same time span"),
+        ((lambda: tiny_cheap(stride=2),), {}, "take the same time span"),
         ((lambda: _renamed(tiny_cheap()),), {}, "other classes"),
         ((lambda: _image(tiny_cheap()),), {}, "r2d_26 is no clip classifier"),
         ((tiny_cheap,), {"num_clips": 0}, "at least 1 clip"),
-        ((tiny_cheap,), {"aggregator": FastGru(32, 5)}, "fast_gru tells 5 classes apart"),
+        ((tiny_cheap,), {"aggregator": FastGru(32, 5)}, "fast_gru has 5 classes"),
         ((tiny_cheap,), {"adapters": [Adapter(32, 32)]}, "as many adapters, got 1"),
         ((tiny_cheap,), {"adapters": [nn.Identity(), nn.Identity()]}, "32 channels and one size"),
         ((tiny_cheap,), {"adapters": [Adapter(32, 16), Adapter(64, 16)]}, "32 channels"),
@@ -193,9 +195,9 @@ def test_what_does_not_come_together_is_refused(others, options, told):
     parts = {"aggregator": FastGru(32, 4), "pattern": ALL, "num_clips": 6} | options
     encoders = [tiny_classifier(), *(other() for other in others)]
     with pytest.raises(UsageError, match=told):
-        Faster(encoders, parts.pop("aggregator"), **parts)
+        faster(encoders, parts.pop("aggregator"), **parts)
 
 
 def test_an_encoder_that_does_not_take_its_clips_is_told():
-    with pytest.raises(UsageError, match=r"r2d_26 does not fit its clips \(1x1"):
-        Faster([_tiny_clip(tiny_cheap())], Gru(64, 4), pattern=ALL, num_clips=2)
+    with pytest.raises(UsageError, match=r"r2d_26 does not fit clips 1x1"):
+        faster([_tiny_clip(tiny_cheap())], Gru(64, 4), pattern=ALL, num_clips=2)

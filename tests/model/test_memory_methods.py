@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import vidskim
-from tinynets import CLASSES, tiny_classifier, tiny_memory
+from parts import recognizer_for
+from tinynets import CLASSES, tiny_classifier, tiny_memory, tiny_multi_clip
 from tinyset import write_tiny_set
 from vidskim import Recognizer, presets
 from vidskim.account import count
@@ -22,8 +23,8 @@ from vidskim.errors import UsageError
 from vidskim.evaluate.run import evaluate_manifest
 from vidskim.io.write.video import write_video
 from vidskim.model.aggregate import TemporalMax
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.memory_file import save_collaborative
+from vidskim.model.file import save_model
+from vidskim.train.multi_clip import MultiClip
 
 FRAMES = 60
 STARTS = range(0, FRAMES, 8)
@@ -51,14 +52,12 @@ def frames(video) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "memory.safetensors"
-    save_collaborative(tiny_memory(), path)
+    save_model(tiny_memory(), path)
     return path
 
 
 @torch.no_grad()
-def by_hand(
-    model: Collaborative, frames: torch.Tensor, starts, *, num_crops: int = 1
-) -> list[float]:
+def by_hand(model: MultiClip, frames: torch.Tensor, starts, *, num_crops: int = 1) -> list[float]:
     """Scores ``[K]``: center crops write, all crops read; softmax mean or largest sigmoid."""
     views = []
     for start in starts:
@@ -76,11 +75,9 @@ def by_hand(
     return logits.softmax(2).mean((0, 1)).tolist()
 
 
-def recognizer_of(model: Collaborative, **options) -> Recognizer:
+def recognizer_of(model: MultiClip, **options) -> Recognizer:
     options.setdefault("look", presets.dense())
-    return Recognizer(
-        model.backbone, context=model.memory, is_multilabel=model.is_multilabel, **options
-    )
+    return recognizer_for(model.published(), **options)
 
 
 def by_label(prediction) -> list[float]:
@@ -94,7 +91,7 @@ def by_label(prediction) -> list[float]:
 def test_center_crops_write_and_all_crops_read(
     video, frames, interaction, num_crops, max_kept_bytes
 ):
-    model = tiny_memory(interaction=interaction)
+    model = tiny_multi_clip(interaction=interaction)
     answer = recognizer_of(model, num_crops=num_crops, max_kept_bytes=max_kept_bytes)(video)
     wanted = by_hand(model, frames, STARTS, num_crops=num_crops)
     assert by_label(answer) == pytest.approx(wanted, abs=2e-5)
@@ -104,16 +101,16 @@ def test_center_crops_write_and_all_crops_read(
 
 def test_the_memory_changes_answers_and_each_clip_hears_of_all(video):
     """Or the tests above would pass whatever was remembered."""
-    with_memory = by_label(recognizer_of(tiny_memory())(video))
-    alone = by_label(recognizer_of(tiny_memory(interaction=None))(video))
-    few = by_label(recognizer_of(tiny_memory(), look=presets.uniform(k=2))(video))
+    with_memory = by_label(recognizer_of(tiny_multi_clip())(video))
+    alone = by_label(recognizer_of(tiny_multi_clip(interaction=None))(video))
+    few = by_label(recognizer_of(tiny_multi_clip(), look=presets.uniform(k=2))(video))
     assert np.abs(np.subtract(with_memory, alone)).max() > 1e-3
     assert np.abs(np.subtract(with_memory, few)).max() > 1e-3
 
 
 def test_two_scans_encode_twice_and_say_so(video):
     """What keeping no maps costs is in the account: center crops once more, and their decoding."""
-    model = tiny_memory()
+    model = tiny_multi_clip()
     kept = recognizer_of(model, num_crops=3)(video)
     again = recognizer_of(model, num_crops=3, max_kept_bytes=0)(video)
     one = count(Features(model.backbone), model.clip.input_shape).macs
@@ -122,7 +119,7 @@ def test_two_scans_encode_twice_and_say_so(video):
 
 
 def test_multilabel_scores_are_the_largest_over_time(video, frames):
-    model = tiny_memory(is_multilabel=True)
+    model = tiny_multi_clip(is_multilabel=True)
     answer = recognizer_of(model, num_crops=3)(video)
     assert by_label(answer) == pytest.approx(by_hand(model, frames, STARTS, num_crops=3), abs=2e-5)
     assert answer.is_multilabel
@@ -148,7 +145,7 @@ def test_by_name(video, file, frames):
     assert "associative memory, gating" in answer.model
     starts = [clip.clip.start_frame for clip in answer.clips]
     assert len(starts) == 4
-    assert by_label(answer) == pytest.approx(by_hand(tiny_memory(), frames, starts), abs=2e-5)
+    assert by_label(answer) == pytest.approx(by_hand(tiny_multi_clip(), frames, starts), abs=2e-5)
 
 
 @pytest.mark.parametrize("method", ["scsampler", "motion", "uniform", "dense"])
@@ -156,7 +153,7 @@ def test_clips_that_another_method_chooses_share_the_memory(video, file, frames,
     answer = vidskim.recognize(video, model=str(file), method=method, k=3)
     assert answer.method == method
     starts = [clip.clip.start_frame for clip in answer.clips]
-    assert by_label(answer) == pytest.approx(by_hand(tiny_memory(), frames, starts), abs=2e-5)
+    assert by_label(answer) == pytest.approx(by_hand(tiny_multi_clip(), frames, starts), abs=2e-5)
 
 
 def test_command_line(video, file, capsys):
@@ -167,7 +164,7 @@ def test_command_line(video, file, capsys):
     assert told["is_multilabel"] is False
     assert main(["cost", str(file), "--json"]) == 0
     counted = json.loads(capsys.readouterr().out)
-    model = tiny_memory()
+    model = tiny_multi_clip()
     with_head = count(model.backbone, model.clip.input_shape).macs
     C, D, P = 32, 8, 4
     assert counted["macs"] == with_head + P * (3 * C * D + 2 * D * D) + D * C
@@ -187,11 +184,11 @@ def test_untrained(video, capsys):
         (["--method", "memory", "--model", "demo"], "needs a backbone with a memory"),
         (["--method", "memory", "--model", "none.safetensors"], "none.safetensors"),
         (["--method", "memory", "--model", "r3d_19"], "needs a backbone with a memory"),
-        (["--model", "FILE", "--pattern", "1:7"], "FASTER"),
+        (["--model", "FILE", "--pattern", "1:7"], "two encoders"),
         (["--model", "FILE", "--method", "faster"], "FASTER"),
         (["--model", "FILE", "--method", "memry"], "did you mean"),
-        (["--model", "FILE", "--method", "memory/alone"], "by 'vidskim evaluate' only"),
-        (["--model", "FILE", "--sampler", "x.safetensors"], "without a sampler"),
+        (["--model", "FILE", "--method", "memory/alone"], "as 'vidskim evaluate' names it"),
+        (["--model", "FILE", "--sampler", "x.safetensors"], "takes no sampler"),
         (["--model", "FILE", "--random-weights"], "random weights go with"),
         (["--model", "FILE", "--k", "0"], "k"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
@@ -217,7 +214,7 @@ def test_ten_clips_overlap_where_they_do_not_fit_side_by_side(video, file, frame
     assert found == (starts or [round(n * 52 / 8) for n in range(9)])
     assert answer.cost.dense_macs * len(found) == pytest.approx(8 * answer.cost.macs, rel=0.05)
     assert not answer.warnings
-    expected = by_hand(tiny_memory(), frames, found, num_crops=3)
+    expected = by_hand(tiny_multi_clip(), frames, found, num_crops=3)
     assert by_label(answer) == pytest.approx(expected, abs=2e-5)
     other = vidskim.recognize(video, model=str(file), method="uniform", k=k or 10)
     assert len(other.clips) == 8
@@ -259,15 +256,9 @@ def test_evaluate(tmp_path, file):
     save_backbone(tiny_classifier(), plain)
     for given, model, told in (
         ("memory", plain, "needs a backbone with a memory"),
-        ("memory/1:3", file, "cannot stand there"),
+        ("memory/1:3", file, "two encoders"),
+        ("memory/1;3", file, "cannot stand there"),
         ("memroy", file, "did you mean"),
     ):
         with pytest.raises(UsageError, match=told):
             evaluate_manifest(tmp_path / "named.csv", methods=(given,), model=str(model))
-
-
-def test_public_names():
-    assert vidskim.Collaborative is Collaborative
-    assert vidskim.load_collaborative
-    assert vidskim.save_collaborative
-    assert vidskim.CollaborativeMemory

@@ -21,15 +21,10 @@ from vidskim.clips.transform import Transform
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.model import sfc_methods
-from vidskim.model.compressed_file import save_compressed
-from vidskim.model.sfc_methods import (
-    default_stage,
-    segment_of,
-    set_whole_size,
-    sfc_look,
-    untrained_sfc,
-)
+from vidskim.look import methods
+from vidskim.look.methods import METHODS, Asked
+from vidskim.model.file import save_model
+from vidskim.model.presets import compressed, default_stage, sfc
 from wholes import decoded, numbers_of, whole_answer, write_varied
 
 FRAMES = 60
@@ -48,7 +43,7 @@ def frames(video):
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "sfc.safetensors"
-    save_compressed(tiny_compressed(), path)
+    save_model(sfc(tiny_compressed()), path)
     return path
 
 
@@ -105,9 +100,9 @@ def test_clips_that_another_method_chooses_are_joined(video, file, frames, metho
 def test_a_long_video_takes_eight_segments(video, file, frames, monkeypatch):
     """From the first frame beyond what goes in whole, counted before the stride."""
     clips = {"segment_frames": 4}
-    monkeypatch.setattr(sfc_methods, "MAX_FRAMES", 60)
+    monkeypatch.setattr(methods, "MAX_FRAMES", 60)
     assert len(vidskim.recognize(video, model=str(file), **clips).clips) == 15
-    monkeypatch.setattr(sfc_methods, "MAX_FRAMES", 59)
+    monkeypatch.setattr(methods, "MAX_FRAMES", 59)
     answer = vidskim.recognize(video, model=str(file), **clips)
     chosen = [0, 2, 4, 6, 8, 10, 12, 14]
     assert indices(answer) == chosen
@@ -115,18 +110,18 @@ def test_a_long_video_takes_eight_segments(video, file, frames, monkeypatch):
     wanted, _ = whole_answer(tiny_compressed(), frames, numbers)
     assert by_label(answer) == pytest.approx(wanted, abs=2e-5)
     strided = tiny_compressed(stride=2)
-    look = sfc_look(strided, segment=ClipSpec(2, 2, (32, 32)))
+    look = METHODS["sfc"].make(Asked(clip=strided.of_segments(4).clip))
     generator = torch.Generator()
     assert look.select(None, 14, generator) == list(range(14))  # 56 frames, of which 28 are read
     assert len(look.select(None, 15, generator)) == 8
-    monkeypatch.setattr(sfc_methods, "MAX_FRAMES", 5)  # shorter than one clip: it still goes in
-    assert sfc_look(strided).select(None, 1, generator) == [0]
+    monkeypatch.setattr(methods, "MAX_FRAMES", 5)  # shorter than one clip: it still goes in
+    assert METHODS["sfc"].make(Asked(clip=strided.clip)).select(None, 1, generator) == [0]
 
 
 def test_a_model_of_segments_is_tested_on_them(video, frames, tmp_path):
     model = tiny_compressed()
     model.segments = (2, 6)
-    save_compressed(model, tmp_path / "m.safetensors")
+    save_model(sfc(model), tmp_path / "m.safetensors")
     answer = vidskim.recognize(video, model=str(tmp_path / "m.safetensors"))
     assert indices(answer) == [2, 7]
     numbers = numbers_of(FRAMES, num_frames=6, stride=1, clips=[2, 7])
@@ -158,10 +153,10 @@ def test_untrained(video, tmp_path, capsys):
     assert "random weights" in told["model"]
     assert any("mean nothing" in warning for warning in told["warnings"])
     backbone = create_backbone("r3d_18", num_classes=4, width=4)
-    first, second = untrained_sfc(backbone), untrained_sfc(backbone)
+    first, second = compressed(backbone), compressed(backbone)
     for one, other in zip(first.compression.parameters(), second.compression.parameters()):
         assert torch.equal(one, other)
-    assert untrained_sfc(backbone, at="stem").at == "stem"
+    assert compressed(backbone, at="stem").at == "stem"
 
 
 def test_where_the_paper_cuts():
@@ -187,22 +182,21 @@ def test_another_size(video, file, frames):
     assert by_label(answer) == pytest.approx(wanted, abs=2e-5)
     small = Transform(short_side=20)
     model.transform = small
-    set_whole_size(model, 24)
-    assert model.transform == replace(small, short_side=24)
+    assert model.of_size(24).transform == replace(small, short_side=24)
+    assert model.transform == small
     for size in (0, -3, 2.5, True):
         with pytest.raises(UsageError, match="a test size is a whole number of pixels"):
-            set_whole_size(model, size)
+            model.of_size(size)
 
 
 def test_segments_that_cannot_be(file):
     model = tiny_compressed(stride=4)
-    assert segment_of(model, None) == model.clip
-    assert segment_of(model, 23) == ClipSpec(5, 4, (32, 32))
+    assert model.of_segments(23).clip == ClipSpec(5, 4, (32, 32))
     for frames in (3, 0, -8, 4097, 10**9, 8.0, True):
         with pytest.raises(UsageError, match="at least 4 frames, the stride of r3d_18, and at mo"):
-            segment_of(model, frames)
+            model.of_segments(frames)
     with pytest.raises(UsageError, match="k"):
-        sfc_look(model, k=0)
+        METHODS["sfc"].make(Asked(0, clip=model.clip))
 
 
 @pytest.mark.parametrize(
@@ -214,15 +208,15 @@ def test_segments_that_cannot_be(file):
         (["--model", "FILE", "--method", "memory"], "needs a backbone with a memory"),
         (["--model", "FILE", "--method", "faster"], "FASTER"),
         (["--model", "FILE", "--method", "unifrom"], "did you mean 'uniform'"),
-        (["--model", "FILE", "--method", "sfc/alone"], "by 'vidskim evaluate' only"),
+        (["--model", "FILE", "--method", "sfc/alone"], "as 'vidskim evaluate' names it"),
         (["--model", "FILE", "--method", "sfc/8"], "give method 'sfc'"),
-        (["--model", "FILE", "--pattern", "1:7"], "FASTER"),
-        (["--model", "FILE", "--route", "motion"], "FASTER"),
-        (["--model", "FILE", "--sampler", "x.safetensors"], "without a sampler"),
-        (["--model", "FILE", "--combine", "joint"], "without a sampler"),
+        (["--model", "FILE", "--pattern", "1:7"], "two encoders"),
+        (["--model", "FILE", "--route", "motion"], "two encoders"),
+        (["--model", "FILE", "--sampler", "x.safetensors"], "takes no sampler"),
+        (["--model", "FILE", "--combine", "joint"], "takes no sampler"),
         (["--model", "FILE", "--random-weights"], "random weights go with"),
         (["--model", "FILE", "--k", "0"], "k is a whole number of clips"),
-        (["--model", "FILE", "--crops", "3"], "whole frames, not in 3 crops"),
+        (["--model", "FILE", "--crops", "3"], "3 crops need a transform that crops"),
         (["--model", "FILE", "--batch-size", "2"], "one pass: leave batch_size out"),
         (["--model", "FILE", "--size", "0"], "a test size is"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
@@ -301,9 +295,8 @@ def test_evaluate_at_another_size(named_csv, file):
     ("methods", "changes", "told"),
     [
         (("sfc",), {"model": "b.safetensors"}, "needs a backbone with a compression inside"),
-        (("sfc/0",), {}, "'0' cannot stand there; .* behind 'sfc' a number of segments"),
-        (("sfc/1:3",), {}, "'1:3' cannot stand there"),
-        (("uniform/8",), {}, "'8' cannot stand there"),
+        (("sfc/0",), {}, "'0' cannot stand there; .* a number of clips"),
+        (("sfc/1:3",), {}, "two encoders"),
         (("sfx",), {}, "did you mean 'sfc'"),
         (("memory",), {}, "needs a backbone with a memory"),
         (("sfc",), {"fast": "bf16"}, "memory or compression inside"),

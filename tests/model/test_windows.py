@@ -10,6 +10,7 @@ from torch import nn
 from vidskim.backbones.contract import split_at
 from vidskim.model import windows
 from vidskim.model.windows import Reach, find_reach, in_windows
+from wholes import answer_of
 
 CUTS = [
     ("r3d_18", "res4", {}),
@@ -160,7 +161,7 @@ def test_where_windows_would_answer_otherwise(monkeypatch, name, at):
     assert model.reach() is None
     x = video(model.min_frames + model.frame_multiple)
     with torch.no_grad():
-        answer = model.answer(parts_of(x, 3), window_frames=8)
+        answer = answer_of(model, parts_of(x, 3), window_frames=8)
         torch.testing.assert_close(answer.logits, model(x), rtol=0, atol=1e-9)
 
 
@@ -182,7 +183,7 @@ def test_the_answer_is_that_of_one_pass():
     with torch.no_grad():
         wanted, F = model(x), model.encode(x)
         for window in (5, 64):
-            answer = model.answer(parts_of(x, 9), window_frames=window)
+            answer = answer_of(model, parts_of(x, 9), window_frames=window)
             torch.testing.assert_close(answer.logits, wanted, rtol=0, atol=1e-9)
             assert answer.num_steps == 30
         found = model.encode_parts(parts_of(x, 9), window_frames=1)

@@ -12,8 +12,8 @@ from tinynets import tiny_classifier
 from tinyset import write_tiny_video
 from vidskim import save_backbone
 from vidskim.cli import main
-from vidskim.model.compressed_file import save_compressed
-from vidskim.model.sfc_methods import untrained_sfc
+from vidskim.model.file import save_model
+from vidskim.model.presets import compressed, sfc
 from vidskim.show import text
 from vidskim.show.strip import Canvas
 
@@ -25,7 +25,7 @@ def place(tmp_path_factory):
     write_tiny_video(folder / "video.mp4", label="right", num_frames=80)
     save_backbone(tiny_classifier(), folder / "plain.safetensors")
     torch.manual_seed(0)
-    save_compressed(untrained_sfc(tiny_classifier()), folder / "sfc.safetensors")
+    save_model(sfc(compressed(tiny_classifier())), folder / "sfc.safetensors")
     return folder
 
 
@@ -117,8 +117,11 @@ def test_the_command_draws_tells_and_reports_an_attention(run, tmp_path, method)
         ("--model sfc.safetensors --attention a.jpg", "--attention a.jpg: give a file that ends"),
         ("--model sfc.safetensors --attention video.mp4/a.png", "cannot be written"),
         ("--model sfc.safetensors --attention a.png --stream", "--attention cannot go with"),
-        ("--model plain.safetensors --attention a.png", "--attention goes with --method sfc, or"),
-        ("--attention a.png --method motion", "got --model r2plus1d_18"),
+        (
+            "--model plain.safetensors --attention a.png",
+            "attention is that of a compressed",
+        ),
+        ("--attention a.png --method motion", "got r2plus1d_18"),
     ],
 )
 def test_what_has_no_attention_is_refused_before_anything_is_read(run, tmp_path, line, reason):

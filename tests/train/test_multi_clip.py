@@ -8,8 +8,9 @@ from tinynets import tiny_classifier
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
-from vidskim.model.collaborative import Collaborative, memory_channels
 from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.presets import memory_channels
+from vidskim.train.multi_clip import MultiClip
 from vidskim.train.multi_iteration import ClipByClip, condensed, multi_iteration
 from vidskim.train.sub_batch import Grouping, use_sub_batches
 from vidskim.train.video_loss import video_loss
@@ -37,7 +38,7 @@ def tiny_i3d() -> Network:
 
 def build(
     form: tuple[str, str] | None, backbone: Network | None = None, *, train: bool = True
-) -> tuple[Collaborative, Grouping]:
+) -> tuple[MultiClip, Grouping]:
     backbone = (backbone or tiny_classifier()).double()
     memory = None
     if form is not None:
@@ -46,12 +47,12 @@ def build(
             memory_channels(backbone), interaction=form[0], infusion=form[1]
         ).double()
         torch.nn.init.normal_(memory.output.weight, std=0.3)
-    model = Collaborative(backbone, memory, num_clips=N)
+    model = MultiClip(backbone, memory, num_clips=N)
     grouping = use_sub_batches(model.backbone)
     return model.train(train), grouping
 
 
-def batch(model: Collaborative, *, videos: int = 2) -> tuple[Tensor, Tensor]:
+def batch(model: MultiClip, *, videos: int = 2) -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     T, (h, w) = model.clip.num_frames, model.clip.size
     return torch.randn(videos, N, 3, T, h, w).double(), torch.tensor([1, 2, 0, 3])[:videos]
@@ -61,7 +62,7 @@ def loss_of(logits: Tensor, target: Tensor) -> Tensor:
     return video_loss(logits, target, alpha=0.3)
 
 
-def one_pass(model: Collaborative, grouping: Grouping, x: Tensor, y: Tensor) -> Tensor:
+def one_pass(model: MultiClip, grouping: Grouping, x: Tensor, y: Tensor) -> Tensor:
     grouping.num_groups = N
     loss = loss_of(model(x), y)
     loss.backward()
@@ -75,7 +76,7 @@ def two_scans(model, grouping, x, y, *, gradient="full") -> Tensor:
     )  # fmt: skip
 
 
-def assert_same(a: Collaborative, b: Collaborative) -> None:
+def assert_same(a: MultiClip, b: MultiClip) -> None:
     others = dict(b.named_parameters())
     for name, parameter in a.named_parameters():
         mine, theirs = parameter.grad, others[name].grad

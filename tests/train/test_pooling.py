@@ -13,7 +13,7 @@ from vidskim.cost.faster import video_count
 from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row
 from vidskim.model.aggregate import create_aggregator
-from vidskim.model.faster import Faster
+from vidskim.model.presets import faster
 from vidskim.model.schedule import parse_pattern
 from vidskim.train.batches.maps import Turns, gather, placed
 from vidskim.train.pooling import compare, write_answers
@@ -28,7 +28,7 @@ def model():
     aggregator = create_aggregator("fast_gru", channels=32, num_classes=4)
     aggregator.head.weight.data *= 100
     encoders = [tiny_classifier(seed=seed) for seed in (0, 1)]
-    return Faster(encoders, aggregator, pattern=PATTERN, num_clips=NUM_CLIPS)
+    return faster(encoders, aggregator, pattern=str(PATTERN), num_clips=NUM_CLIPS)
 
 
 def maps_of(logits, *, seed):
@@ -80,7 +80,7 @@ def test_videos_of_any_number_of_clips(model):
         ]
     assert found["fast_gru"].guesses.tolist() == alone
     assert len(set(alone)) > 1
-    whole = [count(network, (1, 3, 8, 32, 32)).macs for network in model.networks()]
+    whole = [count(network, (1, 3, 8, 32, 32)).macs for network in model.networks]
     assert found["average_expensive"].macs == whole[0] * 16 / 6
     assert found["fast_gru"].macs == pytest.approx(
         np.mean([video_count(model, num_clips=len(places)).macs for places in seen])

@@ -1,411 +1,367 @@
-"""From a model's name to the parts of its recognizer: a classifier, memory, compression, FASTER."""
+"""From what is asked for to the recognizer that answers: model, parts, look, schedule."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-from torch import nn
-
-from vidskim.answer.joined import WholeRecognizer
 from vidskim.answer.openvino import accelerate, check_fast_options
-from vidskim.answer.recognizer import Recognizer
-from vidskim.backbones.contract import Backbone, ClipSpec
+from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.backbones.network import Network
-from vidskim.backbones.open import is_file_of, open_model
-from vidskim.backbones.resolution import set_test_size
 from vidskim.errors import UsageError, printable, unknown_name
-from vidskim.look import methods
-from vidskim.look.contract import PartedSaliency
+from vidskim.look import selection
+from vidskim.look.contract import PartedSaliency, Saliency
 from vidskim.look.look import Look
-from vidskim.look.open import SamplerOptions, check_used, look_of, open_sampler
-from vidskim.model import faster_methods
+from vidskim.look.methods import METHODS, PARTS, Asked, Method, find_method
+from vidskim.look.motion import MotionEnergy
+from vidskim.look.open import SamplerOptions, check_options, check_used, open_sampler
+from vidskim.look.packets import PacketSaliency
+from vidskim.model.compose import DEFAULT_STAGE, MEMORY, NONE, Parts, compose
 from vidskim.model.compressed import Compressed
-from vidskim.model.contract import Aggregator, Context
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import is_faster
-from vidskim.model.faster_methods import (
-    METHODS,
-    UNTRAINED_ROUTES,
-    faster_look,
-    faster_schedule,
-    open_faster,
-)
-from vidskim.model.memory_methods import METHOD as MEMORY
-from vidskim.model.memory_methods import NUM_CLIPS, is_memory_model, memory_look, open_memory
-from vidskim.model.schedule import Schedule
-from vidskim.model.sfc_methods import METHOD as SFC
-from vidskim.model.sfc_methods import (
-    NUM_SEGMENTS,
-    is_sfc_model,
-    open_sfc,
-    segment_of,
-    set_whole_size,
-    sfc_look,
-)
-from vidskim.types import Origin
+from vidskim.model.load import is_name, open_any
+from vidskim.model.model import Model
+from vidskim.model.schedule import EXPENSIVE, Pattern, Routed, Schedule, parse_pattern
 
 DEFAULT_MODEL = "r2plus1d_18"
 DEFAULT_METHOD = "motion"
 
+CHEAP_ENCODER, AGGREGATOR = "r2d_26", "fast_gru"
+"""What an untrained FASTER has beside its expensive encoder."""
+
+ROUTES: dict[str, Callable[[], Saliency]] = {"packets": PacketSaliency, "motion": MotionEnergy}
+TRAINED_ROUTE = "scsampler"
+
+RECIPES = {"cheap": "faster", "context": "memory", "compression": "sfc"}
+"""Where a part that a model lacks is trained."""
+
 
 @dataclass(frozen=True, slots=True)
-class Assembled:
-    """What a recognizer is made of."""
+class Ask:
+    """What a recognizer is asked for; None leaves it to the model. See `vidskim.recognize`."""
 
-    look: Look
-    origin: Origin
-    encoders: tuple[Network, ...]
-    schedule: Schedule | None = None
-    adapters: Sequence[nn.Module] | None = None
-    aggregator: Aggregator | None = None
-    context: Context | None = None
-    is_multilabel: bool = False
-    whole: Compressed | None = None
-    """What takes the chosen clips joined, in place of the encoder."""
-    segment: ClipSpec | None = None
-    """The clips that are chosen from, where they are not the encoder's."""
+    method: str | None = None
+    k: int | None = None
+    sampler: str | Sequence[str | Path] | Saliency | None = None
+    options: SamplerOptions = field(default_factory=SamplerOptions)
+    pattern: str | None = None
+    route: str | Saliency | None = None
+    cheap: Any = None
+    context: Any = None
+    compress: str | None = None
+    join: str | int | None = None
+    aggregator: Any = None
+    segment_frames: int | None = None
+    size: int | None = None
+    random_weights: bool = False
+    fast: str | None = None
+    calibrate: Sequence[str | Path] | None = None
+    videos: Sequence[str | Path] = ()
+    runtime: Runtime = field(default_factory=Runtime)
 
-    def refuse_fast(self) -> None:
-        """Refuse whatever is more than one classifier that can be compiled.
+    def with_defaults(self, model: object) -> "Ask":
+        """Return the same with the parts that its method needs, where they may be untrained.
 
         Raises:
-            UsageError: there are.
+            UsageError: an unknown method, or one that needs a part that a backbone does not have.
         """
-        if self.aggregator is not None or self.context is not None or self.whole is not None:
-            raise UsageError(
-                "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
-                "inside: omit it"
-            )
+        if self.method is None:
+            return self
+        row = find_method(self.method)
+        given = {"cheap": self.cheap, "context": self.context, "compression": self.compress}
+        if not row.needs or given[row.needs] is not None:
+            return self
+        if not self.random_weights:
+            if is_name(model):
+                raise missing(self.method, str(model))
+            return self
+        if row.needs == "context":
+            return replace(self, context=MEMORY)
+        if row.needs == "compression":
+            return replace(self, compress=DEFAULT_STAGE)
+        return replace(self, cheap=CHEAP_ENCODER, aggregator=self.aggregator or AGGREGATOR)
 
 
-def is_faster_model(model: str) -> bool:
-    """Say whether a model's name is the path of a FASTER checkpoint.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
-    return is_file_of(model, is_faster)
-
-
-def make_faster(
-    model: str,
-    *,
-    method: str,
-    k: int | None,
-    sampler: str | None,
-    options: SamplerOptions | None,
-    pattern: str | None,
-    route: str | None,
-    random_weights: bool,
-) -> Assembled:
-    """Assemble a FASTER model with one of its own methods; see `vidskim.api.recognize`.
-
-    Raises:
-        UsageError: a model that is no FASTER model, an unknown route or pattern, a sampler that
-            nothing is routed by.
-        CheckpointError: weights that cannot be had.
-    """
-    if route != "scsampler" and (sampler is not None or options not in (None, SamplerOptions())):
-        raise UsageError(
-            f"method {method!r} uses a sampler with route 'scsampler' only: add it, or leave the "
-            "sampler out"
-        )
-    faster, origin = open_faster(model, method=method, random_weights=random_weights)
-
-    def opened() -> PartedSaliency:
-        chosen = options or SamplerOptions()
-        found = open_sampler(sampler, options=chosen, random_weights=random_weights)
-        check_used(found, chosen)
-        return found
-
-    look = faster_look(method, faster, k=k, route=route, saliency=opened, pattern=pattern)
-    schedule = faster_schedule(method, faster, pattern=pattern, route=route)
-    return _of(faster, look, origin, schedule)
-
-
-def with_other_look(
-    model: str,
-    *,
-    method: str,
-    k: int | None,
-    sampler: str | None,
-    options: SamplerOptions | None,
-    pattern: str | None,
-    random_weights: bool,
-) -> Assembled:
-    """Assemble a FASTER model whose clips another method chooses, by default as many as its own.
-
-    Raises:
-        UsageError: an unknown method, an unreadable pattern, a sampler for a method without one.
-        CheckpointError: weights that cannot be had.
-    """
-    faster, origin = open_faster(model, random_weights=random_weights)
-    number = faster.num_clips if k is None else k
-    look = look_of(method, k=number, sampler=sampler, options=options)
-    schedule = faster_schedule("faster", faster, pattern=pattern, route=None)
-    return _of(faster, look, origin, schedule)
-
-
-def make_memory(
-    model: str,
-    *,
-    method: str,
-    k: int | None,
-    sampler: str | None,
-    options: SamplerOptions | None,
-    random_weights: bool,
-) -> Assembled:
-    """Assemble a backbone with its memory, whose clips its own method or another one chooses.
-
-    Raises:
-        UsageError: a model without a memory, an unknown method, a sampler for a method without one.
-        CheckpointError: weights that cannot be had.
-    """
-    found, origin = open_memory(model, random_weights=random_weights)
-    if method == MEMORY:
-        if sampler is not None or options not in (None, SamplerOptions()):
-            raise UsageError(
-                f"method {method!r} takes clips spread evenly, without a sampler: leave it out, or "
-                "give method 'scsampler', whose clips then share the memory"
-            )
-        look = memory_look(k)
-    elif method not in methods.METHODS:
-        raise unknown_name("method", method, (MEMORY, *methods.METHODS))
-    else:
-        number = NUM_CLIPS if k is None else k
-        look = look_of(
-            method, k=number, sampler=sampler, options=options, random_weights=random_weights
-        )
-    return Assembled(
-        look,
-        origin,
-        (found.backbone,),
-        context=found.memory,
-        is_multilabel=found.is_multilabel,
-    )
-
-
-def make_sfc(
-    model: str,
-    *,
-    method: str,
-    k: int | None,
-    sampler: str | None,
-    options: SamplerOptions | None,
-    random_weights: bool,
-    segment_frames: int | None,
-    size: int | None,
-) -> Assembled:
-    """Assemble a compressed backbone, whose input its own method or another one chooses.
-
-    Raises:
-        UsageError: a model without a compression, an unknown method, a sampler for a method without
-            one, a segment shorter than the stride.
-        CheckpointError: weights that cannot be had.
-    """
-    found, origin = open_sfc(model, random_weights=random_weights)
-    segment = segment_of(found, segment_frames)
-    if size is not None:
-        set_whole_size(found, size)
-    if method == SFC:
-        if sampler is not None or options not in (None, SamplerOptions()):
-            raise UsageError(
-                f"method {method!r} takes the whole video, without a sampler: leave it out, or "
-                "give method 'scsampler', whose clips are then joined"
-            )
-        look = sfc_look(found, segment=segment, k=k)
-    elif method not in methods.METHODS:
-        raise unknown_name("method", method, (SFC, *methods.METHODS))
-    else:
-        number = NUM_SEGMENTS if k is None else k
-        look = look_of(
-            method, k=number, sampler=sampler, options=options, random_weights=random_weights
-        )
-    return Assembled(look, origin, (found.backbone,), whole=found, segment=segment)
-
-
-def check_method(method: str | None) -> None:
-    """Refuse what is no method, and a variant as `vidskim evaluate` names it, an option here.
-
-    Raises:
-        UsageError: an unknown method, or one with a slash.
-    """
-    if method is not None and method.endswith("/alone"):
-        raise UsageError(
-            f"method {printable(method)!r} is measured by 'vidskim evaluate' only: give method "
-            f"{printable(method.partition('/')[0])!r}"
-        )
-    if method is not None and "/" in method:
-        raise UsageError(
-            f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "
-            f"method {printable(method.partition('/')[0])!r} with --pattern or --route"
-        )
-    known = (*methods.METHODS, *METHODS, MEMORY, SFC)
-    if method not in (None, *known, *methods.ELSEWHERE):
-        raise unknown_name("method", str(method), known)
-
-
-def refuse_faster_options(model: str, *, pattern: str | None, route: str | None) -> None:
-    """Refuse what only means something to a FASTER model.
-
-    Raises:
-        UsageError: a pattern or route.
-    """
-    if pattern is not None or route is not None:
-        raise UsageError(
-            f"a pattern or route needs a FASTER model, {model} is a single classifier: leave them "
-            f"out, or give a method of {', '.join(METHODS)} and its model"
-        )
-
-
-def refuse_route(route: str | None, *, method: str) -> None:
-    """Refuse to route where the method chooses the clips itself.
-
-    Raises:
-        UsageError: a route.
-    """
-    if route is not None:
-        raise UsageError(
-            f"method {method!r} chooses clips itself: give method 'faster' with a route of "
-            f"{', '.join((*UNTRAINED_ROUTES, 'scsampler'))}, or no route"
-        )
-
-
-def _of(faster: Faster, look: Look, origin: Origin, schedule: Schedule) -> Assembled:
-    return Assembled(
-        look,
-        origin,
-        faster.networks(),
-        schedule,
-        tuple(faster.adapters),
-        faster.aggregator,
-    )
-
-
-def make_recognizer(
-    *,
-    method: str | None = None,
-    model: str = DEFAULT_MODEL,
-    k: int | None = None,
-    sampler: str | None = None,
-    options: SamplerOptions | None = None,
-    pattern: str | None = None,
-    route: str | None = None,
-    segment_frames: int | None = None,
-    random_weights: bool = False,
-    num_crops: int = 1,
-    size: int | None = None,
-    batch_size: int | None = None,
-    precision: str = "fp32",
-    fast: str | None = None,
-    videos: Sequence[str | Path] = (),
-    calibrate: Sequence[str | Path] | None = None,
-    device: str = "cpu",
-) -> Recognizer:
-    """Return the recognizer that the command line's options describe; see `recognize`.
+def make_recognizer(*, model: Any = DEFAULT_MODEL, **asked: Any) -> Recognizer:
+    """Return the recognizer that options describe; see `vidskim.recognize`.
 
     With ``fast``, the classifier is checked, and calibrated, on clips of ``videos``.
 
     Raises:
-        UsageError: an unknown method, model, precision or device, a k below 1, a sampler for a
-            method that takes none, an impossible number of crops or size, a pattern or route for
-            a model that is no FASTER model.
+        UsageError: an unknown method, model, precision or device, a k below 1, options that mean
+            nothing to the parts at hand.
         CheckpointError: weights that cannot be had.
     """
-    check_method(method)
-    check_fast_options(fast, calibrate=calibrate is not None, precision=precision, device=device)
-    if method in faster_methods.METHODS or (method is None and is_faster_model(model)):
-        made = make_faster(
-            model,
-            method=method or "faster",
-            k=k,
-            sampler=sampler,
-            options=options,
-            pattern=pattern,
-            route=route,
-            random_weights=random_weights,
-        )
-    elif is_faster_model(model):
-        refuse_route(route, method=str(method))
-        made = with_other_look(
-            model,
-            method=str(method),
-            k=k,
-            sampler=sampler,
-            options=options,
-            pattern=pattern,
-            random_weights=random_weights,
-        )
-    elif method == MEMORY or is_memory_model(model):
-        refuse_faster_options(model, pattern=pattern, route=route)
-        made = make_memory(
-            model,
-            method=method or MEMORY,
-            k=k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-        )
-    elif method == SFC or is_sfc_model(model):
-        refuse_faster_options(model, pattern=pattern, route=route)
-        made = make_sfc(
-            model,
-            method=method or SFC,
-            k=k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-            segment_frames=segment_frames,
-            size=size,
-        )
-    else:
-        refuse_faster_options(model, pattern=pattern, route=route)
-        look = look_of(
-            method or DEFAULT_METHOD,
-            k=10 if k is None else k,
-            sampler=sampler,
-            options=options,
-            random_weights=random_weights,
-        )
-        network, origin = open_model(model, random_weights=random_weights)
-        made = Assembled(look, origin, (network,))
-    if segment_frames is not None and made.whole is None:
-        raise UsageError(
-            "segments are joined by a model with a compression inside: leave segment_frames out, "
-            "or give method 'sfc' and its model"
-        )
-    for network in made.encoders:
-        if size is not None and made.whole is None:
-            set_test_size(network, size)
-    encoders: tuple[Backbone, ...] = made.encoders
-    if fast is not None:
-        made.refuse_fast()
-        (network,) = made.encoders
-        encoders = (accelerate(network, kind=fast, videos=videos, calibrate=calibrate),)
-    if made.whole is not None:
-        if batch_size is not None:
-            raise UsageError("a whole video is one pass: leave batch_size out")
-        return WholeRecognizer(
-            made.whole,
-            look=made.look,
-            segment=made.segment,
-            num_crops=num_crops,
-            precision=precision,
-            device=device,
-            origin=made.origin,
-        )
-    return Recognizer(
-        encoders[0],
-        others=encoders[1:],
-        look=made.look,
-        schedule=made.schedule,
-        adapters=made.adapters,
-        context=made.context,
-        aggregator=made.aggregator,
-        is_multilabel=made.is_multilabel,
-        num_crops=num_crops,
-        batch_size=batch_size,
-        precision=precision,
-        device=device,
-        origin=made.origin,
+    return assemble(*opened(model, ask_of(**asked)))
+
+
+def ask_of(
+    *,
+    num_crops: int = 1,
+    batch_size: int | None = None,
+    precision: str = "fp32",
+    device: str = "cpu",
+    **asked: Any,
+) -> Ask:
+    """Return what is asked for; None means the same as leaving an option out.
+
+    Raises:
+        UsageError: an option that there is not.
+    """
+    unknown = set(asked) - {field.name for field in fields(Ask)}
+    if unknown:
+        raise unknown_name("option", sorted(unknown)[0], [field.name for field in fields(Ask)])
+    runtime = Runtime(num_crops, batch_size, precision, device)
+    given = {key: value for key, value in asked.items() if value is not None}
+    return Ask(**given, runtime=runtime)
+
+
+def opened(model: Any, ask: Ask) -> tuple[Model, Ask]:
+    """Open a model with the parts that are asked for.
+
+    Raises:
+        UsageError: a method, pattern or part that it cannot have.
+        CheckpointError: weights that cannot be had.
+    """
+    check_spelling(ask.method)
+    ask = ask.with_defaults(model)
+    check_fast_options(
+        ask.fast,
+        calibrate=ask.calibrate is not None,
+        precision=ask.runtime.precision,
+        device=str(ask.runtime.device),
     )
+    if ask.pattern is not None:
+        parse_pattern(ask.pattern)
+    trained = ask.method is not None and METHODS[ask.method].is_trained
+    if ask.sampler is not None and (trained or ask.route == TRAINED_ROUTE):
+        ask = replace(ask, sampler=sampler_of(ask))  # before weights are fetched for nothing
+    return open_any(model, random_weights=ask.random_weights and _is_untrained(model)), ask
+
+
+def _is_untrained(model: object) -> bool:
+    return isinstance(model, str | Path)
+
+
+def check_spelling(method: str | None) -> None:
+    """Raise for a variant as `vidskim evaluate` spells it, which is an option here.
+
+    Raises:
+        UsageError: a method with a slash.
+    """
+    if method is not None and "/" in method:
+        raise UsageError(
+            f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "
+            f"method {printable(method.partition('/')[0])!r}, and the rest as options (pattern, "
+            "route, aggregator, context, compress)"
+        )
+
+
+def assemble(model: Model, ask: Ask) -> Recognizer:
+    """Return the recognizer of an open model.
+
+    Raises:
+        UsageError: what the parts at hand cannot do.
+    """
+    model, name = composed(model, ask)
+    look, schedule = aimed(model, name, ask)
+    return Recognizer(model, look=look, schedule=schedule, runtime=ask.runtime)
+
+
+def composed(model: Model, ask: Ask) -> tuple[Model, str]:
+    """Return a model with the parts that are asked for, and the name of its method.
+
+    Raises:
+        UsageError: parts that it cannot have.
+    """
+    altered = (ask.cheap, ask.context, ask.compress)
+    name = ask.method or ("" if any(part is not None for part in altered) else model.card.method)
+    model = compose(
+        model,
+        Parts(
+            cheap=ask.cheap,
+            context=ask.context,
+            compress=ask.compress,
+            join=ask.join,
+            aggregator=ask.aggregator,
+            pattern=ask.pattern,
+            num_frames=METHODS[name].num_frames or _faster_frames(ask) if name else None,
+            segment_frames=ask.segment_frames,
+            size=ask.size,
+            random_weights=ask.random_weights,
+        ),
+    )
+    if ask.fast is not None:
+        model = _accelerated(model, ask)
+    if ask.runtime.batch_size is not None and all(join is None for join in model.card.join):
+        raise UsageError("a whole video is one pass: leave batch_size out")
+    return model, name or model.card.method
+
+
+def aimed(model: Model, name: str, ask: Ask, *, look: Look | None = None) -> tuple[Look, Schedule]:
+    """Return which clips are encoded, and by which encoder.
+
+    Args:
+        model: with all of its parts.
+        name: of the method.
+        ask: what is asked for.
+        look: instead of the method's.
+
+    Raises:
+        UsageError: a method that the model cannot have, options that mean nothing to it.
+    """
+    row = METHODS[name] if look is not None else find_method(name)
+    check_has(model, name, row, ask)
+    schedule = schedule_of(model, row, ask)
+    look = look_of(model, name, row, ask) if look is None else look
+    if ask.route is not None:
+        route = ask.route if isinstance(ask.route, str) else None
+        named = route or getattr(ask.route, "name", type(ask.route).__name__)
+        look = replace(look, method=f"{look.method}, routed by {named}")
+    return look, schedule
+
+
+def _faster_frames(ask: Ask) -> int | None:
+    """Return the frames of an untrained FASTER's clips, where no preset says."""
+    return 16 if ask.cheap == CHEAP_ENCODER and ask.method == "faster" else None
+
+
+def check_has(model: Model, name: str, row: Method, ask: Ask) -> None:
+    """Raise unless a model has what a method needs.
+
+    Raises:
+        UsageError: a part is missing, or its clips are of other frames than the method's.
+    """
+    has = {
+        "": True,
+        "cheap": len(model.networks) > 1,
+        "context": model.context is not None or ask.context == NONE or model.card.method == name,
+        "compression": isinstance(model.networks[0], Compressed) or ask.compress == NONE,
+    }
+    if not has[row.needs]:
+        raise missing(name, model.origin.model)
+    if row.num_frames is not None and model.clip.num_frames != row.num_frames:
+        raise UsageError(
+            f"{name} has clips of {row.num_frames} frames, those of the model have "
+            f"{model.clip.num_frames}: give method 'faster'"
+        )
+
+
+def missing(method: str, model: str) -> UsageError:
+    """Return the error for a method whose part a model lacks."""
+    needs = METHODS[method].needs
+    return UsageError(
+        f"method {method!r} needs {PARTS[needs]}, {printable(model)} has none: train one with "
+        f"recipes/{RECIPES[needs]} and give its file as the model"
+    )
+
+
+def look_of(model: Model, name: str, row: Method, ask: Ask) -> Look:
+    """Return the look of a method for a model.
+
+    Raises:
+        UsageError: k below 1, a sampler for a method and route without one.
+    """
+    if ask.k is not None:
+        selection.check_k(ask.k)
+    number = row.num_clips or model.card.num_clips
+    check_options(
+        name,
+        k=number if ask.k is None else int(ask.k),
+        sampler=ask.sampler,
+        options=ask.options,
+        is_used=row.is_trained or ask.route == TRAINED_ROUTE,
+    )
+    first = model.networks[0]
+    segments = first.segments[0] if isinstance(first, Compressed) and first.segments else None
+    alone = row.needs == "compression" and not isinstance(first, Compressed)
+    if alone:
+        return METHODS["uniform"].make(Asked(ask.k))
+    return row.make(
+        Asked(
+            None if ask.k is None else int(ask.k),
+            num_clips=number,
+            saliency=lambda: sampler_of(ask),
+            candidates=ask.options.candidates,
+            clip=model.clip,
+            segments=segments,
+        )
+    )
+
+
+def sampler_of(ask: Ask) -> Saliency:
+    """Return the trained saliency that is asked for, or one of your own.
+
+    Raises:
+        UsageError: options that mean nothing to it.
+        CheckpointError: weights that cannot be had.
+    """
+    if ask.sampler is not None and callable(ask.sampler):
+        return ask.sampler
+    given: Any = ask.sampler
+    found = open_sampler(given, options=ask.options, random_weights=ask.random_weights)
+    check_used(found, ask.options)
+    return found
+
+
+def schedule_of(model: Model, row: Method, ask: Ask) -> Schedule:
+    """Return which encoder takes which run of clips.
+
+    Raises:
+        UsageError: an unknown route, or a pattern or route for a model of one encoder.
+    """
+    pattern = model.pattern
+    if row.pattern is not None:
+        pattern = parse_pattern(row.pattern)
+    if ask.pattern is not None:
+        pattern = parse_pattern(ask.pattern)
+    if len(model.networks) < 2 and (ask.pattern is not None or ask.route is not None):
+        raise UsageError(
+            f"a pattern or route shares clips between two encoders, {model.origin.model} has one: "
+            "leave them out, or give cheap"
+        )
+    if ask.route is None:
+        return pattern
+    return Routed(pattern, routing_saliency(model, pattern, row, ask))
+
+
+def routing_saliency(model: Model, pattern: Pattern, row: Method, ask: Ask) -> Saliency:
+    """Return what scores the clips for the expensive encoder.
+
+    It is told how many clips are to be chosen, which is how often the pattern has that encoder.
+
+    Raises:
+        UsageError: an unknown route.
+    """
+    route = ask.route
+    if not isinstance(route, str):
+        assert route is not None
+        return route
+    if route in ROUTES:
+        return ROUTES[route]()
+    if route != TRAINED_ROUTE:
+        raise unknown_name("route", route, (*ROUTES, TRAINED_ROUTE))
+    saliency = sampler_of(ask)
+    if isinstance(saliency, PartedSaliency):
+        num_clips = ask.k or row.num_clips or model.card.num_clips
+        places = pattern.over(num_clips, model.card.join)
+        saliency = saliency.with_k(max(1, places.count(EXPENSIVE)))
+    return saliency
+
+
+def _accelerated(model: Model, ask: Ask) -> Model:
+    """Return a model whose classifier runs by OpenVINO.
+
+    Raises:
+        UsageError: more than one classifier that can be compiled.
+    """
+    network = model.networks[0]
+    if len(model.networks) > 1 or model.context is not None or not isinstance(network, Network):
+        raise UsageError(
+            "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
+            "inside: omit it"
+        )
+    assert ask.fast is not None
+    compiled = accelerate(network, kind=ask.fast, videos=ask.videos, calibrate=ask.calibrate)
+    made = Model([compiled], card=model.card)
+    made.origin = model.origin
+    return made

@@ -1,7 +1,8 @@
-"""One encoder of a recognizer: what it sees of a clip, what it makes of it, what that costs."""
+"""One encoder of a recognizer: what it takes of a run of clips, its map, what that costs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,13 @@ from torch import Tensor, nn
 from vidskim.account import Account, MacCounter, count, on_meta
 from vidskim.answer.openvino import FastBackbone
 from vidskim.answer.precision import resolve, running_in
-from vidskim.backbones.contract import Backbone, Features, clip_of
+from vidskim.backbones.contract import ClipSpec, Features, clip_of
 from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
+from vidskim.model.compressed import Compressed
+from vidskim.model.compression import Attention
+from vidskim.model.contract import Encoder
+from vidskim.model.model import Join
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +27,33 @@ class ClipMacs:
     features: int
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The map of one run ``[V, C, T', H', W']``, and what was attended to for it."""
+
+    maps: Tensor
+    attention: Attention | None = None
+    num_steps: int = 0
+    """T of the map that was compressed."""
+
+
 @dataclass(slots=True)
 class Lane:
-    """An encoder and what brings its maps to the form that the aggregator takes.
+    """An encoder and its adapter, on a device in a precision.
 
     Attributes:
         encoder: a clip classifier, unmodified.
         label: what answers call it.
-        adapter: its maps ``[M, C_e, T', H', W']`` to what the aggregator takes; None for as is.
+        adapter: of its maps; it runs in float32.
+        join: clips of one input; None for all of a run's.
         device: where both run.
-        precision: of the encoder; the adapter runs in float32.
+        precision: of the encoder.
     """
 
-    encoder: Backbone
+    encoder: Any
     label: str
-    adapter: nn.Module | None
+    adapter: nn.Module
+    join: Join
     device: torch.device
     precision: str
     _macs: dict[tuple[int, ...], ClipMacs] = field(default_factory=dict)
@@ -44,25 +61,50 @@ class Lane:
     _last: tuple[int, ...] | None = None
 
     @property
+    def bare(self) -> Encoder:
+        """The classifier by itself, which a dense pass runs on every clip."""
+        return self.encoder.backbone if isinstance(self.encoder, Compressed) else self.encoder
+
+    @property
+    def clip(self) -> ClipSpec:
+        """The clip it takes."""
+        return clip_of(self.encoder)
+
+    @property
     def transform(self) -> Transform:
-        """From decoded frames to the encoder's input."""
+        """From decoded frames to its input."""
         assert self.encoder.transform is not None
-        return self.encoder.transform
+        return self.encoder.transform  # type: ignore[no-any-return]
+
+    @property
+    def is_compressed(self) -> bool:
+        """Whether the encoder compresses its inputs over time."""
+        return isinstance(self.encoder, Compressed)
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether the frames of a run are one input, of any length."""
+        return self.join != 1 or isinstance(self.encoder, Compressed)
 
     @property
     def clip_macs(self) -> int:
-        """Multiply-adds of the whole classifier on one view, of the size it saw last."""
-        assert self.encoder.clip is not None
-        return self.count(self._last or self.encoder.clip.input_shape).whole
+        """Multiply-adds of the bare classifier on one view, of the size it took last."""
+        own = clip_of(self.bare).input_shape
+        return self.count(own if self.is_joined else self._last or own).whole
+
+    def bare_clips(self, num_grid: int) -> int:
+        """Return how many clips of the bare classifier are as long as so many of the grid."""
+        own = clip_of(self.bare).num_frames
+        return -(-num_grid * self.clip.num_frames // own)
 
     @property
     def map_bytes(self) -> int:
-        """Bytes of the map of one view, of the size it saw last."""
-        assert self.encoder.clip is not None
-        shape = self._last or self.encoder.clip.input_shape
+        """Bytes of the map of one clip's view, of the size it took last."""
+        shape = self._last or self.clip.input_shape
         if shape not in self._map_numels:
-            assert isinstance(self.encoder, nn.Module)
-            self._map_numels[shape] = _map_numel(self.encoder, shape)
+            ghost = on_meta(Features(self.encoder))
+            with torch.device("meta"), torch.no_grad():
+                self._map_numels[shape] = int(ghost(torch.empty(shape)).numel())
         return 4 * self._map_numels[shape]
 
     def encode(self, x: Tensor, account: Account) -> Tensor:
@@ -74,7 +116,23 @@ class Lane:
                 features = self.encoder.features(x)
             features = features.float()
         account.add_macs(macs.features * len(x), stage="encode")
-        if self.adapter is None:
+        return self._adapted(features, account)
+
+    def encode_parts(self, parts: Iterator[Tensor], account: Account) -> Encoded:
+        """Encode a run whose frames come part by part, ``[V, 3, t, h, w]`` each."""
+        runs = running_in(self.precision, self.device)
+        attention, num_steps = None, 0
+        with account.stage("encode"), MacCounter() as counter, runs:
+            if isinstance(self.encoder, Compressed):
+                features, attention, num_steps = self.encoder.attend(parts)
+            else:
+                features = self.encoder.features(torch.cat(list(parts), dim=2))
+            features = features if features.dtype == torch.float64 else features.float()
+        account.add_macs(counter.macs, stage="encode")
+        return Encoded(self._adapted(features, account), attention, num_steps)
+
+    def _adapted(self, features: Tensor, account: Account) -> Tensor:
+        if isinstance(self.adapter, nn.Identity):
             return features
         with account.stage("aggregate"), MacCounter() as counter:
             adapted: Tensor = self.adapter(features)
@@ -82,66 +140,48 @@ class Lane:
         return adapted
 
     def count(self, shape: tuple[int, ...]) -> ClipMacs:
-        """Return the MACs of one view of a shape ``(1, 3, T, h, w)``."""
+        """Return the MACs of the bare classifier on one view of a shape ``(1, 3, T, h, w)``."""
         if shape not in self._macs:
-            assert isinstance(self.encoder, nn.Module)
+            bare: Any = self.bare
             self._macs[shape] = ClipMacs(
-                whole=count(self.encoder, shape).macs,
-                features=count(Features(self.encoder), shape).macs,
+                whole=count(bare, shape).macs, features=count(Features(bare), shape).macs
             )
         return self._macs[shape]
 
 
-def _map_numel(encoder: nn.Module, shape: tuple[int, ...]) -> int:
-    ghost = on_meta(Features(cast(Backbone, encoder)))
-    with torch.device("meta"), torch.no_grad():
-        return int(ghost(torch.empty(shape)).numel())
-
-
-class Head(nn.Module):
-    """The classifier of an encoder as an adapter: what is averaged is then each clip's logits."""
-
-    def __init__(self, encoder: Backbone) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map ``[M, C, T', H', W']`` to logits ``[M, K]``."""
-        return self.encoder.classify(features)
-
-
 def make_lane(
-    encoder: Backbone,
+    encoder: Any,
     *,
     label: str,
-    adapter: nn.Module | None,
+    adapter: nn.Module,
+    join: Join,
     device: torch.device,
     precision: str,
 ) -> Lane:
     """Put an encoder in evaluation mode on a device, and decide what it runs in.
 
     Raises:
-        UsageError: a network that takes no clips, or a compiled one that is asked for another
-            precision or device.
+        UsageError: a compiled network that is asked for another precision or device.
     """
-    clip_of(encoder)
     own_precision = encoder.precision if isinstance(encoder, FastBackbone) else None
     if own_precision is not None and (precision != "fp32" or device.type != "cpu"):
         raise UsageError(
             f"{encoder.name} was compiled for the CPU in a precision of its own: leave precision "
             f"{precision!r} and device {str(device)!r} out"
         )
-    assert isinstance(encoder, nn.Module)
     encoder.eval().to(device)
-    if adapter is not None:
-        adapter.eval().to(device)
-    chosen = own_precision or resolve(precision, encoder, device=device)
-    lane = Lane(encoder, label, adapter, device, chosen)
-    lane.count(clip_of(encoder).input_shape)  # the counter's own start-up belongs to no video
+    adapter.eval().to(device)
+    bare = encoder.backbone if isinstance(encoder, Compressed) else encoder
+    chosen = own_precision or resolve(precision, bare, device=device)
+    lane = Lane(encoder, label, adapter, join, device, chosen)
+    # what is measured once belongs to the account of no video: the counter's start-up, the reach
+    lane.count(clip_of(bare).input_shape)
+    if isinstance(encoder, Compressed) and not encoder.takes_own_length():
+        encoder.reach()
     return lane
 
 
-def labels_of(encoders: tuple[Backbone, ...]) -> list[str]:
+def labels_of(encoders: tuple[Any, ...]) -> list[str]:
     """Return what answers call encoders: their names, told apart where they agree."""
     names = [encoder.name for encoder in encoders]
     if len(set(names)) == len(names):

@@ -5,7 +5,7 @@ The systems are written against `Backbone`, never against a family.
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
@@ -169,38 +169,16 @@ def split_at(backbone: Backbone, stage: str) -> tuple[nn.Sequential, nn.Sequenti
     return nn.Sequential(OrderedDict(named[:cut])), nn.Sequential(OrderedDict(named[cut:]))
 
 
-def clip_of(encoder: Backbone) -> ClipSpec:
+def clip_of(encoder: Any) -> ClipSpec:
     """Return the clip an encoder sees.
 
     Raises:
         UsageError: it takes no clips.
     """
-    if encoder.clip is None or encoder.transform is None:
+    clip: ClipSpec | None = encoder.clip
+    if clip is None or encoder.transform is None:
         raise UsageError(f"{encoder.name} is no clip classifier: it has no clip or transform")
-    return encoder.clip
-
-
-def same_clip(encoders: Sequence[Backbone]) -> ClipSpec:
-    """Return the clip that all encoders see, of the first one's size.
-
-    Raises:
-        UsageError: one takes no clips, or another clip length, stride or classes than the first.
-    """
-    first = encoders[0]
-    wanted = clip_of(first)
-    for encoder in encoders[1:]:
-        clip = clip_of(encoder)
-        if (clip.num_frames, clip.stride) != (wanted.num_frames, wanted.stride):
-            raise UsageError(
-                f"{first.name} sees clips of {wanted}, {encoder.name} of {clip}: train both on the "
-                "same number of frames and stride"
-            )
-        if (encoder.num_classes, encoder.classes) != (first.num_classes, first.classes):
-            raise UsageError(
-                f"{first.name} and {encoder.name} tell other classes apart: train both on the same "
-                "data"
-            )
-    return wanted
+    return clip
 
 
 def check_classes(num_classes: int, classes: tuple[str, ...] | None) -> None:

@@ -29,8 +29,9 @@ def cost(
         json: print JSON.
     """
     from vidskim.cost.look import minute_cost, networks_of
-    from vidskim.cost.model import clip_of, cost_of, find_faster, find_sfc, read_shape, whole_cost
+    from vidskim.cost.model import clip_of, cost_of, find_model, read_shape, whole_cost
     from vidskim.cost.papers import paper_rows
+    from vidskim.model.compressed import Compressed
     from vidskim.show import text as printing
 
     if papers == (name is not None):
@@ -46,23 +47,27 @@ def cost(
     named = str(name)
     shape = None if input is None else read_shape(input)
     more: dict[str, Any] = {}
-    faster, compressed = find_faster(named), find_sfc(named)
-    if compressed is not None:
+    model = find_model(named)
+    first = None if model is None else model.networks[0]
+    if model is not None and (
+        len(model.networks) > 1
+        or (model.card.join[0] is not None and isinstance(first, Compressed))
+    ):
+        from vidskim.cost.faster import video_cost
+
+        if input is not None or sampler is not None:
+            raise UsageError("--input and --sampler go with a single backbone, not with FASTER")
+        priced = video_cost(model)
+        counted, more, text = priced.whole, priced.to_json(), printing.video_cost(named, priced)
+    elif isinstance(first, Compressed):
         if sampler is not None:
             raise UsageError(
                 "--sampler goes with a backbone that sees clips, not with one that sees the whole "
                 "video"
             )
-        whole = whole_cost(compressed, name=named, input_shape=shape)
+        whole = whole_cost(first, name=named, input_shape=shape)
         counted, more = whole.one_pass.counted, whole.to_json()
         text = printing.whole_cost(named, whole)
-    elif faster is not None:
-        from vidskim.cost.faster import video_cost
-
-        if input is not None or sampler is not None:
-            raise UsageError("--input and --sampler go with a single backbone, not with FASTER")
-        priced = video_cost(faster)
-        counted, more, text = priced.whole, priced.to_json(), printing.video_cost(named, priced)
     else:
         counted = cost_of(named, input_shape=shape)
         text = printing.cost(named, counted)

@@ -12,9 +12,9 @@ from vidskim.backbones.open import DEMO, demo_checkpoint, open_model
 from vidskim.data.folder import load_manifest
 from vidskim.data.make.synthetic import CLASSES, make_synthetic
 from vidskim.errors import UsageError
-from vidskim.evaluate.benchmark import EVALUATED, moments_of
+from vidskim.evaluate.benchmark import moments_of
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.look.methods import scsampler
+from vidskim.look.methods import SELECTED, scsampler
 from vidskim.look.open import open_sampler
 from vidskim.show.storyboard import save_timeline
 
@@ -59,7 +59,7 @@ def run_demo(
     _say("2/3  every method answers every video")
     report = evaluate_manifest(
         manifest,
-        methods=EVALUATED,
+        methods=(*SELECTED, "oracle"),
         model=model,
         sampler=sampler,
         moments=moments,

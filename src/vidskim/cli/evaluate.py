@@ -16,6 +16,13 @@ def evaluate(
     residuals: int | None = None,
     clip_stride: int = 1,
     candidates: int | None = None,
+    pattern: str | None = None,
+    route: str | None = None,
+    cheap: str | None = None,
+    context: str | None = None,
+    compress: str | None = None,
+    join: str | None = None,
+    aggregator: str | None = None,
     split: str | None = None,
     moments: str | None = None,
     limit: int | None = None,
@@ -37,11 +44,10 @@ def evaluate(
     Args:
         data: manifest (CSV), or a folder with one folder per class.
         methods: names with commas between: dense, uniform, random, packets, motion, scsampler,
-            cascade, oracle; of a FASTER model also faster, faster16 and faster32, and behind any
-            name with slashes a pattern, a route or 'average': faster/1:3, faster/motion,
-            faster/all/average (the mean of the clips' classes instead of the aggregator); of a
-            backbone with a memory also memory, and memory/alone or uniform/alone without it; of one
-            with a compression inside also sfc, sfc/8 (segments), and uniform/alone without it.
+            cascade, oracle, and as the model has the parts faster, faster16, faster32, memory and
+            sfc. Behind any name go options with slashes: a pattern, a route, an aggregator, a
+            number of clips, alone (no memory, no compression), or key=value (faster/1:3,
+            faster/all/average, memory/alone, sfc/8, motion/join=2).
         model: a backbone with published weights, NAME@ID for others of them (see 'vidskim models'),
             the path of a checkpoint, hf:<id or folder>, or 'demo'.
         k: clips to look at closely (default: 10, or as the FASTER model says).
@@ -53,6 +59,13 @@ def evaluate(
         residuals: residual frames per clip that are looked at, 0 for all (default: as trained).
         clip_stride: look at every so-manieth clip only.
         candidates: clips that packet sizes keep in method cascade (default: 3 k).
+        pattern: which encoder takes which run of clips, of all methods.
+        route: what sends the expensive encoder, of all methods.
+        cheap: a second, cheap encoder: a file.
+        context: memory relates the clips of a video, none leaves the file's out.
+        compress: none leaves the file's compression out.
+        join: clips that make one input of the first encoder: a number, or all.
+        aggregator: average, or the file's.
         split: only the rows of this split.
         moments: manifest with one row per moment in which the class shows, for precision at k.
         limit: only the first so many videos.
@@ -81,6 +94,13 @@ def evaluate(
                 "--sampler": sampler is not None,
                 "--clip-stride": clip_stride != 1,
                 "--candidates": candidates is not None,
+                "--pattern": pattern is not None,
+                "--route": route is not None,
+                "--cheap": cheap is not None,
+                "--context": context is not None,
+                "--compress": compress is not None,
+                "--join": join is not None,
+                "--aggregator": aggregator is not None,
                 "--crops": crops != 1,
                 "--size": size is not None,
                 "--fast": fast is not None,
@@ -119,6 +139,13 @@ def evaluate(
         k=k,
         sampler=sampler,
         options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        pattern=pattern,
+        route=route,
+        cheap=cheap,
+        context=context,
+        compress=compress,
+        join=join,
+        aggregator=aggregator,
         split=split,
         moments=moments,
         limit=limit,

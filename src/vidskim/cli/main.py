@@ -120,15 +120,16 @@ def models(name: str | None = None, /, json: bool = False) -> None:
         name: a backbone, for all weights that are published for it and where they come from.
         json: print one JSON list, with a name one object.
     """
-    from vidskim.cost.zoo import find_model, list_models
-    from vidskim.show import text as printing
-
     if name is not None:
+        from vidskim.cost.zoo import find_model
+        from vidskim.show import text as printing
+
         record = find_model(name)
         console.show(record.to_json() if json else printing.model(record))
         return
-    found = list_models()
-    console.show([m.to_json() for m in found] if json else printing.models(found))
+    from vidskim.show.models import shipped_models
+
+    console.show(shipped_models()["records" if json else "text"])
 
 
 def train(words: Sequence[str]) -> None:

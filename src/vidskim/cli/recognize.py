@@ -1,10 +1,11 @@
 """The verb `recognize`: one video, whole or while it comes."""
 
+from typing import Any
+
 from vidskim.cli import console
 from vidskim.cli.arguments import typed
 from vidskim.cli.streaming import answer_live
 from vidskim.cli.words import paths_of, refuse, sampler_options
-from vidskim.errors import UsageError
 
 
 def recognize(
@@ -22,6 +23,11 @@ def recognize(
     candidates: int | None = None,
     pattern: str | None = None,
     route: str | None = None,
+    cheap: str | None = None,
+    context: str | None = None,
+    compress: str | None = None,
+    join: str | None = None,
+    aggregator: str | None = None,
     segment_frames: int | None = None,
     random_weights: bool = False,
     crops: int = 1,
@@ -60,6 +66,12 @@ def recognize(
             such as ECCEC (default: as trained).
         route: send the expensive encoder to the clips that packets, motion or scsampler find most
             salient, as often as the pattern has it.
+        cheap: a second, cheap encoder: a name or a file.
+        context: memory relates the clips of a video, none leaves the file's out.
+        compress: stage after which the first encoder compresses over time, such as res3; none
+            leaves the file's out.
+        join: clips that make one input of the first encoder: a number, or all.
+        aggregator: average, fast_gru, gru, lstm, concat or trained_average (default: the file's).
         segment_frames: of a model with a compression inside: length of the segments that are
             joined, before the stride (default: as trained, or a clip of its backbone).
         random_weights: run the backbone untrained, to measure cost and speed only.
@@ -95,7 +107,6 @@ def recognize(
                 "--clip-stride": clip_stride != 1,
                 "--candidates": candidates is not None,
                 "--route": route is not None,
-                "--segment-frames": segment_frames is not None,
                 "--batch-size": batch_size is not None,
                 "--fast": fast is not None,
                 "--calibrate": calibrate is not None,
@@ -109,6 +120,12 @@ def recognize(
             video,
             model=model,
             pattern=pattern,
+            cheap=cheap,
+            context=context,
+            compress=compress,
+            join=join,
+            aggregator=aggregator,
+            segment_frames=segment_frames,
             random_weights=random_weights,
             num_crops=crops,
             size=size,
@@ -120,37 +137,38 @@ def recognize(
         return
     refuse({"--idle": idle is not None, "VIDEO -": video == "-"}, reason="goes with --stream")
     from vidskim import api
-    from vidskim.model.sfc_methods import METHOD as SFC
-    from vidskim.model.sfc_methods import is_sfc_model
     from vidskim.show import text
 
     console.check_output(timeline, option="--timeline", suffixes=(".png",))
     console.check_output(attention, option="--attention", suffixes=(".png",))
     console.check_output(report, option="--report", suffixes=(".html", ".htm"))
-    if attention is not None and method != SFC and not is_sfc_model(model):
-        raise UsageError(
-            f"--attention goes with --method {SFC}, or with the file of a model that has a "
-            f"compression inside: got --model {model}"
-        )
-    prediction = api.recognize(
-        video,
-        method=method,
-        model=model,
-        k=k,
-        sampler=sampler,
-        options=sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
-        pattern=pattern,
-        route=route,
-        segment_frames=segment_frames,
-        random_weights=random_weights,
-        num_crops=crops,
-        size=size,
-        batch_size=batch_size,
-        precision=precision,
-        fast=fast,
-        calibrate=None if calibrate is None else paths_of(calibrate),
-        device=device,
-    )
+    asked: dict[str, Any] = {
+        "method": method,
+        "k": k,
+        "sampler": sampler,
+        "options": sampler_options(combine, visual_k, alpha, residuals, clip_stride, candidates),
+        "pattern": pattern,
+        "route": route,
+        "cheap": cheap,
+        "context": context,
+        "compress": compress,
+        "join": join,
+        "aggregator": aggregator,
+        "segment_frames": segment_frames,
+        "random_weights": random_weights,
+        "num_crops": crops,
+        "size": size,
+        "batch_size": batch_size,
+        "precision": precision,
+        "fast": fast,
+        "calibrate": None if calibrate is None else paths_of(calibrate),
+        "device": device,
+    }
+    if attention is None:
+        prediction = api.recognize(video, model=model, **asked)
+    else:
+        recognizer = api.recognizer_for(video, model=model, has_attention=True, **asked)
+        prediction = recognizer(video)
     if timeline is not None:
         from vidskim.show.storyboard import save_timeline
 

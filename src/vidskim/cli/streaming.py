@@ -2,37 +2,29 @@
 
 import sys
 from collections import Counter
+from typing import Unpack
 
 from vidskim.cli import console
 from vidskim.errors import VideoError
+from vidskim.options import PartOptions
 
 
 def answer_live(
     source: str,
     *,
     model: str,
-    pattern: str | None,
-    random_weights: bool,
-    num_crops: int,
-    size: int | None,
-    precision: str,
-    device: str,
     idle_seconds: float,
     as_json: bool,
+    **parts: Unpack[PartOptions],
 ) -> None:
     """Recognize a stream and print every answer as soon as it is known.
 
     Args:
         source: path of a file or pipe, or ``-`` for standard input.
-        model: see `vidskim.api.stream`, also for what follows.
-        pattern: which encoder of a FASTER model sees which clip.
-        random_weights: run the networks untrained.
-        num_crops: crops of each clip.
-        size: pixels of a crop.
-        precision: of the networks.
-        device: where they run.
+        model: see `vidskim.api.stream`.
         idle_seconds: a file that has not grown for so long is finished.
         as_json: print JSON objects, one per line.
+        parts: see `vidskim.api.stream`.
 
     Raises:
         VideoError: the source cannot be read.
@@ -48,14 +40,9 @@ def answer_live(
     for answer in api.stream(
         source,
         model=model,
-        pattern=pattern,
-        random_weights=random_weights,
-        num_crops=num_crops,
-        size=size,
-        precision=precision,
-        device=device,
         idle_seconds=idle_seconds,
         warnings=warnings,
+        **parts,
     ):
         seen.update(chosen.encoder for chosen in answer.clips)
         console.show(answer.to_json() if as_json else printing.answer_so_far(answer))

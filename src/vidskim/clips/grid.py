@@ -1,14 +1,18 @@
 """Pure arithmetic on the time line: where the candidate clips of a video lie."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from vidskim.errors import UsageError
 from vidskim.types import Clip
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def split(
@@ -185,24 +189,23 @@ def at_spec(clip: Clip, *, num_frames: int, stride: int) -> Clip:
 
     Args:
         clip: one of a grid.
-        num_frames: T, frames of the new clip.
+        num_frames: T, frames of the new clip; more where the clip spans more, as one that `with_rest`
+            has lengthened does.
         stride: distance between neighboring frames of the new clip.
 
     Raises:
-        UsageError: a length or stride below one, or frames that span less than the clip.
+        UsageError: a length or stride below one.
 
     >>> at_spec(lay_clip(8, num_frames=4, stride=2, total=13), num_frames=8, stride=1).frame_indices
     (8, 9, 10, 11, 12, 12, 12, 12)
     """
     check_grid(num_frames=num_frames, stride=stride)
-    if clip.stop_frame - clip.start_frame > num_frames * stride:
-        raise UsageError(
-            f"{num_frames} frames at stride {stride} span {num_frames * stride} frames, the clip "
-            f"spans {clip.stop_frame - clip.start_frame}: give frames and a stride of its span"
-        )
+    spanned = valid_frames(
+        clip.stop_frame - clip.start_frame, num_frames=clip.stop_frame, stride=stride
+    )
     return lay_clip(
         clip.start_frame,
-        num_frames=num_frames,
+        num_frames=max(num_frames, spanned),
         stride=stride,
         total=clip.stop_frame,
         index=clip.index,
@@ -288,6 +291,8 @@ def hits(clips: Tensor, moments: Tensor, *, min_overlap: float = 0.5) -> Tensor:
         UsageError: other shapes, an interval that ends before it starts, or ``min_overlap``
             outside (0, 1].
     """
+    import torch
+
     if not 0.0 < min_overlap <= 1.0:
         raise UsageError(f"min_overlap is {min_overlap}; give a share above 0 and at most 1")
     for name, spans in (("clips", clips), ("moments", moments)):

@@ -1,14 +1,18 @@
-"""What FASTER costs for a whole video, each part counted as it runs."""
+"""What a model of several parts costs for a whole video, each counted as it runs."""
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from vidskim.account import Count, count
 from vidskim.backbones.contract import Features
-from vidskim.model.faster import Faster, map_shape
+from vidskim.model.adapter import Head, map_shape
+from vidskim.model.aggregate import Learned
+from vidskim.model.compressed import Compressed
+from vidskim.model.model import Model
 from vidskim.model.schedule import EXPENSIVE, Pattern
 
 
@@ -18,7 +22,7 @@ class Part:
 
     name: str
     role: str
-    """``expensive``, ``cheap``, ``adapter`` or ``aggregator``."""
+    """``expensive``, ``cheap``, ``adapter``, ``context``, ``aggregator`` or ``classifier``."""
     num_clips: int
     """Clips it sees."""
     macs: int
@@ -59,53 +63,123 @@ class VideoCost:
         }
 
 
-def video_cost(model: Faster, *, num_clips: int | None = None) -> VideoCost:
-    """Count the parts of a model on all clips of a video, on the meta device.
+def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
+    """Count the parts of a model on the clips of a video, on the meta device.
 
-    Each clip costs the convolutional part of the encoder that its pattern gives it and that
-    encoder's adapter, each clip after the first a step of the aggregator, and the video one read of
-    its head. The encoders' own heads do not run.
+    Each run of clips costs the convolutional part of the encoder that the pattern gives it, a
+    compression inside included, and that encoder's adapter; a memory is written and read once by
+    each run; an aggregator takes a step for each run after the first and one read, or each run its
+    own encoder's classifier where these are averaged.
 
     Args:
-        model: whose pattern and encoders' clip sizes are taken as they are.
+        model: whose pattern, joins and encoders' clip sizes are taken as they are.
         num_clips: N; by default the model's.
     """
-    N = model.num_clips if num_clips is None else num_clips
-    seen = Counter(model.pattern(N))
+    N = model.card.num_clips if num_clips is None else num_clips
+    sizes = run_sizes(model, N)
     roles = ("expensive", "cheap")
-    encoders: list[Part] = []
+    parts: list[Part] = []
     adapters: list[Part] = []
-    joined: tuple[int, ...] = ()
-    for place, encoder in enumerate(model.networks()):
-        assert encoder.clip is not None
-        times, adapter = seen[place], model.adapters[place]
-        role = roles[place]
-        own = count(Features(encoder), encoder.clip.input_shape)
-        encoders.append(_part(encoder, own, name=encoder.name, role=role, times=times))
-        own = count(adapter, (1, *map_shape(encoder)))
-        adapters.append(
-            _part(adapter, own, name=f"adapter of {encoder.name}", role="adapter", times=times)
+    adapted: tuple[int, ...] = ()
+    for place, encoder in enumerate(model.networks):
+        clips, runs = Counter(sizes[place]), len(sizes[place])
+        adapter, role = model.adapters[place], roles[place]
+        own = [
+            (count(Features(encoder), encoder.clip.joined(size).input_shape), times)
+            for size, times in clips.items()
+        ] or [(count(Features(encoder), encoder.clip.input_shape), 0)]
+        parts.append(
+            Part(
+                encoder.name,
+                role,
+                sum(sizes[place]),
+                sum(times * one.macs for one, times in own),
+                _params(encoder),
+                sum(times * one.macs_with_2bn for one, times in own),
+            )
         )
-        joined = map_shape(encoder, adapter)
-    aggregator = model.aggregator
-    own = count(aggregator, (1, N, *joined))
-    expensive = model.networks()[EXPENSIVE]
-    assert expensive.clip is not None
+        shape = map_shape(encoder, num_clips=max(sizes[place], default=1))
+        role = "classifier" if isinstance(adapter, Head) else "adapter"
+        module = _Classify(encoder) if isinstance(adapter, Head) else adapter
+        one = count(module, (1, *shape))
+        name = f"{role} of {encoder.name}"
+        adapters.append(_part(module, one, name=name, role=role, times=runs))
+        if not isinstance(adapter, Head):
+            adapted = map_shape(encoder, adapter, num_clips=max(sizes[place], default=1))
+    num_runs = sum(map(len, sizes))
+    related = [] if model.context is None else [_related(model, (1, num_runs, *adapted))]
+    expensive: Any = model.networks[EXPENSIVE]
+    bare: Any = expensive.backbone if isinstance(expensive, Compressed) else expensive
     return VideoCost(
         (
-            *encoders,
-            *(adapter for adapter in adapters if adapter.params),
-            Part(
-                aggregator.name, "aggregator", N, own.macs, _params(aggregator), own.macs_with_2bn
-            ),
+            *parts,
+            *(part for part in adapters if part.macs or part.params),
+            *related,
+            *_aggregated(model, (1, num_runs, *adapted), N),
         ),
         model.pattern,
         (N, *model.clip.input_shape[1:]),
-        N * count(expensive, expensive.clip.input_shape).macs,
+        N * count(bare, bare.clip.input_shape).macs,
     )
 
 
-def video_count(model: Faster, *, num_clips: int | None = None) -> Count:
+def run_sizes(model: Model, num_clips: int) -> list[list[int]]:
+    """Return the clips of each run of each encoder, as the model's pattern has them."""
+    sizes: list[list[int]] = [[] for _ in model.networks]
+    for place, group in groupby(model.pattern.over(num_clips, model.card.join)):
+        left, size = len(list(group)), model.card.join[place]
+        while left:
+            sizes[place].append(min(left, size or left))
+            left -= sizes[place][-1]
+    return sizes
+
+
+class _Classify(nn.Module):
+    """The classifier of an encoder by itself, to be counted."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map ``[M, C, T', H', W']`` to logits ``[M, K]``."""
+        logits: Tensor = self.encoder.classify(maps)
+        return logits
+
+
+class _Related(nn.Module):
+    """A context on the maps of all runs of a video, each of which writes and reads it."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__()
+        self.context = context
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Map ``[1, N, C, T', H', W']`` to the same shape."""
+        related: Tensor = self.context.read(maps, self.context.write(maps))
+        return related
+
+
+def _related(model: Model, shape: tuple[int, ...]) -> Part:
+    module = _Related(model.context)
+    one = count(module, shape)
+    return Part("memory", "context", shape[1], one.macs, _params(module), one.macs_with_2bn)
+
+
+def _aggregated(model: Model, shape: tuple[int, ...], num_clips: int) -> list[Part]:
+    aggregator: Any = model.aggregator
+    if isinstance(aggregator, Learned):
+        one = count(aggregator, shape)
+        macs = (one.macs, _params(aggregator), one.macs_with_2bn)
+        return [Part(aggregator.name, "aggregator", num_clips, *macs)]
+    if len(model.networks) > 1:
+        return []
+    head = _Classify(model.networks[0])
+    own = count(head, (1, *shape[2:]))
+    return [_part(head, own, name="classifier", role="classifier", times=shape[1])]
+
+
+def video_count(model: Model, *, num_clips: int | None = None) -> Count:
     """Return the multiply-adds of one video, see `video_cost`, and the model's parameters.
 
     Args:
@@ -120,4 +194,6 @@ def _part(module: nn.Module, one: Count, *, name: str, role: str, times: int) ->
 
 
 def _params(module: nn.Module) -> int:
+    if isinstance(module, _Classify):  # its encoder's, which has them
+        return 0
     return sum(p.numel() for p in module.parameters())

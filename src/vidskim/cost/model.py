@@ -9,24 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.account import Count, count
-from vidskim.answer.build import is_faster_model
 from vidskim.backbones.contract import ClipSpec, Maps
 from vidskim.backbones.files.checkpoint import load_backbone
+from vidskim.backbones.files.header import read_raw
 from vidskim.backbones.hf.create import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import IMAGE_BACKBONES, list_networks, shapes_of
 from vidskim.errors import UsageError, unknown_name
-from vidskim.model.collaborative import Collaborative
+from vidskim.look.methods import METHODS
+from vidskim.model.card import is_around
 from vidskim.model.compressed import Compressed
-from vidskim.model.compressed_file import load_compressed
 from vidskim.model.compression import attention_macs
-from vidskim.model.faster import Faster
-from vidskim.model.faster_file import load_faster
-from vidskim.model.faster_methods import PRESETS, untrained_faster
-from vidskim.model.memory_file import load_collaborative
-from vidskim.model.memory_methods import is_memory_model
-from vidskim.model.sfc_methods import METHOD as SFC
-from vidskim.model.sfc_methods import is_sfc_model, untrained_sfc
+from vidskim.model.file import is_bare, load_model
+from vidskim.model.model import Model
+from vidskim.model.presets import compressed, faster, sfc
+
+CHEAP_ENCODER = "r2d_26"
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pyth")
 """By which a name is known to be a checkpoint's path."""
@@ -57,8 +55,8 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
         UsageError: an unknown name, or an input that the network does not take.
         CheckpointError: a configuration or checkpoint that cannot be read.
     """
-    if is_memory_model(name):
-        model = load_collaborative(name)
+    model = _of_file(name)
+    if model is not None and model.context is not None:
         shape = model.clip.input_shape if input_shape is None else (1, *input_shape)
         return count(OneClip(model), shape)
     channels = input_shape[0] if input_shape is not None and name in IMAGE_BACKBONES else None
@@ -74,13 +72,17 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
 class OneClip(nn.Module):
     """A backbone and its memory on a single clip, which writes the memory and reads it."""
 
-    def __init__(self, model: Collaborative) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.model = model
+        self.encoder = model.networks[0]
+        self.context: Any = model.context
 
     def forward(self, x: Tensor) -> Tensor:
         """Map a clip ``[1, 3, T, h, w]`` to its logits ``[1, K]``."""
-        logits: Tensor = self.model(x[:, None])[:, 0]
+        maps = self.encoder.features(x)[:, None]
+        if self.context is not None:
+            maps = self.context.read(maps, self.context.write(maps))
+        logits: Tensor = self.encoder.classify(maps[:, 0])
         return logits
 
 
@@ -154,7 +156,7 @@ class OnePass(nn.Module):
         maps = model.encode_parts(iter([x])) if model.takes_own_length() else model.encode(x)
         if self.compresses:
             maps = model.compression(maps)
-        logits: Tensor = model.backbone.classify(model.late(maps))
+        logits: Tensor = model.classify(model.late(maps))
         return logits
 
 
@@ -207,7 +209,7 @@ def whole_cost(
     if input_shape is not None:
         _check_dimensions(name, input_shape, wanted=4)
     shape = whole_input(model) if input_shape is None else (1, *input_shape)
-    clip = count(model.backbone, model.clip.input_shape)
+    clip = count(model.backbone, model.own_clip.input_shape)
     times = NUM_CLIPS * NUM_CROPS
     return WholeCost(
         pass_cost(model, shape),
@@ -231,52 +233,53 @@ def whole_input(model: Compressed) -> tuple[int, int, int, int, int]:
     Where a model takes more frames, or a multiple of some number, the video is as much longer, as
     an answer's is.
     """
-    least = max(VIDEO_FRAMES // model.clip.stride, model.min_frames)
+    least = max(VIDEO_FRAMES // model.own_clip.stride, model.min_frames)
     multiple = model.frame_multiple
     if model.takes_own_length():
-        multiple = model.clip.num_frames
+        multiple = model.own_clip.num_frames
     size = model.transform.crop or model.transform.resized_size(*VIDEO_SIZE)
     return (1, 3, -(-least // multiple) * multiple, *size)
 
 
-def find_sfc(name: str) -> Compressed | None:
-    """Return a backbone with a compression inside to count, None for the name of anything else.
+def find_model(name: str) -> Model | None:
+    """Return a model of several parts to count, None for the name of a single network.
 
     Args:
-        name: ``sfc`` for the paper's (Slow-only 8x8 with 400 classes, without numbers), or the path
-            of such a model.
+        name: ``sfc``, ``faster16`` or ``faster32`` for the paper's, with 400 classes and without
+            numbers (Slow-only 8x8; R(2+1)D-50 and R2D-26), or the path of a file.
 
     Raises:
+        UsageError: ``faster``, which takes everything from a model.
         CheckpointError: a damaged file.
     """
-    if name == SFC:
+    row = METHODS.get(name)
+    if row is None or not row.needs:
+        model = _of_file(name)
+        return None if model is None or is_bare(model) else model
+    if row.needs == "compression":
         network = shapes_of("slow_r50_8x8")
         assert network.clip is not None
         network.clip = replace(network.clip, size=(256, 256))  # the paper's crops
         with torch.device("meta"):
-            return untrained_sfc(network)
-    return load_compressed(name) if is_sfc_model(name) else None
-
-
-def find_faster(name: str) -> Faster | None:
-    """Return a FASTER model to count, None for the name of anything else.
-
-    Args:
-        name: a preset of the paper (R(2+1)D-50 and R2D-26 with 400 classes, without numbers), or
-            the path of a FASTER model.
-
-    Raises:
-        UsageError: ``faster``, which is a method of some model.
-        CheckpointError: a damaged file.
-    """
-    if name == "faster":
+            return sfc(compressed(network))
+    if row.num_frames is None or row.pattern is None or row.num_clips is None:
+        papers = [known for known, row in METHODS.items() if row.num_frames is not None]
         raise UsageError(
-            f"'faster' takes everything from a FASTER model: give its path, or {', '.join(PRESETS)}"
+            f"{name!r} takes everything from a model: give its path, or {', '.join(papers)}"
         )
-    if name in PRESETS:
-        with torch.device("meta"):
-            return untrained_faster(preset=PRESETS[name])
-    return load_faster(name) if is_faster_model(name) else None
+    with torch.device("meta"):
+        encoders = [shapes_of("r2plus1d_50"), shapes_of(CHEAP_ENCODER)]
+        stride = encoders[0].clip.stride  # type: ignore[union-attr]
+        for encoder in encoders:
+            assert encoder.clip is not None
+            encoder.clip = ClipSpec(row.num_frames, stride, encoder.clip.size)
+        return faster(encoders, pattern=row.pattern, num_clips=row.num_clips)
+
+
+def _of_file(name: str) -> Model | None:
+    path = Path(name)
+    is_file = path.is_file() and name not in list_networks()
+    return load_model(path) if is_file and is_around(read_raw(path)) else None
 
 
 def clip_of(name: str) -> ClipSpec:
@@ -304,11 +307,13 @@ def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
             return create_hf(name)
     if name in list_networks():
         return shapes_of(name)
-    if is_memory_model(name):
-        return load_collaborative(name).backbone
+    model = _of_file(name)
+    if model is not None:
+        network: Network = model.networks[0]
+        return network
     if Path(name).suffix in SUFFIXES:
         return load_backbone(checkpoint=name)
-    raise unknown_name("backbone", name, [*list_networks(), *PRESETS, SFC])
+    raise unknown_name("backbone", name, [*list_networks(), "faster16", "faster32", "sfc"])
 
 
 def _check_dimensions(name: str, input_shape: tuple[int, ...], *, wanted: int) -> None:

@@ -1,29 +1,22 @@
 """Methods x manifest: every video is answered by every method, and what it cost is kept."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from vidskim.answer.build import Ask
 from vidskim.answer.recognizer import Recognizer
-from vidskim.backbones.contract import Backbone
-from vidskim.backbones.network import Network
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
 from vidskim.evaluate.journal import Journal
-from vidskim.evaluate.lineup import of_encoder, of_faster, of_memory, of_sfc
-from vidskim.evaluate.method_names import EVALUATED
+from vidskim.evaluate.lineup import line_up
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
-from vidskim.look.contract import Saliency
-from vidskim.model.collaborative import Collaborative
-from vidskim.model.compressed import Compressed
-from vidskim.model.faster import Faster
+from vidskim.model.contract import Encoder
+from vidskim.model.model import Model, as_model
 from vidskim.types import Prediction
-
-__all__ = ["EVALUATED", "Moments", "benchmark", "moments_of", "turns"]
 
 Moments = Mapping[str, Sequence[tuple[float, float]]]
 """Absolute file path to the (start, end) seconds in which its class shows."""
@@ -32,17 +25,11 @@ Moments = Mapping[str, Sequence[tuple[float, float]]]
 def benchmark(
     manifest: Manifest,
     *,
-    encoder: Backbone | Faster | Collaborative | Compressed,
+    model: Model | Encoder,
     methods: Sequence[str],
-    k: int | None,
-    saliency: Callable[[], Saliency],
-    candidates: int | None = None,
+    ask: Ask | None = None,
     moments: Moments | None = None,
-    num_crops: int = 1,
-    precision: str = "fp32",
-    device: str = "cpu",
     journal: Journal | None = None,
-    single: Network | None = None,
 ) -> list[MethodResult]:
     """Answer every video of a manifest by every method, side by side.
 
@@ -52,19 +39,11 @@ def benchmark(
 
     Args:
         manifest: whole videos; each row is answered from the whole file.
-        encoder: the clip classifier, a backbone with a memory or a compression inside, or a FASTER
-            model.
-        methods: names of `EVALUATED`; of a FASTER model as
-            `vidskim.evaluate.method_names.parse_variant` reads them.
-        k: clips a method may choose; by default 10, or those of the FASTER model.
-        saliency: gives the trained saliency of ``scsampler`` and ``cascade``.
-        candidates: clips that the first stage of ``cascade`` keeps, by default three times k.
+        model: a model, or an encoder by itself.
+        methods: names as `vidskim.evaluate.lineup.asked_for` reads them.
+        ask: what is asked for of all of them: k, sampler, crops, device.
         moments: where the class shows, for precision at k.
-        num_crops: crops of each clip, 1 or 3.
-        precision: "fp32", "bf16", or "auto" for the faster one as measured here.
-        device: where the networks run.
         journal: keeps every answer as it comes; what it knows already is not asked again.
-        single: of a model with a compression inside, the backbone as it sees single clips.
 
     Raises:
         UsageError: an unknown method, or none.
@@ -72,48 +51,34 @@ def benchmark(
             not one video that can be read.
     """
     _check_whole(manifest)
-    options: dict[str, Any] = {
-        "saliency": saliency,
-        "candidates": candidates,
-        "num_crops": num_crops,
-        "precision": precision,
-        "device": device,
-    }
-    if isinstance(encoder, Faster):
-        contestants = of_faster(encoder, methods, k=k, **options)
-    elif isinstance(encoder, Collaborative):
-        contestants = of_memory(encoder, methods, k=k, **options)
-    elif isinstance(encoder, Compressed):
-        contestants = of_sfc(encoder, methods, k=k, single=single, **options)
-    else:
-        contestants = of_encoder(encoder, methods, k=10 if k is None else k, **options)
+    model = as_model(model)
+    lineup = line_up(model, methods, ask or Ask())
     labels = {label for row in manifest.rows for label in row.labels}
-    known = set(contestants.classes)
+    known = set(lineup.classes)
     if not labels <= known:
         example = sorted(labels - known)[0]
         raise ManifestError(
             f"{manifest.source}: label {example!r} is not among the {len(known)} classes of "
-            f"{contestants.name}; evaluate a model trained on these classes"
+            f"{lineup.name}; evaluate a model trained on these classes"
         )
 
-    def ask(method: str, row: Row) -> VideoResult:
-        answer = contestants.of(method, label=row.label)
-        return _judge(answer, row, manifest.name_of(row), moments)
+    def answer(method: str, row: Row) -> VideoResult:
+        recognizer = lineup.of(method, label=row.label)
+        return _judge(recognizer, row, manifest.name_of(row), moments)
 
     answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
-    _warm_up(contestants.fixed, manifest.rows)
+    _warm_up(lineup.fixed, manifest.rows)
     for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2, disable=None)):
         for method in turns(methods, n):
             result = None if journal is None else journal.find(method, n)
             if result is None:
-                result = ask(method, row)
+                result = answer(method, row)
                 if journal is not None:
                     journal.add(method, n, result)
             answers[method].append(result)
-    classes = contestants.classes if _is_multilabel(encoder) else ()
+    classes = lineup.classes if model.card.is_multilabel else ()
     found = [
-        MethodResult(method, contestants.name, tuple(answers[method]), classes)
-        for method in methods
+        MethodResult(method, lineup.name, tuple(answers[method]), classes) for method in methods
     ]
     _check_readable(manifest, found)
     return found
@@ -133,10 +98,6 @@ def moments_of(manifest: Manifest) -> dict[str, list[tuple[float, float]]]:
             key = str(Path(row.path).resolve())
             found.setdefault(key, []).append((row.start_seconds, row.end_seconds))
     return found
-
-
-def _is_multilabel(encoder: Backbone | Faster | Collaborative | Compressed) -> bool:
-    return isinstance(encoder, Collaborative) and encoder.is_multilabel
 
 
 def _warm_up(recognizers: Mapping[str, Recognizer], rows: Sequence[Row]) -> None:

@@ -1,355 +1,172 @@
-"""From the names of methods to the recognizers that answer, of every kind of model."""
+"""From the names of methods to the recognizers that answer, all of one model.
+
+Behind a method's name go words between slashes, in any order, each an option of ``recognize``: a
+pattern (``faster/1:3``), what the expensive encoder is sent by (``faster/motion``), an aggregator
+(``faster/all/average``), a number of clips or segments (``sfc/8``), any other as ``key=value``
+(``sfc/join=2``), and ``alone`` for the first encoder without memory or compression. So every
+comparison of the papers is one call: the same clips and weights, one thing changed.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from vidskim.answer.joined import WholeRecognizer
-from vidskim.answer.recognizer import Recognizer
-from vidskim.backbones.contract import Backbone
-from vidskim.backbones.network import Network
-from vidskim.evaluate.method_names import (
-    ALONE,
-    ORACLE,
-    Variant,
-    check_methods,
-    parse_variant,
-    segments_in,
-)
-from vidskim.look import methods as presets
-from vidskim.look import selection
-from vidskim.look.contract import Saliency
-from vidskim.look.look import Look
+from vidskim.answer.build import ROUTES, TRAINED_ROUTE, Ask, aimed, composed
+from vidskim.answer.recognizer import Recognizer, Runtime
+from vidskim.errors import UsageError, printable
+from vidskim.look.methods import METHODS, RECOGNIZED, find_method, oracle
 from vidskim.look.oracle import OracleSaliency
-from vidskim.model.collaborative import Collaborative
+from vidskim.model.aggregate import AGGREGATORS
+from vidskim.model.compose import AVERAGE, NONE
 from vidskim.model.compressed import Compressed
-from vidskim.model.faster import Faster
-from vidskim.model.faster_methods import METHODS, faster_look, faster_schedule
-from vidskim.model.memory_methods import METHOD as MEMORY
-from vidskim.model.memory_methods import NUM_CLIPS, memory_look, told
-from vidskim.model.schedule import Schedule
-from vidskim.model.sfc_methods import METHOD as SFC
-from vidskim.model.sfc_methods import NUM_SEGMENTS, sfc_look
-from vidskim.model.sfc_methods import told as told_sfc
+from vidskim.model.model import Model, describe
+from vidskim.model.schedule import parse_pattern
+
+ORACLE = "oracle"
+EVALUATED = (*RECOGNIZED, ORACLE)
+"""Methods that can be evaluated; the oracle is given the true label."""
+ALONE = "alone"
+KEYS = ("join", "cheap", "context", "compress", "aggregator", "pattern", "route", "segment_frames")
+"""Options that may stand behind a method's name as ``key=value``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contestants:
+class Lineup:
     """One recognizer per method.
 
     Attributes:
         name: of the model.
-        classes: what it tells apart.
+        classes: its classes.
         fixed: methods whose recognizer is the same for every video.
+        by_label: those that are given the true label of a video.
     """
 
     name: str
     classes: tuple[str, ...]
     fixed: Mapping[str, Recognizer]
-    _told: Mapping[str, Callable[[str], Recognizer]] = field(default_factory=dict)
+    by_label: Mapping[str, Callable[[str], Recognizer]] = field(default_factory=dict)
 
     def of(self, method: str, *, label: str) -> Recognizer:
-        """Return who answers for a method; the true label is for the oracle alone."""
-        return self.fixed[method] if method in self.fixed else self._told[method](label)
+        """Return the recognizer of a method; the true label is for the oracle alone."""
+        return self.fixed[method] if method in self.fixed else self.by_label[method](label)
 
 
-def of_encoder(
-    encoder: Backbone,
-    methods: Sequence[str],
-    *,
-    k: int,
-    saliency: Callable[[], Saliency],
-    candidates: int | None = None,
-    num_crops: int = 1,
-    precision: str = "fp32",
-    device: str = "cpu",
-) -> Contestants:
-    """Return the recognizers of one clip classifier; see `vidskim.evaluate.benchmark.benchmark`.
-
-    Raises:
-        UsageError: no or an unknown method.
-    """
-    check_methods(methods, of_faster=False)
-    whole = Recognizer(
-        encoder, look=presets.dense(), num_crops=num_crops, precision=precision, device=device
-    )
-
-    def oracle(label: str) -> Recognizer:
-        return whole.with_look(presets.oracle(encoder, label=label, k=k))
-
-    return Contestants(
-        encoder.name,
-        encoder.classes or (),
-        {
-            method: whole.with_look(
-                presets.look(method, k=k, saliency=saliency, candidates=candidates)
-            )
-            for method in methods
-            if method != ORACLE
-        },
-        {method: oracle for method in methods if method == ORACLE},
-    )
-
-
-def of_memory(
-    model: Collaborative,
-    methods: Sequence[str],
-    *,
-    k: int | None,
-    saliency: Callable[[], Saliency],
-    candidates: int | None = None,
-    num_crops: int = 1,
-    precision: str = "fp32",
-    device: str = "cpu",
-) -> Contestants:
-    """Return the recognizers of a backbone with a memory, all of the same weights.
+def asked_for(name: str, base: Ask) -> Ask:
+    """Return what a method's name and the words behind it ask for.
 
     Args:
-        model: the backbone and its memory.
-        methods: ``memory``, whose clips are spread evenly, or any other that chooses clips; with
-            ``/alone`` the clips do not share the memory. The oracle scores clips alone.
-        k: clips per video, by default ten.
-        saliency: gives the trained saliency of methods that need one.
-        candidates: clips that the first stage of ``cascade`` keeps.
-        num_crops: crops of each clip.
-        precision: "fp32", "bf16", or "auto" for the faster one.
-        device: where the networks run.
+        name: the method and its words.
+        base: what is asked for of all methods.
 
     Raises:
-        UsageError: no or an unknown method.
+        UsageError: an unknown method, a word that is unknown or of a kind that stands there
+            already.
     """
-    check_methods(methods, of_memory=True)
-    encoder = model.backbone
-    number = NUM_CLIPS if k is None else k
-    together, alone = (
-        Recognizer(
-            encoder,
-            look=presets.dense(),
-            context=context,
-            is_multilabel=model.is_multilabel,
-            num_crops=num_crops,
-            precision=precision,
-            device=device,
-        )
-        for context in (model.memory, None)
+    method, *words = name.split("/")
+    find_method(method, EVALUATED)
+    given: dict[str, object] = {"method": method}
+    for word in words:
+        for key, value in _option(name, word).items():
+            if key in given:
+                raise _misplaced(name, word)
+            given[key] = value
+    if METHODS[method].needs == "compression" and given.get("compress") != NONE:
+        given.setdefault("k", None)  # the whole video, however many clips the others choose
+    return replace(base, **given)  # type: ignore[arg-type]
+
+
+def _option(name: str, word: str) -> dict[str, object]:
+    """Return the options that a word stands for."""
+    key, equals, value = word.partition("=")
+    if equals and key.replace("-", "_") in KEYS and value:
+        key = key.replace("-", "_")
+        return {key: int(value) if key == "segment_frames" and value.isdecimal() else value}
+    if word == ALONE:
+        return {"context": NONE, "compress": NONE}
+    if word in (*ROUTES, TRAINED_ROUTE, ORACLE):
+        return {"route": word}
+    if word == AVERAGE or word in AGGREGATORS:
+        return {"aggregator": word}
+    if word.isascii() and word.isdecimal() and len(word) < 6 and int(word):
+        return {"k": int(word)}
+    try:
+        parse_pattern(word)
+    except UsageError:
+        raise _misplaced(name, word) from None
+    return {"pattern": word}
+
+
+def _misplaced(name: str, word: str) -> UsageError:
+    return UsageError(
+        f"method {printable(name)!r}: {printable(word)!r} cannot stand there; behind a method go a "
+        "pattern (1:7, all, none, first or letters), what the expensive encoder is sent by "
+        f"({', '.join((*ROUTES, TRAINED_ROUTE, ORACLE))}), an aggregator, a number of clips, "
+        f"{ALONE}, and {', '.join(KEYS)} as key=value, each once"
     )
 
-    fixed, told_label = _two_kinds(
-        methods,
-        together,
-        alone,
-        encoder=encoder,
-        k=number,
-        saliency=saliency,
-        candidates=candidates,
-        own=lambda name: memory_look(k) if name.partition("/")[0] == MEMORY else None,
-    )
-    return Contestants(f"{encoder.name}, {told(model)}", encoder.classes or (), fixed, told_label)
 
-
-def of_sfc(
-    model: Compressed,
-    methods: Sequence[str],
-    *,
-    k: int | None,
-    saliency: Callable[[], Saliency],
-    single: Network | None = None,
-    candidates: int | None = None,
-    num_crops: int = 1,
-    precision: str = "fp32",
-    device: str = "cpu",
-) -> Contestants:
-    """Return the recognizers of a backbone with a compression inside, all of the same weights.
-
-    Args:
-        model: the backbone and its compression.
-        methods: ``sfc``, the whole video and eight segments of a long one; ``sfc/N``, N segments
-            of any; any other that chooses clips, which are joined; each with ``/alone`` for the
-            backbone on single clips, ``sfc/alone`` for ten spread evenly. The oracle scores clips
-            alone.
-        k: clips per video, by default ten, eight where they are joined.
-        saliency: gives the trained saliency of methods that need one.
-        single: the backbone as it sees single clips, by default the model's.
-        candidates: clips that the first stage of ``cascade`` keeps.
-        num_crops: crops of each clip of the backbone alone; whole frames are joined.
-        precision: "fp32", "bf16", or "auto" for the faster one.
-        device: where the networks run.
+def check_methods(methods: Sequence[str]) -> None:
+    """Raise unless methods can be evaluated.
 
     Raises:
-        UsageError: no or an unknown method.
+        UsageError: none, or one that is unknown.
     """
-    check_methods(methods, of_sfc=True)
-    joined = WholeRecognizer(model, look=presets.dense(), precision=precision, device=device)
-    single = model.backbone if single is None else single
-    alone = Recognizer(
-        single,
-        look=presets.dense(),
-        num_crops=num_crops,
-        precision=precision,
-        device=device,
-    )
-
-    def own(name: str) -> Look | None:
-        first, _, word = name.partition("/")
-        if first != SFC:
-            return None
-        if word == ALONE:
-            return presets.uniform(k=NUM_CLIPS if k is None else k)
-        return sfc_look(model, k=segments_in(word))
-
-    kinds = []
-    for is_alone, number in ((False, NUM_SEGMENTS), (True, NUM_CLIPS)):
-        names = [name for name in methods if name.endswith(f"/{ALONE}") == is_alone]
-        kinds.append(
-            _two_kinds(
-                names,
-                joined,
-                alone,
-                encoder=single,
-                k=number if k is None else k,
-                saliency=saliency,
-                candidates=candidates,
-                own=own,
-            )
-        )
-    (fixed, told_label), (more_fixed, more_told) = kinds
-    return Contestants(
-        f"{model.name}, {told_sfc(model)}",
-        model.classes or (),
-        {**fixed, **more_fixed},
-        {**told_label, **more_told},
-    )
-
-
-def _two_kinds(
-    methods: Sequence[str],
-    together: Recognizer,
-    alone: Recognizer,
-    *,
-    encoder: Backbone,
-    k: int,
-    saliency: Callable[[], Saliency],
-    candidates: int | None,
-    own: Callable[[str], Look | None],
-) -> tuple[dict[str, Recognizer], dict[str, Callable[[str], Recognizer]]]:
-    """Return the recognizers of methods with and without ``/alone``, by name.
-
-    Args:
-        methods: their names.
-        together: who answers from clips that are told of each other.
-        alone: who answers with ``/alone``.
-        encoder: by which the oracle scores clips.
-        k: clips that are chosen.
-        saliency: gives the trained saliency of methods that need one.
-        candidates: clips that the first stage of ``cascade`` keeps.
-        own: the look of the model's own methods, None for the name of another.
-
-    Returns:
-        Those that are the same for every video, and those that are told the true label.
-    """
-    fixed: dict[str, Recognizer] = {}
-    by_label: dict[str, Callable[[str], Recognizer]] = {}
-
-    def oracle(base: Recognizer) -> Callable[[str], Recognizer]:
-        return lambda label: base.with_look(presets.oracle(encoder, label=label, k=k))
-
+    if not methods:
+        raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
     for name in methods:
-        method = name.partition("/")[0]
-        base = alone if name.endswith(f"/{ALONE}") else together
-        if method == ORACLE:
-            by_label[name] = oracle(base)
-            continue
-        look = own(name)
-        if look is None:
-            look = presets.look(method, k=k, saliency=saliency, candidates=candidates)
-        fixed[name] = base.with_look(look)
-    return fixed, by_label
+        asked_for(name, Ask())
 
 
-def of_faster(
-    faster: Faster,
-    methods: Sequence[str],
-    *,
-    k: int | None,
-    saliency: Callable[[], Saliency],
-    candidates: int | None = None,
-    num_crops: int = 1,
-    precision: str = "fp32",
-    device: str = "cpu",
-) -> Contestants:
-    """Return the recognizers of a FASTER model, all with the same encoders.
+def is_trained(name: str) -> bool:
+    """Return whether a method needs saliency networks."""
+    ask = asked_for(name, Ask())
+    return METHODS[str(ask.method)].is_trained or ask.route == TRAINED_ROUTE
+
+
+def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
+    """Return the recognizers of methods, all of one model's weights.
 
     Args:
-        faster: the model.
-        methods: names as `parse_variant` reads them. The oracle, and what is routed by it, scores a
-            clip by the expensive encoder's probability of the true class.
-        k: clips per video; by default the preset's or the model's.
-        saliency: gives the trained saliency of methods and routes that need one.
-        candidates: clips that the first stage of ``cascade`` keeps.
-        num_crops: crops of each clip.
-        precision: "fp32", "bf16", or "auto" for the faster one, per encoder.
-        device: where the networks run.
+        model: any.
+        methods: their names, with the words behind them.
+        base: what is asked for of all of them.
 
     Raises:
-        UsageError: no or an unknown method, a preset whose clips are not the model's.
+        UsageError: no or an unknown method, or one that the model cannot have.
     """
-    check_methods(methods, of_faster=True)
-    expensive, *others = faster.networks()
-    shared: dict[bool, Recognizer] = {}
+    check_methods(methods)
+    shared: dict[object, Recognizer] = {}
 
-    def base(average: bool) -> Recognizer:
-        if average not in shared:
-            shared[average] = Recognizer(
-                expensive,
-                others=others,
-                look=presets.dense(),
-                schedule=faster.pattern,
-                adapters=None if average else tuple(faster.adapters),
-                aggregator=None if average else faster.aggregator,
-                num_crops=num_crops,
-                precision=precision,
-                device=device,
+    def recognizer(name: str, label: str | None = None) -> Recognizer:
+        ask = asked_for(name, base)
+        if not is_trained(name):
+            ask = replace(ask, sampler=None, options=type(ask.options)())
+        whole, method = composed(model, ask)
+        bare = whole.networks[0]
+        bare = bare.backbone if isinstance(bare, Compressed) else bare
+        look = None
+        if label is not None and ask.route == ORACLE:
+            ask = replace(ask, route=OracleSaliency(bare, label=label))
+        if label is not None and method == ORACLE:
+            look = oracle(bare, label=label, k=ask.k or whole.card.num_clips)
+        chosen, schedule = aimed(whole, method, ask, look=look)
+        key = (ask.cheap, ask.context, ask.compress, ask.join, ask.aggregator, ask.segment_frames)
+        if key not in shared:
+            shared[key] = Recognizer(
+                whole, look=chosen, schedule=schedule, runtime=_runtime(whole, ask)
             )
-        return shared[average]
-
-    num_clips = faster.num_clips if k is None else k
-    selection.check_k(num_clips)
-
-    def look(variant: Variant) -> Look:
-        if variant.method in METHODS:
-            return faster_look(
-                variant.method,
-                faster,
-                k=k,
-                route=variant.route,
-                saliency=saliency,
-                pattern=variant.pattern,
-            )
-        return presets.look(variant.method, k=num_clips, saliency=saliency, candidates=candidates)
-
-    def schedule(variant: Variant) -> Schedule:
-        method = variant.method if variant.method in METHODS else "faster"
-        return faster_schedule(method, faster, pattern=variant.pattern, route=variant.route)
-
-    def by_oracle(variant: Variant) -> Callable[[str], Recognizer]:
-        def answer(label: str) -> Recognizer:
-            if variant.method == ORACLE:
-                chosen = presets.oracle(expensive, label=label, k=num_clips)
-            else:
-                plain = look(Variant(variant.method))
-                scores = OracleSaliency(expensive, label=label)
-                chosen = Look(f"{plain.method}, routed by oracle", plain.select, scores, k=plain.k)
-            return base(variant.average).with_look(chosen, schedule=schedule(variant))
-
-        return answer
+        return shared[key].with_look(chosen, schedule=schedule)
 
     fixed: dict[str, Recognizer] = {}
     by_label: dict[str, Callable[[str], Recognizer]] = {}
     for name in methods:
-        variant = parse_variant(name)
-        if ORACLE in (variant.method, variant.route):
-            by_label[name] = by_oracle(variant)
+        if ORACLE in name.split("/"):
+            by_label[name] = lambda label, name=name: recognizer(name, label)  # type: ignore[misc]
         else:
-            chosen, turns = look(variant), schedule(variant)
-            fixed[name] = base(variant.average).with_look(chosen, schedule=turns)
-    names = " and ".join(encoder.name for encoder in faster.networks())
-    return Contestants(f"{names}, {faster.aggregator.name}", faster.classes or (), fixed, by_label)
+            fixed[name] = recognizer(name)
+    return Lineup(describe(model), model.classes or (), fixed, by_label)
+
+
+def _runtime(model: Model, ask: Ask) -> Runtime:
+    """Return how answers are computed: whole frames, which nothing crops, in one view."""
+    whole = any(e.transform.crop is None for e in model.networks if isinstance(e, Compressed))
+    return replace(ask.runtime, crops=1) if whole else ask.runtime

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -36,9 +36,29 @@ class Choice:
         """The chosen clips in time order."""
         return tuple(self.grid[i] for i in self.chosen)
 
+    routing: Tensor | None = None
+    """``[N]``: by what the expensive encoder is sent to clips, where the schedule scores them."""
+
+    @property
+    def shown(self) -> Tensor | None:
+        """What an answer shows of the clips: why they were chosen, or else routed, ``[N]``."""
+        return self.routing if self.scores is None else self.scores
+
     def score_of(self, clip: Clip) -> float | None:
         """Return the score of a clip of the grid."""
-        return None if self.scores is None else float(self.scores[clip.index])
+        return None if self.shown is None else float(self.shown[clip.index])
+
+    def scores_to_route(self, chosen: Sequence[int]) -> Tensor | None:
+        """Return the scores by which some clips are routed ``[n]``."""
+        scores = self.scores if self.routing is None else self.routing
+        return None if scores is None else scores[torch.tensor(list(chosen), dtype=torch.long)]
+
+    def routed_by(self, saliency: Saliency, video: Video, account: Account) -> "Choice":
+        """Return the same with the scores of a saliency of its own for the encoders."""
+        scores, parts = scored(saliency, video, self.grid, account)
+        if self.scores is None:
+            return replace(self, routing=scores, parts=parts)
+        return replace(self, routing=scores, parts={**self.parts, "route": scores})
 
     def as_chosen(self, clip: Clip, *, encoder: str = "") -> ChosenClip:
         """Return a clip of the grid with its score and the name of the encoder that saw it."""
@@ -98,29 +118,34 @@ class Look:
         scores: Tensor | None = None
         parts: dict[str, Tensor] = {}
         if self.saliency is not None:
-            with MacCounter() as counter:
-                scores, parts = self._scores(self.saliency, video, grid)
-            if account is not None:
-                account.add_macs(counter.macs, stage="look")
+            scores, parts = scored(self.saliency, video, grid, account)
         # one number of 32 bits: the generator takes no more
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)
         chosen = tuple(self.select(scores, len(grid), generator))
         return Choice(tuple(grid), scores, chosen, num_touching, parts)
 
-    @staticmethod
-    def _scores(
-        saliency: Saliency, video: Video, grid: Sequence[Clip]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+
+def scored(
+    saliency: Saliency, video: Video, grid: Sequence[Clip], account: Account | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return scores ``[N]`` and what each source of a saliency says, charged to the look.
+
+    Raises:
+        UsageError: the saliency does not give one score per clip.
+    """
+    with MacCounter() as counter:
         parts = saliency.parts(video, grid) if isinstance(saliency, PartedSaliency) else {}
         whole = saliency.combine(parts) if isinstance(saliency, PartedSaliency) else None
         scores = (saliency(video, grid) if whole is None else whole).float().cpu()
-        if scores.shape != (len(grid),):
-            raise UsageError(
-                f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
-                f"{list(scores.shape)}"
-            )
-        return torch.nan_to_num(scores), parts
+    if account is not None:
+        account.add_macs(counter.macs, stage="look")
+    if scores.shape != (len(grid),):
+        raise UsageError(
+            f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
+            f"{list(scores.shape)}"
+        )
+    return torch.nan_to_num(scores), parts
 
 
 def told_short(clip: Clip) -> str:

@@ -146,55 +146,73 @@ def settings_of(saliency: PartedSaliency) -> list[object]:
     return [networks, sampler.rule, sampler.visual_k, sampler.alpha, every]
 
 
+def check_options(
+    method: str,
+    *,
+    k: int,
+    sampler: object,
+    options: SamplerOptions | None,
+    is_used: bool,
+) -> None:
+    """Raise for a sampler, or options of one, that mean nothing to a method.
+
+    Args:
+        method: its name.
+        k: clips to choose.
+        sampler: what was given as one.
+        options: how it is used.
+        is_used: whether the method, or a route, uses a sampler.
+
+    Raises:
+        UsageError: such a sampler or option.
+    """
+    options = options or SamplerOptions()
+    if not is_used and sampler is not None:
+        raise UsageError(
+            f"method {method!r} takes no sampler, got {sampler!r}: choose method 'scsampler', or "
+            "route by it"
+        )
+    if not is_used and options != SamplerOptions():
+        raise UsageError(f"method {method!r} takes no sampler and nothing that steers one")
+    if options.visual_k is not None and not 0 <= options.visual_k <= k:
+        raise UsageError(
+            f"visual_k is how many of the {k} clips are chosen by sight, {options.visual_k}?"
+        )
+    if options.candidates is not None and method == "scsampler":
+        raise UsageError("candidates are for method 'cascade'; scsampler looks at every clip")
+    if method == "cascade" and options.every != 1:
+        raise UsageError("a clip stride is for method 'scsampler'; a cascade skips clips itself")
+
+
 def look_of(
     method: str,
     *,
     k: int,
     sampler: str | Sequence[str | Path] | None = None,
     options: SamplerOptions | None = None,
-    random_weights: bool = False,
 ) -> Look:
-    """Return the `Look` of a method by name.
+    """Return the `Look` of a method that needs no model.
 
     Args:
-        method: one of `vidskim.look.methods.METHODS`.
+        method: one of `vidskim.look.methods.SELECTED`.
         k: clips to choose.
         sampler: checkpoints, see `open_sampler`; only methods that are trained take them.
         options: how they are used.
-        random_weights: build the sampler untrained.
 
     Raises:
         UsageError: an unknown method, k below 1, a sampler or options for a method without one.
         CheckpointError: the sampler's weights cannot be had.
     """
-    untaught = method in methods.METHODS and method not in methods.TRAINED
-    if untaught and sampler is not None:
-        raise UsageError(
-            f"method {method!r} takes no sampler, got {sampler!r}: choose method 'scsampler'"
-        )
-    if untaught and options not in (None, SamplerOptions()):
-        raise UsageError(f"method {method!r} takes no sampler and nothing that steers one")
+    row = methods.find_method(method, methods.SELECTED)
+    check_options(method, k=k, sampler=sampler, options=options, is_used=row.is_trained)
     chosen = options or SamplerOptions()
-    if chosen.visual_k is not None and not 0 <= chosen.visual_k <= k:
-        raise UsageError(
-            f"visual_k is how many of the {k} clips are chosen by sight, {chosen.visual_k}?"
-        )
-    if chosen.candidates is not None and method == "scsampler":
-        raise UsageError("candidates are for method 'cascade'; scsampler looks at every clip")
-    if method == "cascade" and chosen.every != 1:
-        raise UsageError("a clip stride is for method 'scsampler'; a cascade skips clips itself")
 
     def opened() -> PartedSaliency:
-        found = open_sampler(sampler, options=chosen, random_weights=random_weights)
+        found = open_sampler(sampler, options=chosen)
         check_used(found, chosen)
         return found
 
-    return methods.look(
-        method,
-        k=k,
-        saliency=opened,
-        candidates=chosen.candidates,
-    )
+    return methods.look(method, k=k, saliency=opened, candidates=chosen.candidates)
 
 
 def _open(name: str | Path, *, options: SamplerOptions, random_weights: bool) -> NetworkSaliency:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class OracleSaliency:
     """Scores a clip by the classifier's probability of the true class (costs a dense pass)."""
 
+    name = "oracle"
+
     def __init__(self, encoder: Backbone, *, label: str, batch_size: int = 4) -> None:
         if encoder.classes is None or label not in encoder.classes:
             raise UsageError(f"label {label!r} is not among the classes of {encoder.name}")

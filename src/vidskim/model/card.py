@@ -1,93 +1,138 @@
-"""What the files of models around backbones share: FASTER's, a memory's, a compression's.
+"""What a model's file says of itself, and how files of the first version say it now.
 
-Each is one safetensors file whose header has a key of its kind, and whose tensors are named by the
-part they belong to.
+One JSON object in the header of a safetensors file. Version 1 knew four kinds: a bare backbone,
+FASTER ("encoders"), a backbone with a memory ("backbone") and one with a compression
+("compressed"). Bare backbones are still written as version 1, which others read.
 """
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
 
-from vidskim.backbones.files.header import Header, damaged, header_of, read_raw
-from vidskim.errors import CheckpointError, listed
+from vidskim.model.presets import MEMORY_CLIPS, SFC_SEGMENTS
+
+VERSION = 2
+
+Prefixes = tuple[tuple[str, str], ...]
+"""Beginnings of tensors' names in a file, and what stands for them in a file of version 2."""
 
 
-def holds(path: str | Path, key: str) -> bool:
-    """Say whether a file is one of ours whose header has a key.
-
-    Raises:
-        CheckpointError: no such file, a damaged one, or one of a newer vidskim.
-    """
-    return key in (read_raw(Path(path)) or {})
-
-
-def read_kind(path: Path, key: str, *, otherwise: str) -> dict[str, Any]:
-    """Return the header of a file that has a key.
-
-    Args:
-        path: the file.
-        key: of its kind.
-        otherwise: what is said of a file without it.
+def upgraded(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], Prefixes]:
+    """Return a header as version 2 writes it, and how its tensors are renamed.
 
     Raises:
-        CheckpointError: no such file, a damaged one, or one without the key.
-    """
-    raw = read_raw(path)
-    if raw is None or key not in raw:
-        raise CheckpointError(f"{path}: {otherwise}")
-    return raw
-
-
-def metadata_of(raw: Mapping[str, Any], *, path: Path) -> dict[str, Any]:
-    """Return what the writer of a file added to its header: recipe, metrics, source.
-
-    Raises:
-        CheckpointError: it is damaged.
-    """
-    told = raw.get("metadata")
-    if not isinstance(told, dict):
-        raise damaged(path, ValueError("metadata"))
-    return told
-
-
-def clip_header_of(told: Mapping[str, Any]) -> Header:
-    """Return the header of a backbone, whose clip and transform are never left to the builder.
-
-    Raises:
-        ValueError: damaged values; also the other classes of
+        KeyError: a header of version 1 that lacks something; also the other classes of
             `vidskim.backbones.files.header.DAMAGE`.
     """
-    header = header_of(told)
-    if header.clip is None or header.transform is None:
-        raise ValueError(f"{header.name} without a clip or transform")
-    return header
+    if raw["version"] >= VERSION:
+        return raw, ()
+    for kind, upgrade in _KINDS.items():
+        if kind in raw:
+            header, prefixes = upgrade(raw)
+            return {"version": VERSION, "metadata": raw["metadata"], **header}, prefixes
+    header = {"encoders": [_encoder(raw)], **_parts(method="motion")}
+    return {"version": VERSION, "metadata": raw["metadata"], **header}, (("", "encoders.0."),)
 
 
-def part_of(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names begin with a prefix, without it."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+def is_around(raw: Mapping[str, Any] | None) -> bool:
+    """Return whether a header is of more than a bare backbone."""
+    return raw is not None and any(kind in raw for kind in _KINDS)
 
 
-def refuse_others(state: Mapping[str, Tensor], prefixes: Iterable[str], *, path: Path) -> None:
-    """Refuse tensors that belong to no part.
+def renamed(state: Mapping[str, Tensor], prefixes: Prefixes) -> dict[str, Tensor]:
+    """Return tensors by the names that version 2 gives them; others keep theirs."""
+    if not prefixes:
+        return dict(state)
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        old, new = next((p for p in prefixes if name.startswith(p[0])), ("", ""))
+        found[new + name[len(old) :]] = tensor
+    return found
 
-    Raises:
-        CheckpointError: there are some.
-    """
-    known = tuple(prefixes)
-    unknown = [name for name in state if not name.startswith(known)]
-    if unknown:
-        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+
+def _faster(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Prefixes]:
+    aggregator = raw["aggregator"]
+    channels = aggregator["channels"]
+    encoders = [
+        _encoder(backbone, adapter={"channels": channels, "places": adapter["places"]})
+        for backbone, adapter in zip(raw["encoders"], raw["adapters"], strict=True)
+    ]
+    trained = {
+        "kind": aggregator["name"],
+        "channels": channels,
+        "num_classes": aggregator["num_classes"],
+        "options": aggregator["options"],
+    }
+    parts = _parts(
+        method="faster",
+        schedule=raw["pattern"],
+        join=[1] * len(encoders),
+        num_clips=raw["num_clips"],
+    )
+    return {"encoders": encoders, **parts, "aggregator": trained}, ()
 
 
-def number_of(told: Any, what: str, *, most: int) -> int:
-    """Return a whole number from 1 to ``most``, as it stands in a header.
+def _memory(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Prefixes]:
+    _whole_number(raw["num_clips"])  # that it was trained with: the metadata have it
+    parts = _parts(method="memory", num_clips=MEMORY_CLIPS, is_multilabel=raw["is_multilabel"])
+    if raw["memory"] is not None:
+        parts["context"] = {"kind": "collaborative", "options": raw["memory"]}
+    prefixes = (("backbone.", "encoders.0."), ("memory.", "context."))
+    return {"encoders": [_encoder(raw["backbone"])], **parts}, prefixes
 
-    Raises:
-        ValueError: it is none.
-    """
-    if type(told) is not int or not 0 < told <= most:
-        raise ValueError(f"{told!r} {what}")
-    return told
+
+def _compressed(raw: Mapping[str, Any]) -> tuple[dict[str, Any], Prefixes]:
+    compression = {
+        "at": raw["at"],
+        "options": raw["compression"],
+        "transform": raw["whole"],
+        "segments": raw["segments"],
+        "stride": raw["stride"],
+    }
+    parts = _parts(method="sfc", join=[None], num_clips=SFC_SEGMENTS)
+    prefixes = (("backbone.", "encoders.0."), ("compression.", "compressions.0."))
+    encoder = _encoder(raw["compressed"], compression=compression)
+    return {"encoders": [encoder], **parts}, prefixes
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any]], tuple[dict[str, Any], Prefixes]]] = {
+    "encoders": _faster,
+    "backbone": _memory,
+    "compressed": _compressed,
+}
+
+
+def _encoder(
+    backbone: Mapping[str, Any],
+    *,
+    compression: Mapping[str, Any] | None = None,
+    adapter: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    return {"backbone": backbone, "compression": compression, "adapter": adapter}
+
+
+def _parts(
+    *,
+    method: str,
+    schedule: Any = "all",
+    join: list[int | None] | None = None,
+    num_clips: Any = 10,
+    is_multilabel: Any = False,
+) -> dict[str, Any]:
+    return {
+        "context": None,
+        "aggregator": {"kind": "max" if is_multilabel is True else "average"},
+        "card": {
+            "method": method,
+            "schedule": schedule,
+            "join": [1] if join is None else join,
+            "num_clips": num_clips,
+            "is_multilabel": is_multilabel,
+        },
+    }
+
+
+def _whole_number(told: Any) -> None:
+    if type(told) is not int or not 0 < told <= 65536:
+        raise ValueError(f"{told!r} clips")

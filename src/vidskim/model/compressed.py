@@ -5,8 +5,9 @@ classifier keep their weights and statistics; the compression alone is trained, 
 part.
 """
 
+import copy
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -16,31 +17,21 @@ from vidskim.account import on_meta
 from vidskim.backbones.contract import ClipSpec, Maps, clip_of, split_at
 from vidskim.backbones.network import Network
 from vidskim.backbones.pathways import PathwayStem
+from vidskim.backbones.resolution import resized_transform
 from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError, unknown_name
+from vidskim.look.methods import MAX_FRAMES
 from vidskim.model.compression import Attention, TemporalCompression
-from vidskim.model.full_precision import full_precision
 from vidskim.model.windows import WINDOW_FRAMES, Reach, find_reach, in_windows
 
 MANY_CLIPS = 64
 """Clips whose frames are a multiple of all strides, so that rounding does not show."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a video is, and what was attended to for it."""
-
-    logits: Tensor
-    """``[1, K]``."""
-    attention: Attention
-    num_steps: int
-    """T of the map that was compressed."""
-
-
 class Compressed(nn.Module):
     """An encoder around an encoder: one pass over a whole video, compressed inside the network.
 
-    It keeps the contract of `vidskim.backbones.Backbone`, for clips of any length.
+    An encoder like any other (`vidskim.model.contract.Encoder`), for inputs of any length.
 
     Args:
         backbone: any clip classifier; its parameters are frozen, its modules shared.
@@ -81,6 +72,8 @@ class Compressed(nn.Module):
         self.transform: Transform = transform or own
         self.segments: tuple[int, int] | None = None
         """(number, frames of each) that it was trained on, joined; None for whole videos."""
+        self.segment_frames: int | None = None
+        """Length of other segments, before the stride, that the grid is laid of."""
         self.stride: int | None = None
         """Distance between the frames of a video that go in; None for that of the backbone."""
         self._steps = {clip.num_frames: steps}
@@ -101,17 +94,37 @@ class Compressed(nn.Module):
         return split_at(self.backbone, self.at)[1]
 
     @property
-    def clip(self) -> ClipSpec:
+    def own_clip(self) -> ClipSpec:
         """The clip the backbone was made for, at the stride of the frames that go in."""
         clip = clip_of(self.backbone)
         return clip if self.stride is None else replace(clip, stride=self.stride)
 
     @property
-    def segment(self) -> ClipSpec:
-        """The stretches that are joined, of a video that does not go in whole."""
-        return (
-            self.clip if self.segments is None else replace(self.clip, num_frames=self.segments[1])
-        )
+    def clip(self) -> ClipSpec:
+        """The clips that lay the grid of a video: the backbone's, or the segments it was given."""
+        own = self.own_clip
+        if self.segment_frames is not None:
+            return replace(own, num_frames=self.segment_frames // own.stride)
+        return own if self.segments is None else replace(own, num_frames=self.segments[1])
+
+    @property
+    def num_classes(self) -> int:
+        """Of the backbone."""
+        return self.backbone.num_classes
+
+    @property
+    def num_features(self) -> int:
+        """C of the last map."""
+        return self.backbone.num_features
+
+    @property
+    def description(self) -> str:
+        """What its compression is, in a few words."""
+        return f"compressed {self.compression.ratio} to 1 after {self.at}"
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map ``[N, C, T', H', W']`` to logits ``[N, K]``, by the backbone's classifier."""
+        return self.backbone.classify(features)
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -122,6 +135,39 @@ class Compressed(nn.Module):
     def name(self) -> str:
         """Of the backbone."""
         return self.backbone.name
+
+    def of_segments(self, num_frames: int) -> "Compressed":
+        """Return the same, whose grid is of segments of so many frames, before the stride.
+
+        Raises:
+            UsageError: fewer than the stride, or more than go in whole.
+        """
+        stride = self.own_clip.stride
+        if type(num_frames) is not int or not stride <= num_frames <= MAX_FRAMES:
+            raise UsageError(
+                f"a segment has at least {stride} frames, the stride of {self.name}, and at most "
+                f"{MAX_FRAMES}, got {num_frames!r}"
+            )
+        other = copy.copy(self)
+        other.segment_frames = num_frames
+        return other
+
+    def of_size(self, size: int) -> "Compressed":
+        """Return the same, which takes whole frames of another short side.
+
+        Raises:
+            UsageError: no size in pixels, or a network of position embeddings.
+        """
+        if type(size) is not int or size < 1:
+            raise UsageError(f"a test size is a whole number of pixels above zero, got {size!r}")
+        own = own_size(self.backbone)
+        if own is not None:
+            raise UsageError(
+                f"{self.name} takes frames of {own[0]}x{own[1]} only: leave out the size"
+            )
+        other = copy.copy(self)
+        other.transform = replace(resized_transform(self.transform, size), crop=None)
+        return other
 
     def train(self, mode: bool = True) -> "Compressed":
         """Set the compression to training or evaluation; the backbone never trains."""
@@ -142,15 +188,17 @@ class Compressed(nn.Module):
         with torch.no_grad():
             return cast(Maps, self.early(x))
 
-    def answer(self, frames: Iterator[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Answer:
-        """Answer for one video whose frames come part by part.
+    def attend(
+        self, frames: Iterator[Tensor], *, window_frames: int = WINDOW_FRAMES
+    ) -> tuple[Tensor, Attention, int]:
+        """Return the last map of one video, what was attended to, and T of what was compressed.
 
         The early part sees windows of the video where that gives the numbers of one pass (see
         `vidskim.model.windows`), clips of its own length where it takes no other, and all
         frames at once elsewhere. The last frame is repeated up to `frames_taken`.
 
         Args:
-            frames: ``[1, 3, t, h, w]`` each, one after another.
+            frames: ``[V, 3, t, h, w]`` each, one after another.
             window_frames: new frames per window.
 
         Raises:
@@ -161,17 +209,14 @@ class Compressed(nn.Module):
         num_steps = first.shape[2]
         compressed, attention = self.compression.compress(maps)
         del maps, first  # the largest thing there is
-        features = self._finish(compressed)
-        with full_precision(features):  # as wherever a backbone's classifier answers
-            features = features if features.dtype == torch.float64 else features.float()
-            return Answer(self.backbone.classify(features), attention, num_steps)
+        return self._finish(compressed), attention, num_steps
 
     def encode_parts(self, frames: Iterator[Tensor], *, window_frames: int = WINDOW_FRAMES) -> Maps:
-        """Return F of one video whose frames come part by part; see `answer`."""
+        """Return F of one video whose frames come part by part; see `attend`."""
         early = self.early
         frames = _filled_up(frames, self.frames_taken)
         if self.takes_own_length():
-            return joined([early(clip) for clip in _cut(frames, self.clip.num_frames)])
+            return joined([early(clip) for clip in _cut(frames, self.own_clip.num_frames)])
         reach = self.reach()
         if reach is None:
             return cast(Maps, early(joined(list(frames))))
@@ -183,7 +228,7 @@ class Compressed(nn.Module):
     def reach(self) -> Reach | None:
         """Return what a step of F depends on, None where it is seen in one piece."""
         if not self._is_traced:
-            self._reach = find_reach(self.early, num_frames=self.clip.num_frames)
+            self._reach = find_reach(self.early, num_frames=self.own_clip.num_frames)
             self._is_traced = True
         return self._reach
 
@@ -195,7 +240,7 @@ class Compressed(nn.Module):
     @property
     def min_frames(self) -> int:
         """Fewest frames of a video: those of a clip, and as many as tau steps need."""
-        clip = self.clip.num_frames
+        clip = self.own_clip.num_frames
         steps = self.steps_of(clip)
         needed = -(-self.compression.ratio.numerator // self.compression.ratio.denominator)
         return clip * max(1, -(-needed // steps))
@@ -215,13 +260,13 @@ class Compressed(nn.Module):
 
         At least `min_frames`, and a multiple of `frame_multiple` or of the only length there is.
         """
-        multiple = self.clip.num_frames if self.takes_own_length() else self.frame_multiple
+        multiple = self.own_clip.num_frames if self.takes_own_length() else self.frame_multiple
         return -(-max(self.min_frames, num_frames) // multiple) * multiple
 
     @property
     def frames_per_step(self) -> int:
         """Frames that a step of the map stands for: the early part's strides over time."""
-        clip = self.clip.num_frames
+        clip = self.own_clip.num_frames
         total = clip if self.takes_own_length() else clip * MANY_CLIPS
         return max(1, total // self.steps_of(total))
 
@@ -238,7 +283,7 @@ class Compressed(nn.Module):
     def steps_of(self, num_frames: int) -> int:
         """Return T of the map that is compressed for so many frames."""
         if num_frames not in self._steps:
-            clip = replace(self.clip, num_frames=num_frames)
+            clip = replace(self.own_clip, num_frames=num_frames)
             self._steps[num_frames] = map_shape(self.backbone, self.at, clip)[1]
         return self._steps[num_frames]
 

@@ -115,6 +115,11 @@ class CollaborativeMemory(nn.Module):
         self.output = nn.Linear(self.size, channels, bias=False)
         nn.init.zeros_(self.output.weight)
 
+    @property
+    def description(self) -> str:
+        """What it is in a word or two."""
+        return f"{self.interaction} memory, {self.infusion}"
+
     def forward(self, features: Tensor) -> Tensor:
         """Map ``[B, N, C, T', H', W']`` to the same shape, each clip told of all."""
         return self.read(features, self.write(features))

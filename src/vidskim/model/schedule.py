@@ -4,7 +4,7 @@ An encoder is told by its place: 0 is the expensive one, 1 the cheap one.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vidskim.errors import UsageError, listed
+from vidskim.look.contract import Saliency
 
 EXPENSIVE, CHEAP = 0, 1
 
@@ -70,6 +71,26 @@ class Pattern:
         """Return the encoder's place for each of ``num_clips`` clips."""
         return [self.at(position) for position in range(num_clips)]
 
+    def over(self, num_clips: int, join: Sequence[int | None]) -> list[int]:
+        """Return the encoder's place for each clip where the pattern counts runs of clips.
+
+        Args:
+            num_clips: how many.
+            join: clips in a run of each encoder; None for all that are left.
+
+        >>> parse_pattern("1:1").over(7, (2, 1))
+        [0, 0, 1, 0, 0, 1, 0]
+        """
+        places: list[int] = []
+        run = 0
+        while len(places) < num_clips:
+            place = self.at(run)
+            left = num_clips - len(places)
+            size = join[place] if place < len(join) else 1
+            places += [place] * min(size or left, left)
+            run += 1
+        return places
+
     def __str__(self) -> str:
         if not self.repeats:
             return "first"
@@ -93,13 +114,22 @@ class Routed:
     """The expensive encoder goes to the most salient clips, as often as a pattern has it.
 
     FASTER's cost with SCSampler's choice: which clips are worth it is scored, how many is not.
-    Ties go to the earlier clip, and a score that is no number never wins.
+    Ties go to the earlier clip, and NaN scores rank last.
     """
 
     pattern: Pattern
+    by: Saliency | None = None
+    """What scores the clips; None for the scores by which they were chosen."""
 
-    def __call__(self, num_clips: int, scores: Tensor | None = None) -> list[int]:
+    def __call__(
+        self, num_clips: int, scores: Tensor | None = None, *, join: Sequence[int | None] = (1, 1)
+    ) -> list[int]:
         """Return the encoder's place for each clip.
+
+        Args:
+            num_clips: how many.
+            scores: of them, ``[N]``.
+            join: clips in a run of each encoder; the pattern counts runs.
 
         Raises:
             UsageError: the clips were not scored.
@@ -110,7 +140,7 @@ class Routed:
                 "choose what to route by"
             )
         assert scores.shape == (num_clips,)
-        places = self.pattern(num_clips)
+        places = self.pattern.over(num_clips, join)
         safe = torch.nan_to_num(scores.detach().double().cpu(), nan=-torch.inf)
         order = torch.sort(safe, descending=True, stable=True).indices.tolist()
         routed = [CHEAP] * num_clips

@@ -1,27 +1,32 @@
 """Answers as text for people."""
 
+from __future__ import annotations
+
 import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidskim.account import Count
-from vidskim.backbones.catalog.record import Weights
-from vidskim.cost.faster import VideoCost
-from vidskim.cost.look import FRAME_RATE, GOP_FRAMES, MinuteCost
-from vidskim.cost.model import NUM_CLIPS, NUM_CROPS, VIDEO_FRAMES, VIDEO_SIZE, WholeCost
-from vidskim.cost.papers import PaperRow
-from vidskim.cost.zoo import ModelRecord
 from vidskim.errors import printable
-from vidskim.look.moments import Selection
-from vidskim.look.reel import Reel
 from vidskim.show.attended import lay_steps, most_attended, seen_stretches
 from vidskim.show.edges import infer_edges
 from vidskim.show.inspect import Inspection
 from vidskim.show.strip import Canvas, draw_strip
 from vidskim.show.turns import is_cheap, shares_text, take_turns
 from vidskim.types import ChosenClip, Prediction, VideoInfo
+
+if TYPE_CHECKING:
+    from vidskim.account import Count
+    from vidskim.backbones.catalog.record import Weights
+    from vidskim.cost.faster import VideoCost
+    from vidskim.cost.look import MinuteCost
+    from vidskim.cost.model import WholeCost
+    from vidskim.cost.papers import PaperRow
+    from vidskim.cost.zoo import ModelRecord
+    from vidskim.look.moments import Selection
+    from vidskim.look.reel import Reel
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 
@@ -52,9 +57,9 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
 
 
 def answer_so_far(answer: Prediction) -> str:
-    """Return one line on an answer of a stream: newest clip, best class, encoder, cost so far."""
-    best, (newest,), cost = answer.predictions[0], answer.clips, answer.cost
-    start, end = clock(newest.clip.start_seconds), clock(newest.clip.end_seconds)
+    """Return one line on an answer of a stream: newest run, best class, encoder, cost so far."""
+    best, newest, cost = answer.predictions[0], answer.clips[-1], answer.cost
+    start, end = clock(answer.clips[0].clip.start_seconds), clock(newest.clip.end_seconds)
     return (
         f"{start} - {end.strip()}  "
         f"{best.score:6.1%}  {printable(best.label)}  ({printable(newest.encoder)}; so far "
@@ -151,7 +156,7 @@ def _time_line(answer: Prediction | Selection, *, canvas: Canvas | None) -> list
         span = (chosen.clip.start_seconds, chosen.clip.end_seconds)
         spans[is_cheap(answer, chosen)].append(span)
     marks, lesser = spans
-    if isinstance(answer, Selection) and answer.frames is not None:
+    if not isinstance(answer, Prediction) and answer.frames is not None:
         marks = [(seconds, seconds) for seconds in answer.frames.timestamps_seconds]
     drawn = draw_strip(
         scores,
@@ -243,6 +248,8 @@ def video_cost(name: str, counted: VideoCost) -> str:
 
 def whole_cost(name: str, counted: WholeCost) -> str:
     """Return what a pass over a whole video costs, and what it takes the place of."""
+    from vidskim.cost.model import NUM_CLIPS, NUM_CROPS, VIDEO_FRAMES, VIDEO_SIZE
+
     one, bare, views = counted.one_pass, counted.uncompressed, counted.views
     whole, paper, attention = one.counted, one.as_in_paper, one.attention_macs
     scale, unit = (1e9, "GMACs") if whole.macs >= 1e7 else (1e6, "MMACs")
@@ -279,6 +286,8 @@ def whole_cost(name: str, counted: WholeCost) -> str:
 
 def minute_cost(minute: MinuteCost) -> str:
     """Return what choosing costs beside classifying everything."""
+    from vidskim.cost.look import FRAME_RATE, GOP_FRAMES
+
     kinds = list(minute.inputs)
     with_residuals = "residual" in kinds
     first = ["residuals/clip"] if with_residuals else []

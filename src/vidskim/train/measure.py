@@ -21,8 +21,8 @@ from vidskim.data.cache.cache import write_whole
 from vidskim.data.cache.frames import Store
 from vidskim.errors import VidskimError
 from vidskim.evaluate.metrics import mean_average_precision
-from vidskim.model.collaborative import Collaborative
 from vidskim.train.loop import GENTLER
+from vidskim.train.multi_clip import MultiClip
 
 COLUMNS = ("path", "start_seconds", "end_seconds", "labels", "guess", "right", "clips")
 """Of answers.csv."""
@@ -53,7 +53,7 @@ class VideoAnswers:
 
 @torch.inference_mode()
 def video_answers(
-    model: Collaborative, store: Store, targets: np.ndarray, *, num_clips: int
+    model: MultiClip, store: Store, targets: np.ndarray, *, num_clips: int
 ) -> VideoAnswers:
     """Answer for every row of a store, whose frames are resized and not cropped.
 

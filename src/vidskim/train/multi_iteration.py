@@ -31,8 +31,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidskim.model.collaborative import Collaborative
 from vidskim.model.memory import Memory
+from vidskim.train.multi_clip import MultiClip
 from vidskim.train.sub_batch import Grouping
 
 Gradient = Literal["full", "own"]
@@ -55,7 +55,7 @@ class ClipByClip:
 
 
 def multi_iteration(
-    model: Collaborative,
+    model: MultiClip,
     clips: Tensor | ClipByClip,
     target: Tensor,
     *,
@@ -107,7 +107,7 @@ def multi_iteration(
         )
 
 
-def condensed(model: Collaborative, features: Tensor) -> Tensor:
+def condensed(model: MultiClip, features: Tensor) -> Tensor:
     """Return what the classifier needs of maps ``[B, n, C, T', H', W']``.
 
     Mostly their mean ``[B, n, C, 1, 1, 1]``: reading from a memory and averaging may change places.
@@ -118,7 +118,7 @@ def condensed(model: Collaborative, features: Tensor) -> Tensor:
     return features
 
 
-def _answers(model: Collaborative, known: Tensor, memory: Memory | None) -> Tensor:
+def _answers(model: MultiClip, known: Tensor, memory: Memory | None) -> Tensor:
     """Return the logits ``[B, n, K]`` of condensed clips."""
     if model.memory is not None and memory is not None:
         known = model.memory.read(known, memory)
@@ -126,7 +126,7 @@ def _answers(model: Collaborative, known: Tensor, memory: Memory | None) -> Tens
 
 
 def _full(
-    model: Collaborative,
+    model: MultiClip,
     encode: Callable[[int], Tensor],
     known: list[Tensor],
     memory: Memory | None,
@@ -155,7 +155,7 @@ def _full(
 
 
 def _own(
-    model: Collaborative,
+    model: MultiClip,
     encode: Callable[[int], Tensor],
     known: list[Tensor],
     memory: Memory | None,

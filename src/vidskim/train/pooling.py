@@ -16,7 +16,7 @@ from vidskim.backbones.network import Network
 from vidskim.cost.faster import video_count
 from vidskim.data.cache.cache import write_whole
 from vidskim.data.cache.maps import Maps
-from vidskim.model.faster import Faster
+from vidskim.model.model import Model
 from vidskim.model.schedule import NAMED, Pattern
 from vidskim.train.batches.maps import Turns, gather, placed
 
@@ -44,7 +44,7 @@ class Measured:
 
 
 def compare(
-    model: Faster,
+    model: Model,
     maps: Sequence[Maps],
     truth: np.ndarray,
     *,
@@ -67,8 +67,8 @@ def compare(
         The aggregator first, named as it is; then "average", "average_expensive",
         "average_cheap".
     """
-    places = [placed(len(maps[0][n]), model.num_clips) for n in range(len(truth))]
-    whole = [count(network, _shape(network)).macs for network in model.networks()]
+    places = [placed(len(maps[0][n]), model.card.num_clips) for n in range(len(truth))]
+    whole = [count(network, _shape(network)).macs for network in model.networks]
     others = {
         "average": (turns, model.pattern),
         "average_expensive": (Turns(NAMED["all"]), NAMED["all"]),
@@ -76,7 +76,7 @@ def compare(
     if len(maps) > 1:
         others["average_cheap"] = (Turns(NAMED["none"]), NAMED["none"])
     found = {
-        model.aggregator.name: (
+        _name_of(model): (
             _aggregate(model, maps, places, turns=turns, batch_size=batch_size),
             _mean_macs(places, partial(_aggregated_macs, model)),
         )
@@ -127,7 +127,7 @@ def write_answers(
 
 @torch.inference_mode()
 def _aggregate(
-    model: Faster,
+    model: Model,
     maps: Sequence[Maps],
     places: Sequence[Sequence[int]],
     *,
@@ -136,7 +136,8 @@ def _aggregate(
 ) -> np.ndarray:
     """Return the guess of the aggregator for each row; rows of as many clips go together."""
     model.eval()
-    device = next(model.aggregator.parameters()).device
+    aggregator: Any = model.aggregator
+    device = next(aggregator.parameters()).device
     guesses = np.empty(len(places), np.int64)
     for number in sorted({len(clips) for clips in places}):
         rows = [n for n, clips in enumerate(places) if len(clips) == number]
@@ -162,7 +163,7 @@ def _average(maps: Sequence[Maps], row: int, places: Sequence[int], turns: Turns
     return int(probability.argmax())
 
 
-def _aggregated_macs(model: Faster, num_clips: int) -> int:
+def _aggregated_macs(model: Model, num_clips: int) -> int:
     return video_count(model, num_clips=num_clips).macs
 
 
@@ -174,3 +175,8 @@ def _mean_macs(places: Sequence[Sequence[int]], macs_of: Callable[[int], int]) -
     """Return the mean over videos of what their number of clips costs."""
     numbers = Counter(len(clips) for clips in places)
     return sum(times * macs_of(number) for number, times in numbers.items()) / len(places)
+
+
+def _name_of(model: Model) -> str:
+    aggregator: Any = model.aggregator
+    return str(aggregator.name)

@@ -1,5 +1,6 @@
 """FASTER's costs as the paper prints them, from the model that runs."""
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -12,7 +13,8 @@ from vidskim.cost.faster import video_count
 from vidskim.cost.papers.faster import FastGruStep, as_printed, fast_gru_count, video_macs
 from vidskim.model.aggregate import create_aggregator
 from vidskim.model.aggregate.fast_gru import FastGruCell
-from vidskim.model.faster import Faster
+from vidskim.model.model import Model
+from vidskim.model.presets import faster
 from vidskim.model.schedule import parse_pattern
 
 EXPENSIVE = {8: 29_980_276_736, 16: 59_959_734_272, 32: 119_918_649_344}
@@ -31,22 +33,20 @@ TABLE_4 = {
 
 
 @cache
-def model(num_frames: int, expensive: str = "r2plus1d_50") -> Faster:
+def model(num_frames: int, expensive: str = "r2plus1d_50") -> Model:
     """The paper's configuration without numbers."""
     encoders = [shapes_of(name, num_classes=400) for name in (expensive, "r2d_26")]
     for encoder in encoders:
         encoder.clip = ClipSpec(num_frames, 1, (224, 224))
     with torch.device("meta"):
         learned = create_aggregator("fast_gru", channels=2048, num_classes=400)
-        return Faster(
-            encoders, learned, pattern=parse_pattern("1:7"), num_clips=256 // num_frames
-        ).eval()
+        return faster(encoders, learned, pattern="1:7", num_clips=256 // num_frames).eval()
 
 
 def counted(num_frames: int, pattern: str, *, num_clips: int | None = None, **what) -> int:
-    faster = model(num_frames, **what)
-    faster.pattern = parse_pattern(pattern)
-    return video_count(faster, num_clips=num_clips).macs
+    whole = model(num_frames, **what)
+    whole.card = replace(whole.card, schedule=pattern)
+    return video_count(whole, num_clips=num_clips).macs
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from vidskim.clips.transform import Transform
 from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
-from vidskim.model.faster_file import load_faster, read_faster_metadata
+from vidskim.model.file import load_model, read_metadata
 from vidskim.model.schedule import Routed, parse_pattern
 from vidskim.train.batches.maps import MapBatches, Turns, draw_in_order, gather, same_clips
 from vidskim.train.tasks.aggregator import train_faster
@@ -202,10 +202,10 @@ def test_a_run_leaves_recipe_log_metrics_answers_and_model(finished):
 def test_the_file_holds_encoders_adapters_and_aggregator_and_names_no_folder(finished, encoders):
     recipe, metrics = finished
     path = Path(recipe.out) / "model.safetensors"
-    model = load_faster(path)
-    assert (str(model.pattern), model.num_clips, model.classes) == ("1:3", 4, CLASSES)
+    model = load_model(path)
+    assert (str(model.pattern), model.card.num_clips, model.classes) == ("1:3", 4, CLASSES)
     assert (model.aggregator.name, model.aggregator.channels) == ("fast_gru", 32)
-    told = read_faster_metadata(path)
+    told = read_metadata(path)
     assert told["metrics"] == metrics
     assert told["recipe"]["expensive"] == "expensive.safetensors"
     assert str(Path(recipe.out).parent) not in json.dumps(told)
@@ -244,7 +244,7 @@ def guesses_of(path):
 def test_answers_are_those_of_the_videos(finished):
     """Every answer again from the files, without the store and without the training's code."""
     recipe, metrics = finished
-    model = load_faster(Path(recipe.out) / "model.safetensors")
+    model = load_model(Path(recipe.out) / "model.safetensors")
     table = guesses_of(Path(recipe.out))
     rows = [row for row in read_manifest(recipe.data).rows if row.split == "test"]
     assert [line["path"] for line in table] == [str(row.path) for row in rows]
@@ -254,8 +254,8 @@ def test_answers_are_those_of_the_videos(finished):
         grid = video.clips(num_frames=8)
         frames = video.frames([grid[n] for n in (0, 1, 3, 4)])  # middles of four parts of five
         with torch.inference_mode():
-            seen = [e.features(e.transform(frames)) for e in model.networks()]
-            share = [torch.softmax(e.classify(m), 1) for e, m in zip(model.networks(), seen)]
+            seen = [e.features(e.transform(frames)) for e in model.networks]
+            share = [torch.softmax(e.classify(m), 1) for e, m in zip(model.networks, seen)]
             joined = [a(m) for a, m in zip(model.adapters, seen)]
             mixed = torch.cat([joined[0][:1], joined[1][1:]])
             told = {
@@ -323,7 +323,7 @@ def test_what_the_expensive_encoder_tells_is_learned(recipe_of, tmp_path):
 def test_every_aggregator(recipe_of, tmp_path, aggregator):
     metrics = train_faster(recipe_of(tmp_path / "run", aggregator=aggregator, dropout=0.2))
     assert next(iter(metrics["methods"])) == aggregator
-    model = load_faster(tmp_path / "run" / "model.safetensors")
+    model = load_model(tmp_path / "run" / "model.safetensors")
     assert (model.aggregator.name, model.aggregator.options) == (aggregator, {"dropout": 0.2})
 
 
@@ -344,8 +344,8 @@ def test_every_aggregator(recipe_of, tmp_path, aggregator):
 def test_variants_run(recipe_of, tmp_path, changes):
     recipe = recipe_of(tmp_path / "run", steps=4, warmup_steps=0, **changes)
     metrics = train_faster(recipe)
-    model = load_faster(tmp_path / "run" / "model.safetensors")
-    assert model.num_clips == recipe.num_clips
+    model = load_model(tmp_path / "run" / "model.safetensors")
+    assert model.card.num_clips == recipe.num_clips
     assert model.aggregator.channels == (recipe.channels or 32)
     clips = min(recipe.num_clips, 5)
     alone = metrics["methods"]["average_expensive"]["macs_per_video"]
@@ -357,7 +357,7 @@ def test_one_encoder_alone(recipe_of, tmp_path):
     recipe = recipe_of(tmp_path / "run", cheap=None, pattern="all", steps=4, warmup_steps=0)
     metrics = train_faster(recipe)
     assert list(metrics["methods"]) == ["fast_gru", "average", "average_expensive"]
-    assert len(load_faster(tmp_path / "run" / "model.safetensors").encoders) == 1
+    assert len(load_model(tmp_path / "run" / "model.safetensors").encoders) == 1
 
 
 def test_init_starts_from_the_aggregator_of_a_file(finished, recipe_of, tmp_path, encoders):
@@ -420,7 +420,7 @@ def test_encoders_that_do_not_fit(recipe_of, tmp_path):
     with pytest.raises(ManifestError, match="does not know 2 of the manifest's classes"):
         train_faster(recipe_of(tmp_path / "a", cheap=other))
     longer = write_encoder(tmp_path / "l.safetensors", "r2d_26", seed=1, num_frames=16)
-    with pytest.raises(UsageError, match="train both on the same number of frames"):
+    with pytest.raises(UsageError, match="take the same time span"):
         train_faster(recipe_of(tmp_path / "b", cheap=longer))
 
 
@@ -451,7 +451,7 @@ def test_a_routed_run_differs_from_its_pattern_and_costs_the_same(recipe_of, tmp
     cost = [run["methods"]["fast_gru"]["macs_per_video"] for run in (fixed, routed)]
     assert cost[0] == cost[1]
     heads = [
-        load_faster(tmp_path / name / "model.safetensors").aggregator.head.weight
+        load_model(tmp_path / name / "model.safetensors").aggregator.head.weight
         for name in ("fixed", "routed")
     ]
     assert not torch.equal(*heads)

@@ -14,6 +14,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
+from tinynets import tiny_compressed, tiny_faster, tiny_memory
 from tinyset import write_tiny_video
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
 from vidskim.backbones.registry import create_backbone
@@ -21,14 +22,26 @@ from vidskim.clips.transform import Transform
 from vidskim.data.cache.frames import frame_store
 from vidskim.data.manifest import Row, read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VidskimError
-from vidskim.model.memory_file import load_collaborative, read_collaborative_metadata
+from vidskim.model.aggregate import create_aggregator
+from vidskim.model.file import load_model, read_metadata, save_model
+from vidskim.model.model import Model
+from vidskim.model.presets import sfc
 from vidskim.train.batches.videos import VideoBatches
 from vidskim.train.length import schedule_of
 from vidskim.train.loop import with_peers
 from vidskim.train.measure import VideoAnswers, write_video_answers
+from vidskim.train.multi_clip import MultiClip
 from vidskim.train.run import Run
 from vidskim.train.tasks.memory import build, train_memory
 from vidskim.train.tasks.memory_recipe import MemoryRecipe
+
+
+def loaded(path) -> MultiClip:
+    """What a file of the task holds, as it is trained."""
+    model = load_model(path)
+    return MultiClip(
+        model.networks[0], model.context, num_clips=2, is_multilabel=model.card.is_multilabel
+    ).eval()
 
 
 @pytest.fixture
@@ -77,13 +90,13 @@ def test_from_recipe_to_file(memory_recipe, tmp_path):
         "24x24 pixels, split test"
     )
     assert (metrics["steps"], metrics["train_videos"], metrics["test_videos"]) == (4, 4, 2)
-    model = load_collaborative(tmp_path / "run" / "model.safetensors")
-    assert model.num_clips == 2
+    model = loaded(tmp_path / "run" / "model.safetensors")
     assert model.memory.options == recipe.memory_options
     assert model.backbone.classes == ("left", "right")
     assert model.memory.output.weight.abs().max() > 0  # it has learned
-    told = read_collaborative_metadata(tmp_path / "run" / "model.safetensors")
+    told = read_metadata(tmp_path / "run" / "model.safetensors")
     assert told["recipe"]["data"] == "tiny.csv"
+    assert told["recipe"]["num_clips"] == 2
     with (tmp_path / "run" / "answers.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [len(row["clips"]) for row in rows] == [3, 3]
@@ -231,7 +244,7 @@ def test_frozen_backbone_keeps_every_number(memory_recipe, tmp_path):
         changes = {"freeze_backbone": True, "strategy": strategy, "batch_size": 4}
         train_memory(memory_recipe(out, init=str(start), **changes))
         before = load_backbone(checkpoint=start).state_dict()
-        after = load_collaborative(out / "model.safetensors")
+        after = loaded(out / "model.safetensors")
         for name, tensor in after.backbone.state_dict().items():
             if name.startswith("fc."):
                 assert not torch.equal(tensor, before[name])
@@ -243,7 +256,7 @@ def test_frozen_backbone_keeps_every_number(memory_recipe, tmp_path):
 def test_stage_wise_and_on_from_a_memory(memory_recipe, tmp_path):
     train_memory(memory_recipe(tmp_path / "a"))
     file = str(tmp_path / "a" / "model.safetensors")
-    known = load_collaborative(file)
+    known = loaded(file)
     model = build(memory_recipe(tmp_path / "b", init=file), ("left", "right"))
     for mine, theirs in zip(model.state_dict().values(), known.state_dict().values(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
@@ -263,7 +276,7 @@ def test_multilabel(tiny_csv, memory_recipe, tmp_path):
         train_memory(memory_recipe(tmp_path / "a", **changes))
     metrics = train_memory(memory_recipe(tmp_path / "b", **changes, multilabel=True))
     assert 0 < metrics["test_map"] <= 1
-    model = load_collaborative(tmp_path / "b" / "model.safetensors")
+    model = loaded(tmp_path / "b" / "model.safetensors")
     assert model.is_multilabel
     assert model.backbone.classes == ("left", "moves", "right")
 
@@ -371,6 +384,27 @@ def test_wrong_starts(memory_recipe, tmp_path):
         train_memory(memory_recipe(tmp_path / "b", init=str(tmp_path / "other.safetensors")))
 
 
+@pytest.mark.parametrize("kind", ["faster", "sfc", "memory of sfc", "memory and gru"])
+def test_no_part_of_another_model_is_a_start(memory_recipe, tmp_path, kind):
+    """Nothing of a file is left out unseen: an expensive encoder alone is no start."""
+    memory = tiny_memory()
+    learned = create_aggregator("gru", channels=32, num_classes=4)
+    models = {
+        "faster": tiny_faster,
+        "sfc": lambda: sfc(tiny_compressed()),
+        "memory of sfc": lambda: Model([tiny_compressed()], context=memory.context),
+        "memory and gru": lambda: Model(
+            memory.networks, context=memory.context, aggregator=learned
+        ),
+    }
+    save_model(models[kind](), tmp_path / "m.safetensors")
+    recipe = memory_recipe(
+        tmp_path / "run", model="r3d_18", init=str(tmp_path / "m.safetensors"), num_frames=8
+    )
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
+        build(recipe, ("left", "right"))
+
+
 def test_other_tasks_refuse_several_processes(clip_recipe, tmp_path, monkeypatch):
     from vidskim.train.tasks.clips import train_clips
 
@@ -451,7 +485,7 @@ def test_a_class_of_an_unused_split_is_no_output(memory_recipe, tmp_path, tiny_c
     write_manifest([*rows, other], tmp_path / "mine.csv")
     recipe = memory_recipe(tmp_path / "run", data=str(tmp_path / "mine.csv"))
     assert train_memory(recipe)["num_classes"] == 2
-    model = load_collaborative(tmp_path / "run" / "model.safetensors")
+    model = loaded(tmp_path / "run" / "model.safetensors")
     assert model.backbone.classes == ("left", "right")
 
 
@@ -523,7 +557,7 @@ def test_nonlocal_blocks_are_added_to_what_was_trained_with_a_memory(
     plain = {"model": "slow_r50_8x8", "interaction": "associative"}
     train_memory(memory_recipe(tmp_path / "a", **plain, batch_size=4, steps=2))
     file = str(tmp_path / "a" / "model.safetensors")
-    known = load_collaborative(file)
+    known = loaded(file)
     recipe = memory_recipe(
         tmp_path / "b", model="slow_r50_8x8_nl", init=file, interaction=interaction
     )

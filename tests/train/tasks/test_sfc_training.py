@@ -20,12 +20,8 @@ from vidskim.data.cache.frames import frame_store
 from vidskim.data.manifest import read_manifest, write_manifest
 from vidskim.errors import CheckpointError, ManifestError, UsageError
 from vidskim.evaluate.run import evaluate_manifest
-from vidskim.model.compressed_file import (
-    load_compressed,
-    read_compressed_metadata,
-    save_compressed,
-)
-from vidskim.model.memory_file import save_collaborative
+from vidskim.model.file import load_model, read_metadata, save_model
+from vidskim.model.presets import memory, sfc
 from vidskim.train.recipe import read_recipe
 from vidskim.train.tasks.compression import build, train_sfc, whole_answers
 from vidskim.train.tasks.compression_recipe import SfcRecipe
@@ -79,11 +75,11 @@ def test_from_recipe_to_file(sfc_recipe, classifier, tmp_path):
     assert metrics["protocol"].endswith("split test")
     assert (metrics["steps"], metrics["train_videos"], metrics["test_videos"]) == (4, 4, 2)
     path = tmp_path / "run" / "model.safetensors"
-    model = load_compressed(path)
+    model = load_model(path).networks[0]
     assert (model.at, model.segments, model.classes) == ("res3", None, CLASSES)
     assert model.compression.options["scale"] == "features"
     assert model.transform.resize_to == (24, 30)
-    told = read_compressed_metadata(path)
+    told = read_metadata(path)
     assert told["recipe"]["data"] == "tiny.csv"
     assert told["recipe"]["init"] == "classifier.safetensors"
     assert told["metrics"] == metrics
@@ -104,11 +100,11 @@ def test_only_the_compression_learns(sfc_recipe, classifier, tmp_path):
     train_sfc(recipe)
     frozen = load_backbone(checkpoint=classifier).state_dict()
     found = tensors(tmp_path / "run")
-    assert {k for k in found if k.startswith("backbone.")} == {f"backbone.{k}" for k in frozen}
+    assert {k for k in found if k.startswith("encoders.")} == {f"encoders.0.{k}" for k in frozen}
     for name, tensor in frozen.items():
-        assert torch.equal(found[f"backbone.{name}"], tensor), name
+        assert torch.equal(found[f"encoders.0.{name}"], tensor), name
     for name, tensor in start.items():
-        assert not torch.equal(found[f"compression.{name}"], tensor), name
+        assert not torch.equal(found[f"compressions.0.{name}"], tensor), name
 
 
 def test_a_killed_run_goes_on(sfc_recipe, tmp_path):
@@ -146,7 +142,7 @@ def test_test_answers_are_those_of_recognize(
     recipe = sfc_recipe(tmp_path / "run", **start, **changes)
     metrics = train_sfc(recipe)
     path = str(tmp_path / "run" / "model.safetensors")
-    model = load_compressed(path)
+    model = load_model(path).networks[0]
     rows = read_manifest(tiny_csv, split="test").rows
     store = frame_store(rows, transform=model.transform, folder=Path(recipe.cache))
     answers = whole_answers(model, store, torch.tensor([0, 1]).numpy())
@@ -167,7 +163,7 @@ def test_test_answers_are_those_of_recognize(
 def test_on_from_a_compression(sfc_recipe, tmp_path):
     known = build(sfc_recipe(tmp_path / "a"), CLASSES)
     file = str(tmp_path / "a.safetensors")
-    save_compressed(known, file)
+    save_model(sfc(known), file)
     model = build(sfc_recipe(tmp_path / "b", init=file, at=None, ratio=2.0), CLASSES)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, known.state_dict()[name]), name
@@ -210,7 +206,7 @@ def test_recipes_as_people_write_them(sfc_recipe, tmp_path, capsys):
         assert str(recipe.ratio).removesuffix(".0") == str(read).removesuffix(".0")
     assert main(["train", str(path), "--ratio", "4/3"]) == 0
     assert json.loads(capsys.readouterr().out)["test_videos"] == 2
-    trained = load_compressed(tmp_path / "run" / "model.safetensors")
+    trained = load_model(tmp_path / "run" / "model.safetensors").networks[0]
     assert trained.compression.options["ratio"] == "4/3"
     assert main(["train", str(path), "--ratio", "half"]) == 2
     assert "text such as 4/3, got 'half'" in capsys.readouterr().err
@@ -283,15 +279,22 @@ def test_wrong_starts(sfc_recipe, classifier, tmp_path):
 
 
 def test_a_memory_is_no_start(sfc_recipe, tmp_path):
-    save_collaborative(tiny_memory(), tmp_path / "m.safetensors")
-    with pytest.raises(CheckpointError, match="holds a backbone with a memory between its clips"):
+    save_model(tiny_memory(), tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
         train_sfc(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m.safetensors")))
+
+
+def test_a_compression_with_a_memory_is_no_start(sfc_recipe, tmp_path):
+    model = build(sfc_recipe(tmp_path), CLASSES)
+    save_model(memory(model), tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
+        build(sfc_recipe(tmp_path / "run", init=str(tmp_path / "m.safetensors")), CLASSES)
 
 
 def test_a_compression_is_no_start_of_other_tasks(sfc_recipe, tmp_path):
     model = build(sfc_recipe(tmp_path), CLASSES)
-    save_compressed(model, tmp_path / "m.safetensors")
-    with pytest.raises(CheckpointError, match="holds a backbone with a compression inside"):
+    save_model(sfc(model), tmp_path / "m.safetensors")
+    with pytest.raises(CheckpointError, match="holds a model of several parts"):
         load_backbone(checkpoint=tmp_path / "m.safetensors")
 
 

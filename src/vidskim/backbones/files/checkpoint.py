@@ -14,7 +14,7 @@ from vidskim.backbones.files.header import (
     DAMAGE,
     Header,
     damaged,
-    describe,
+    describe_network,
     header_of,
     read_raw,
     write_tensors,
@@ -47,7 +47,7 @@ def save_backbone(
     write_tensors(
         backbone.state_dict(),
         Path(path),
-        header={**describe(backbone), "metadata": dict(metadata or {})},
+        header={**describe_network(backbone), "metadata": dict(metadata or {})},
     )
 
 
@@ -276,20 +276,10 @@ def _find_header(path: Path) -> Header | None:
     raw = read_raw(path)
     if raw is None:
         return None
-    if "encoders" in raw:
+    if "name" not in raw:
         raise CheckpointError(
-            f"{path}: holds a FASTER model of several networks, no single backbone: give the file "
-            "alone as --model, or open it with load_faster"
-        )
-    if "backbone" in raw:
-        raise CheckpointError(
-            f"{path}: holds a backbone with a memory between its clips: give the file alone as "
-            "--model, train it further by task 'memory', or open it with load_collaborative"
-        )
-    if "compressed" in raw:
-        raise CheckpointError(
-            f"{path}: holds a backbone with a compression inside: give the file alone as --model, "
-            "or open it with load_compressed"
+            f"{path}: holds a model of several parts, no single backbone: give the file alone as "
+            "--model, or open it with load_model"
         )
     try:
         return header_of(raw, metadata=raw["metadata"])

@@ -22,7 +22,8 @@ from vidskim.errors import CheckpointError, UsageError
 HEADER_KEY = "vidskim"
 """Our entry among the safetensors metadata; its value is one JSON object."""
 
-HEADER_VERSION = 1
+HEADER_VERSION = 2
+"""The newest that is read; bare backbones are written as version 1, which others read."""
 
 MAX_CLIP_FRAMES = 4096
 MAX_FRAME_SIDE = 4096
@@ -50,7 +51,7 @@ DAMAGE = (ValueError, TypeError, KeyError, AttributeError, RecursionError, Usage
 """What reading a header raises whose values are not what they should be."""
 
 
-def describe(backbone: Network) -> dict[str, Any]:
+def describe_network(backbone: Network) -> dict[str, Any]:
     """Return all that is needed to build a backbone again, as plain JSON values."""
     transform = backbone.transform
     return {
@@ -125,14 +126,16 @@ def damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path}: its vidskim header is damaged ({error!r})")
 
 
-def write_tensors(tensors: Mapping[str, Tensor], path: Path, *, header: Mapping[str, Any]) -> None:
+def write_tensors(
+    tensors: Mapping[str, Tensor], path: Path, *, header: Mapping[str, Any], version: int = 1
+) -> None:
     """Write tensors and what they are to a file, which appears only when it is complete.
 
     Raises:
         CheckpointError: the file cannot be written.
         UsageError: the header is not JSON.
     """
-    whole = {"version": HEADER_VERSION, "vidskim_version": _own_version(), **header}
+    whole = {"version": version, "vidskim_version": _own_version(), **header}
     try:
         text = json.dumps(whole)
     except (TypeError, ValueError) as error:

@@ -65,10 +65,19 @@ def read_finite_state(path: Path) -> dict[str, Tensor]:
         CheckpointError: one is not, or as `read_state_dict`.
     """
     state = read_state_dict(path)
+    check_finite(state, path=path)
+    return state
+
+
+def check_finite(state: Mapping[str, Tensor], *, path: Path) -> None:
+    """Raise unless all weights of a file are numbers.
+
+    Raises:
+        CheckpointError: one is NaN or infinite.
+    """
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise CheckpointError(f"{path}: holds weights that are no numbers ({listed([name])})")
-    return state
 
 
 def weight_format(path: Path) -> Format:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vidskim.answer.precision import check_precision, resolve
-from vidskim.answer.recognizer import Recognizer, usable_device
+from vidskim.answer.recognizer import Recognizer, Runtime, usable_device
 from vidskim.backbones.contract import Backbone
 from vidskim.data.cache.cache import (
     collect,
@@ -29,6 +29,7 @@ from vidskim.errors import ManifestError, UsageError, listed
 from vidskim.look import methods
 from vidskim.look.selection import top_k
 from vidskim.model.aggregate import Average
+from vidskim.model.model import Model
 from vidskim.video import Video
 
 FORMAT = 1
@@ -221,11 +222,9 @@ class _Classifier:
         """
         if self._recognizer is None:
             self._recognizer = Recognizer(
-                self.encoder,
+                Model([self.encoder], aggregator=Average(self._classify)),
                 look=methods.dense(),
-                aggregator=Average(self._classify),
-                precision=self.precision,
-                device=self.device,
+                runtime=Runtime(precision=self.precision, device=self.device),
             )
         self.kept.clear()
         video = Video(path)

@@ -8,7 +8,7 @@ from statistics import fmean
 import torch
 
 from vidskim.account import Account
-from vidskim.answer.recognizer import Recognizer
+from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.backbones.network import Network
 from vidskim.errors import VideoError
 from vidskim.look import methods
@@ -110,7 +110,9 @@ class Clock:
     def _recognizer(self, network: Network) -> Recognizer:
         if id(network) not in self._recognizers:
             self._recognizers[id(network)] = Recognizer(
-                network, look=methods.dense(), precision=self.precision, device=self.device
+                network,
+                look=methods.dense(),
+                runtime=Runtime(precision=self.precision, device=self.device),
             )
         return self._recognizers[id(network)]
 

@@ -1,6 +1,6 @@
 """The clips of a video to one answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,13 +39,19 @@ class Average(nn.Module):
         """Return the state before the first clip."""
         return Mean()
 
-    def step(self, state: Mean, features: Tensor) -> Mean:
-        """Take in the next clips ``[B, N, C, T', H', W']`` of each video; return the new state."""
+    def step(self, state: Mean, features: Tensor, *, counts: Sequence[int] | None = None) -> Mean:
+        """Take in the next maps ``[B, n, C, T', H', W']`` of each video; return the new state.
+
+        A map that was made of several clips, joined, counts as so many.
+        """
         total, count = state.total, state.count
-        for clip in features.unbind(1):  # one by one, so that no sum depends on who came together
+        # one by one, so that no sum depends on who came together
+        for clip, number in zip(features.unbind(1), counts or [1] * features.shape[1]):
             probability = torch.softmax(self.classify(clip).float(), dim=-1)  # [B, K]
+            if number > 1:
+                probability = probability * number
             total = probability if total is None else total + probability
-            count += 1
+            count += number
         return Mean(total, count)
 
     def read(self, state: Mean) -> Tensor:

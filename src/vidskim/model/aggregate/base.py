@@ -1,5 +1,6 @@
 """What trained aggregators share: a state that clips change in turn, and a head that reads it."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -45,8 +46,20 @@ class Learned(nn.Module):
         """Return the state before the first clip."""
         return None
 
-    def step(self, state: Tensor | None, features: Tensor) -> Tensor | None:
-        """Take in the next clips ``[B, n, C, T', H', W']`` of each video; return the new state.
+    @property
+    def description(self) -> str:
+        """Its name."""
+        return self.name
+
+    def step(
+        self, state: Tensor | None, features: Tensor, *, counts: Sequence[int] | None = None
+    ) -> Tensor | None:
+        """Take in the next maps ``[B, n, C, T', H', W']`` of each video; return the new state.
+
+        Args:
+            state: before them, which is not changed.
+            features: the maps.
+            counts: clips that each map was made of; an order counts maps, whatever is said here.
 
         Raises:
             UsageError: maps of other channels, or of another size than those before.

@@ -1,6 +1,6 @@
 """The largest score of each class over time, where several classes may be true at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,10 @@ class TemporalMax(nn.Module):
         """Return the state before the first clip."""
         return None
 
-    def step(self, state: Tensor | None, features: Tensor) -> Tensor | None:
-        """Take in the next clips ``[B, n, C, T', H', W']`` of each video; return the new state."""
+    def step(
+        self, state: Tensor | None, features: Tensor, *, counts: Sequence[int] | None = None
+    ) -> Tensor | None:
+        """Take in the next maps ``[B, n, C, T', H', W']`` of each video; return the new state."""
         for clip in features.unbind(1):
             logits = self.classify(clip).float()  # [B, K]
             state = logits if state is None else torch.maximum(state, logits)

@@ -1,5 +1,7 @@
 """Average pooling whose classifier is trained on whole videos: an even-handed rival of FAST-GRU."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,17 @@ class TrainedAverage(Learned):
     """
 
     name = "trained_average"
+
+    def step(
+        self, state: Tensor | None, features: Tensor, *, counts: Sequence[int] | None = None
+    ) -> Tensor | None:
+        """Take in the next maps; one that was made of several clips, joined, counts as so many."""
+        if counts is None:
+            return super().step(state, features)
+        for clip, number in zip(features.unbind(1), counts, strict=True):
+            for _ in range(number):
+                state = super().step(state, clip[:, None])
+        return state
 
     def read(self, state: Tensor | None) -> Tensor:
         """Return the log of the mean class probabilities ``[B, K]`` of the clips so far.

@@ -76,7 +76,7 @@ def gather(
     *,
     turns: Turns,
 ) -> Lanes:
-    """Return the maps of clips as `vidskim.model.faster.Faster` takes them.
+    """Return the maps of clips as `vidskim.model.model.Model` takes them.
 
     Args:
         maps: one per encoder, of the same rows.

@@ -19,10 +19,12 @@ from vidskim.backbones.open import open_model
 from vidskim.data.cache.answers import check_labels
 from vidskim.data.cache.maps import Maps, clip_maps
 from vidskim.data.manifest import Row
-from vidskim.errors import UsageError
-from vidskim.model.aggregate import create_aggregator
-from vidskim.model.faster import Faster, common_clip, make_adapters
-from vidskim.model.faster_file import load_faster, save_faster
+from vidskim.errors import CheckpointError, UsageError
+from vidskim.model.adapter import make_adapters
+from vidskim.model.aggregate import Learned, create_aggregator
+from vidskim.model.file import load_model, save_model
+from vidskim.model.model import Model, same_span
+from vidskim.model.presets import faster
 from vidskim.model.schedule import EXPENSIVE, Routed, parse_pattern
 from vidskim.train.batches.maps import MapBatches, Turns, same_clips
 from vidskim.train.examples import check_numbers, check_trained, read_examples
@@ -150,18 +152,18 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
         measured=measured,
         run=run,
         extra=extra,
-        save=save_faster,
+        save=save_model,
     )
 
 
-def build(recipe: FasterRecipe, encoders: list[Network]) -> Faster:
+def build(recipe: FasterRecipe, encoders: list[Network]) -> Model:
     """Build the untrained model of a recipe around its encoders.
 
     Raises:
         UsageError: encoders that do not fit each other or the pattern, or an aggregator's numbers
             that are none.
     """
-    common_clip(encoders)
+    same_span(encoders)
     adapters = make_adapters(encoders, channels=recipe.channels)
     channels = recipe.channels or encoders[0].num_features
     aggregator = create_aggregator(
@@ -170,16 +172,16 @@ def build(recipe: FasterRecipe, encoders: list[Network]) -> Faster:
         num_classes=encoders[0].num_classes,
         **recipe.options,
     )
-    return Faster(
+    return faster(
         encoders,
         aggregator,
         adapters=adapters,
-        pattern=parse_pattern(recipe.pattern),
+        pattern=recipe.pattern,
         num_clips=recipe.num_clips,
     )
 
 
-def start_from(model: Faster, path: str) -> None:
+def start_from(model: Model, path: str) -> None:
     """Give a model the adapters and the aggregator of a FASTER file.
 
     The head is kept as it is where the file's is for other classes.
@@ -188,8 +190,13 @@ def start_from(model: Faster, path: str) -> None:
         UsageError: an aggregator or adapters of another form.
         CheckpointError: an unusable file.
     """
-    known = load_faster(path)
+    known = load_model(path)
     mine, theirs = model.aggregator, known.aggregator
+    assert isinstance(mine, Learned)
+    if not isinstance(theirs, Learned):
+        raise CheckpointError(
+            f"{path}: holds no FASTER model; train one with a recipe of task 'faster'"
+        )
     if mine.name != theirs.name:
         raise UsageError(
             f"{path}: holds aggregator {theirs.name}, the recipe has {mine.name}; name the former"

@@ -20,10 +20,11 @@ from vidskim.backbones.network import Network
 from vidskim.clips import grid as timeline
 from vidskim.data.cache.frames import Store, frame_store
 from vidskim.errors import UsageError
+from vidskim.look.methods import METHODS, Asked
 from vidskim.model.compressed import Compressed, map_channels, own_size
-from vidskim.model.compressed_file import load_compressed, save_compressed
 from vidskim.model.compression import TemporalCompression
-from vidskim.model.sfc_methods import default_stage, is_sfc_model, sfc_look
+from vidskim.model.file import save_model
+from vidskim.model.presets import default_stage, sfc
 from vidskim.train.batches.joined import WholeBatches
 from vidskim.train.clip_network import augmentation_of
 from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
@@ -33,6 +34,7 @@ from vidskim.train.measure import VideoAnswers, write_video_answers
 from vidskim.train.run import Run
 from vidskim.train.task import optimize, publish, videos_of
 from vidskim.train.tasks.compression_recipe import SfcRecipe, check_sfc
+from vidskim.train.tasks.memory import started_from
 
 
 def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
         f"{recipe.test_split}",
     }
     return publish(
-        model, recipe, examples=examples, measured=measured, run=run, save=save_compressed
+        sfc(model), recipe, examples=examples, measured=measured, run=run, save=save_model
     )
 
 
@@ -118,11 +120,12 @@ def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:
             number or size, that it does not take; a compression of another form than the start's.
         CheckpointError: an unusable start.
     """
-    started = None
-    if recipe.init is not None and is_sfc_model(recipe.init):
-        started = load_compressed(recipe.init)
+    found = started_from(recipe.init)
+    started = None if found is None else found.networks[0]
+    if isinstance(started, Compressed) and found is not None and found.context is None:
         backbone = started.backbone
     else:
+        started = None
         backbone = load_backbone(recipe.model, checkpoint=recipe.init)
     source = recipe.init or str(recipe.model)
     check_backbone(backbone, classes, source=source)
@@ -200,25 +203,30 @@ def whole_answers(model: Compressed, store: Store, targets: np.ndarray) -> Video
     scores = []
     for n in range(len(store.rows)):
         parts = frames_of(model, store[n])
-        logits = model.answer(part.to(device) for part in parts).logits.float().cpu()
+        features, _, _ = model.attend(part.to(device) for part in parts)
+        logits = model.classify(features.float()).float().cpu()
         scores.append(torch.softmax(logits[0], 0))
     videos = torch.stack(scores)
     return VideoAnswers(videos, videos[:, None], torch.from_numpy(targets))
 
 
 def frames_of(model: Compressed, frames: np.ndarray) -> Iterator[Tensor]:
-    """Yield what goes in of a video ``[1, 3, t, h, w]``, part by part; see `sfc_look`.
+    """Yield what goes in of a video ``[1, 3, t, h, w]``, part by part.
+
+    Which parts is said by `vidskim.look.methods.METHODS`, "sfc".
 
     Args:
         model: whose look.
         frames: uint8 ``[F, 3, h, w]``, resized.
     """
     transform = replace(model.transform, short_side=None, resize_to=None)
-    segment = model.segment
+    segment = model.clip
     grid = timeline.split(
         list(range(len(frames))), num_frames=segment.num_frames, stride=segment.stride
     )
-    indices = sfc_look(model).select(None, len(grid), torch.Generator())
+    segments = None if model.segments is None else model.segments[0]
+    look = METHODS["sfc"].make(Asked(clip=segment, segments=segments))
+    indices = look.select(None, len(grid), torch.Generator())
     clips = [grid[index] for index in indices]
     if len(clips) == len(grid):
         clips = timeline.with_rest(clips, len(frames), end_seconds=len(frames))

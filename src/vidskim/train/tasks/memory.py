@@ -16,15 +16,18 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from vidskim.backbones.files.checkpoint import save_backbone
+from vidskim.backbones.files.header import read_raw
 from vidskim.backbones.grow import add_nonlocal
 from vidskim.backbones.network import Network
 from vidskim.data.cache.frames import frame_store
 from vidskim.errors import UsageError
-from vidskim.model.collaborative import Collaborative, memory_channels
+from vidskim.model.aggregate import Learned
+from vidskim.model.card import is_around
+from vidskim.model.compressed import Compressed
+from vidskim.model.file import load_model, save_model
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.memory_file import load_collaborative, save_collaborative
-from vidskim.model.memory_methods import is_memory_model
+from vidskim.model.model import Model
+from vidskim.model.presets import memory_channels
 from vidskim.train.batches.videos import VideoBatches, check_share
 from vidskim.train.clip_network import (
     NONLOCAL,
@@ -37,6 +40,7 @@ from vidskim.train.examples import check_numbers, check_trained, read_examples, 
 from vidskim.train.length import schedule_of
 from vidskim.train.loop import Take, make_fabric, num_processes, with_peers
 from vidskim.train.measure import video_answers, write_video_answers
+from vidskim.train.multi_clip import MultiClip
 from vidskim.train.multi_iteration import ClipByClip, multi_iteration
 from vidskim.train.run import Run
 from vidskim.train.sub_batch import Grouping, SubBatchNorm, use_sub_batches
@@ -150,14 +154,12 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
             f"short videos, {model.clip}, split {recipe.test_split}"
         ),
     }
-    published: nn.Module = model
-    save: Callable[..., None] = save_collaborative
-    if model.memory is None and not model.is_multilabel:
-        published, save = model.backbone, save_backbone
-    return publish(published, recipe, examples=examples, measured=measured, run=run, save=save)
+    return publish(
+        model.published(), recipe, examples=examples, measured=measured, run=run, save=save_model
+    )
 
 
-def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
+def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> MultiClip:
     """Build the model of a recipe, as far trained as what it starts from.
 
     A network with non-local blocks may start from a file of the one without them, whether alone or
@@ -168,38 +170,50 @@ def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> Collaborative:
             start's.
         CheckpointError: an unusable start.
     """
-    started = None
-    if recipe.init is not None and is_memory_model(recipe.init):
-        started = load_collaborative(recipe.init)
-    if started is None:
+    started = started_from(recipe.init)
+    held = None if started is None else started.networks[0]
+    if isinstance(held, Compressed):
+        started = held = None  # as any file of several parts
+    if held is None:
         backbone = build_network(recipe, classes, init=recipe.init)
     else:
-        held = started.backbone
         if recipe.model == held.name + NONLOCAL:
             held = add_nonlocal(held, recipe.model)
         backbone = fit_to(held, recipe, classes, init=recipe.init)
+    known = None if started is None else started.context
     memory = None
     if recipe.interaction is not None:
         memory = CollaborativeMemory(memory_channels(backbone), **recipe.memory_options)
-        if started is not None and started.memory is not None:
-            _fill(memory, started.memory, path=str(recipe.init))
-    elif started is not None and started.memory is not None:
+        if isinstance(known, CollaborativeMemory):
+            _fill(memory, known, path=str(recipe.init))
+    elif known is not None:
         warnings.warn(
             f"{recipe.init}: its memory is left out, as interaction is null", stacklevel=2
         )
     if recipe.dropout is not None:
         set_dropout(backbone, recipe.dropout)
-    model = Collaborative(
-        backbone, memory, num_clips=recipe.num_clips, is_multilabel=recipe.multilabel
-    )
+    model = MultiClip(backbone, memory, num_clips=recipe.num_clips, is_multilabel=recipe.multilabel)
     if recipe.freeze_backbone:
         model.freeze_backbone()
     return model
 
 
-def step_of(
-    recipe: MemoryRecipe, model: Collaborative, *, grouping: Grouping, fabric: Fabric
-) -> Take:
+def started_from(init: str | None) -> Model | None:
+    """Return the model of one encoder that a file holds, with or without a memory.
+
+    None for a file of anything else, a bare backbone too: nothing of a model is left out unseen.
+
+    Raises:
+        CheckpointError: a damaged file.
+    """
+    if init is None or not Path(init).is_file() or not is_around(read_raw(Path(init))):
+        return None
+    model = load_model(init)
+    is_one = len(model.networks) == 1 and not isinstance(model.aggregator, Learned)
+    return model if is_one else None
+
+
+def step_of(recipe: MemoryRecipe, model: MultiClip, *, grouping: Grouping, fabric: Fabric) -> Take:
     """Return the forward and backward pass of a step."""
 
     def loss_of(logits: Tensor, target: Tensor) -> Tensor:
@@ -259,7 +273,7 @@ def check_different(recipe: MemoryRecipe, num_rows: int) -> None:
     )
 
 
-def tell_single_clips(recipe: MemoryRecipe, model: Collaborative, *, processes: int) -> None:
+def tell_single_clips(recipe: MemoryRecipe, model: MultiClip, *, processes: int) -> None:
     """Warn of batch norms whose statistics are those of one clip each.
 
     So they are where a step has one video and one process: a group has one clip, and there is no

@@ -4,13 +4,13 @@ from pathlib import Path
 
 from torch import Tensor
 
+from vidskim.answer.build import ROUTES
 from vidskim.backbones.contract import ClipSpec
 from vidskim.data.cache.maps import Maps
 from vidskim.data.cache.scores import saliency_scores
 from vidskim.errors import VideoError
 from vidskim.look.contract import Saliency
 from vidskim.look.open import open_sampler, settings_of
-from vidskim.model.faster_methods import UNTRAINED_ROUTES
 
 
 def route_scores(
@@ -20,7 +20,7 @@ def route_scores(
 
     Args:
         maps: of any encoder, for rows and clips.
-        route: one of `vidskim.model.faster_methods.ROUTES`.
+        route: one of `vidskim.answer.build.ROUTES`, or scsampler.
         sampler: of route ``scsampler``, see `vidskim.look.open.open_sampler`.
         k: how many clips of a video the expensive encoder sees.
         clip: whose length and stride lay the grid.
@@ -33,8 +33,8 @@ def route_scores(
     """
     saliency: Saliency
     settings: list[object] = [route]
-    if route in UNTRAINED_ROUTES:
-        saliency = UNTRAINED_ROUTES[route]()
+    if route in ROUTES:
+        saliency = ROUTES[route]()
     else:
         trained = open_sampler(sampler).with_k(k)
         saliency, settings = trained, [route, k, *settings_of(trained)]

@@ -1,10 +1,8 @@
-"""A backbone whose clips share a memory: the model that collaborative memory trains.
+"""Several clips of a video in one step, with or without a memory between them, for training.
 
 Yang et al., "Beyond Short Clips", CVPR 2021, section 3: the memory acts on the last map of any
 backbone, behind which its own classifier stays as it is.
 """
-
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +11,12 @@ from vidskim.backbones.contract import clip_of
 from vidskim.backbones.network import Network
 from vidskim.errors import UsageError
 from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.model import Card, Model
+from vidskim.model.presets import MEMORY_CLIPS, memory_channels, single
+from vidskim.model.presets import memory as memory_model
 
 
-class Collaborative(nn.Module):
+class MultiClip(nn.Module):
     """Clips of one video through a backbone, a memory between them, its classifier on each.
 
     Args:
@@ -65,7 +66,7 @@ class Collaborative(nn.Module):
             parameter.requires_grad_(False)
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> "Collaborative":
+    def train(self, mode: bool = True) -> "MultiClip":
         """Set the model to training or evaluation; frozen stages never train."""
         super().train(mode)
         if self.is_backbone_frozen:
@@ -98,11 +99,11 @@ class Collaborative(nn.Module):
         logits = self.backbone.classify(features.flatten(0, 1))
         return logits.reshape(*features.shape[:2], -1)
 
-
-def memory_channels(backbone: Network) -> int:
-    """Return the channels of a backbone's last map that a memory acts on, the first ones.
-
-    All of them, but of SlowFast those of the slow pathway: the paper names the last convolutional
-    layer, and the cost of a second memory on the fast one is not in its figures.
-    """
-    return cast(int, getattr(backbone, "slow_channels", backbone.num_features))
+    def published(self) -> Model:
+        """Return the model that files hold and recognizers take; weights are shared."""
+        if self.memory is None and not self.is_multilabel:
+            return single(self.backbone)
+        if self.memory is None:
+            card = Card("memory", num_clips=MEMORY_CLIPS, is_multilabel=True)
+            return Model([self.backbone], card=card)
+        return memory_model(self.backbone, self.memory, is_multilabel=self.is_multilabel)

@@ -1,0 +1,376 @@
+"""A model to a file and back: one safetensors file with all of its parts in it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidskim.backbones.contract import clip_of
+from vidskim.backbones.files.checkpoint import (
+    assign_state,
+    build_network,
+    check_state,
+    load_backbone,
+    save_backbone,
+)
+from vidskim.backbones.files.fingerprint import weights_sha256
+from vidskim.backbones.files.header import (
+    DAMAGE,
+    MAX_CLIP_FRAMES,
+    damaged,
+    describe_network,
+    header_of,
+    read_raw,
+    transform_of,
+    write_tensors,
+)
+from vidskim.backbones.files.state_dict import check_finite, read_state_dict
+from vidskim.backbones.network import Network
+from vidskim.errors import CheckpointError, UsageError, listed
+from vidskim.model.adapter import Adapter, Places, map_shape
+from vidskim.model.aggregate import Average, Learned, TemporalMax, create_aggregator
+from vidskim.model.card import VERSION, renamed, upgraded
+from vidskim.model.compressed import Compressed, map_channels
+from vidskim.model.compression import TemporalCompression
+from vidskim.model.contract import Encoder
+from vidskim.model.memory import CollaborativeMemory
+from vidskim.model.model import Card, Model, as_model
+from vidskim.model.presets import memory_channels
+from vidskim.model.wrap import Wrapped
+
+MOST = 65536
+"""Channels, classes, clips that a file may ask for: a damaged number would take all memory."""
+
+
+def save_model(
+    model: Model | Encoder, path: str | Path, *, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write a model to a safetensors file, which appears only when it is complete.
+
+    A wrapped network is not written, only what identifies it: its file is opened with
+    ``load_model(path, encoder=wrapped)``.
+
+    Args:
+        model: whose parts are ours.
+        path: the file.
+        metadata: plain JSON values to keep beside: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+        UsageError: ``metadata`` is not JSON, or a part is of a class of your own.
+    """
+    model = as_model(model)
+    if is_bare(model):
+        save_backbone(model.networks[0], path, metadata=metadata)
+        return
+    tensors: dict[str, Tensor] = {}
+    encoders = []
+    for n, (encoder, adapter) in enumerate(zip(model.networks, model.adapters, strict=True)):
+        told, inner = _told_encoder(encoder)
+        encoders.append({**told, "adapter": _told_adapter(adapter)})
+        if isinstance(encoder, Compressed):
+            tensors |= _prefixed(f"compressions.{n}.", encoder.compression)
+        if isinstance(inner, Network):
+            tensors |= _prefixed(f"encoders.{n}.", inner)
+        if isinstance(adapter, Adapter):
+            tensors |= _prefixed(f"adapters.{n}.", adapter)
+    context, aggregator = model.context, model.aggregator
+    told_context = None
+    if isinstance(context, CollaborativeMemory):
+        told_context = {"kind": "collaborative", "options": context.options}
+        tensors |= _prefixed("context.", context)
+    elif context is not None:
+        raise _own("context", context)
+    if isinstance(aggregator, Learned):
+        told_aggregator: dict[str, Any] = {
+            "kind": aggregator.name,
+            "channels": aggregator.channels,
+            "num_classes": aggregator.num_classes,
+            "options": aggregator.options,
+        }
+        tensors |= _prefixed("aggregator.", aggregator)
+    elif isinstance(aggregator, Average | TemporalMax):
+        told_aggregator = {"kind": "max" if isinstance(aggregator, TemporalMax) else "average"}
+    else:
+        raise _own("aggregator", aggregator)
+    header = {
+        "encoders": encoders,
+        "context": told_context,
+        "aggregator": told_aggregator,
+        "card": asdict(model.card),
+        "metadata": dict(metadata or {}),
+    }
+    write_tensors(tensors, Path(path), header=header, version=VERSION)
+
+
+def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
+    """Build a model with the weights of a file, of any kind and any publisher.
+
+    Args:
+        path: the file.
+        encoder: the wrapped network that a file's other parts are around.
+
+    Returns:
+        The model on the CPU in evaluation mode, float32.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds something else, or weights that are no
+            numbers.
+        UsageError: parts around a wrapped network, and none or another one given.
+    """
+    path = Path(path)
+    raw = read_raw(path)
+    if raw is None:
+        network = load_backbone(checkpoint=path)
+        check_takes_clips(network, path=path)
+        return as_model(network).eval()
+    try:
+        header, prefixes = upgraded(raw)
+        state = renamed(read_state_dict(path), prefixes)
+        model = _build(header, state, path=path, given=encoder)
+    except (*DAMAGE, IndexError, OverflowError) as error:
+        if isinstance(error, NotGivenError):
+            raise UsageError(str(error)) from None
+        raise damaged(path, error) from error
+    if not is_bare(model):
+        check_finite(state, path=path)
+    return model.eval()
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Return what the writer of a model's file added: recipe, metrics, source.
+
+    Raises:
+        CheckpointError: no such file, a damaged one, or none of ours.
+    """
+    path = Path(path)
+    raw = read_raw(path)
+    if raw is None:
+        raise CheckpointError(f"{path}: not a vidskim checkpoint (no header)")
+    told = raw.get("metadata")
+    if not isinstance(told, dict):
+        raise damaged(path, ValueError("metadata"))
+    return told
+
+
+def is_bare(model: Model) -> bool:
+    """Return whether a model is a single network, and nothing around it."""
+    (first, *others), card = model.networks, model.card
+    return (
+        not others
+        and isinstance(first, Network)
+        and isinstance(model.adapters[0], nn.Identity)
+        and model.context is None
+        and isinstance(model.aggregator, Average)
+        and card == Card(num_clips=card.num_clips)
+    )
+
+
+class NotGivenError(UsageError):
+    """A file whose encoder is a wrapped network, and another one or none is given."""
+
+
+def _build(
+    raw: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Wrapped | None
+) -> Model:
+    encoders: list[Encoder] = []
+    adapters: list[nn.Module] = []
+    known = [f"encoders.{n}." for n in range(len(raw["encoders"]))]
+    for n, told in enumerate(raw["encoders"]):
+        part = _part(state, f"encoders.{n}.")
+        encoder = _encoder(told, part, path=path, given=given)
+        if told["compression"] is not None:
+            known.append(f"compressions.{n}.")
+            part = _part(state, known[-1])
+            encoder = _compressed(encoder, told["compression"], part, path=path)
+        encoders.append(encoder)
+    for encoder in encoders:
+        check_takes_clips(encoder, path=path)
+    card = _card(raw["card"])
+    for n, told in enumerate(raw["encoders"]):
+        if told["adapter"] is not None:
+            known.append(f"adapters.{n}.")
+            joins = card.join[n] if n < len(card.join) else card.join[0]
+            adapter = _adapter(told["adapter"], encoders[n], num_clips=joins or 1)
+            _fill(adapter, _part(state, known[-1]), name="the adapters", path=path)
+            adapters.append(adapter)
+    context = None
+    if raw["context"] is not None:
+        if raw["context"]["kind"] != "collaborative":
+            raise ValueError(f"context {raw['context']['kind']!r}")
+        known.append("context.")
+        first: Any = adapters[0] if adapters else None
+        channels = memory_channels(encoders[0]) if first is None else first.channels
+        with torch.device("meta"):  # nothing is allocated before it is compared
+            context = CollaborativeMemory(channels, **dict(raw["context"]["options"]))
+        _fill(context, _part(state, "context."), name="the memory", path=path)
+    told = raw["aggregator"]
+    aggregator: Learned | None = None
+    if told["kind"] not in ("average", "max"):
+        known.append("aggregator.")
+        with torch.device("meta"):
+            aggregator = create_aggregator(
+                str(told["kind"]),
+                channels=_number(told["channels"], "channels"),
+                num_classes=_number(told["num_classes"], "classes"),
+                **dict(told["options"]),
+            )
+        _fill(aggregator, _part(state, "aggregator."), name=aggregator.name, path=path)
+    elif (told["kind"] == "max") != card.is_multilabel:
+        raise ValueError(f"aggregator {told['kind']!r}")
+    unknown = [name for name in state if not name.startswith(tuple(known))]
+    if unknown:
+        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+    return Model(
+        encoders,
+        adapters=adapters if aggregator is not None and adapters else None,
+        context=context,
+        aggregator=aggregator,
+        card=card,
+    )
+
+
+def check_takes_clips(encoder: Encoder, *, path: Path) -> None:
+    """Raise unless a file holds a clip classifier.
+
+    Raises:
+        CheckpointError: it holds a network on images or maps.
+    """
+    if encoder.clip is None:
+        raise CheckpointError(
+            f"{path}: holds {encoder.name}, which takes images or motion maps, and no clip "
+            "classifier; a saliency network is given with --sampler"
+        )
+
+
+def _encoder(
+    told: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Wrapped | None
+) -> Encoder:
+    if told.get("wrapped") is not None:
+        return _given(told["wrapped"], given, path=path)
+    header = header_of(told["backbone"])
+    return build_network(header, state, path=path).eval()
+
+
+def _given(told: Mapping[str, Any], given: Wrapped | None, *, path: Path) -> Wrapped:
+    name = str(told["name"])
+    if given is None:
+        raise NotGivenError(
+            f"{path}: holds parts around {name}, a network of yours that was wrapped: open it in "
+            "Python by load_model(path, encoder=wrapped)"
+        )
+    if weights_sha256(given) != told["fingerprint"]:
+        raise NotGivenError(
+            f"{path}: its parts were trained around {name} with other weights than the encoder "
+            "given has: give that network, wrapped"
+        )
+    return given
+
+
+def _compressed(
+    backbone: Any, told: Mapping[str, Any], state: dict[str, Tensor], *, path: Path
+) -> Compressed:
+    at = str(told["at"])
+    clip_of(backbone)
+    with torch.device("meta"):
+        compression = TemporalCompression(map_channels(backbone, at), **dict(told["options"]))
+    _fill(compression, state, name="the compression", path=path)
+    model = Compressed(
+        backbone, at=at, compression=compression, transform=transform_of(told["transform"])
+    )
+    model.segments = _segments(told["segments"])
+    if told["stride"] is not None:
+        model.stride = _number(told["stride"], "as stride")
+    return model
+
+
+def _segments(told: Any) -> tuple[int, int] | None:
+    if told is None:
+        return None
+    number, frames = told
+    if any(type(n) is not int or n < 1 for n in (number, frames)):
+        raise ValueError(f"segments {told!r}")
+    if frames > MAX_CLIP_FRAMES or number * frames > MOST:
+        raise ValueError(f"{number} segments of {frames} frames")
+    return number, frames
+
+
+def _adapter(told: Mapping[str, Any], encoder: Encoder, *, num_clips: int) -> Adapter:
+    shape = map_shape(encoder, num_clips=num_clips)
+    places: Places | None = None
+    if told["places"] is not None:
+        T, h, w = (_number(n, "places of a map") for n in told["places"])
+        places = (T, h, w)
+        if any(n > size for n, size in zip(places, shape[1:], strict=True)):
+            raise ValueError(f"{list(places)} places of a map of {list(shape[1:])}")
+    with torch.device("meta"):
+        return Adapter(shape[0], _number(told["channels"], "channels"), places=places)
+
+
+def _card(told: Mapping[str, Any]) -> Card:
+    if not isinstance(told["schedule"], str):  # str(None) would be the pattern "none"
+        raise ValueError(f"{told['schedule']!r} as a pattern")
+    if type(told["is_multilabel"]) is not bool:
+        raise ValueError(f"is_multilabel is {told['is_multilabel']!r}")
+    join = tuple(None if n is None else _number(n, "clips joined") for n in told["join"])
+    return Card(
+        method=str(told["method"]),
+        schedule=told["schedule"],
+        join=join,
+        num_clips=_number(told["num_clips"], "clips"),
+        is_multilabel=told["is_multilabel"],
+    )
+
+
+def _told_encoder(encoder: Any) -> tuple[dict[str, Any], nn.Module]:
+    """Return what a file says of an encoder, and the network that is inside."""
+    compression = None
+    if isinstance(encoder, Compressed):
+        compression = {
+            "at": encoder.at,
+            "options": encoder.compression.options,
+            "transform": encoder.transform.to_dict(),
+            "segments": encoder.segments,
+            "stride": encoder.stride,
+        }
+        encoder = encoder.backbone
+    if isinstance(encoder, Network):
+        return {"backbone": describe_network(encoder), "compression": compression}, encoder
+    if isinstance(encoder, Wrapped):
+        told = {"name": encoder.name, "fingerprint": weights_sha256(encoder)}
+        return {"backbone": None, "wrapped": told, "compression": compression}, encoder
+    raise _own("encoder", encoder)
+
+
+def _told_adapter(adapter: nn.Module) -> dict[str, Any] | None:
+    if isinstance(adapter, Adapter):
+        return {"channels": adapter.channels, "places": adapter.places}
+    if isinstance(adapter, nn.Identity) or not list(adapter.parameters()):
+        return None
+    raise _own("adapter", adapter)
+
+
+def _own(what: str, part: object) -> UsageError:
+    return UsageError(f"a file holds parts of ours, no {what} {type(part).__name__} of your own")
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], *, name: str, path: Path) -> None:
+    check_state(module, state, name=name, path=path)
+    assign_state(module, state)
+
+
+def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def _prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in module.state_dict().items()}
+
+
+def _number(told: Any, what: str) -> int:
+    if type(told) is not int or not 0 < told <= MOST:
+        raise ValueError(f"{told!r} {what}")
+    return told

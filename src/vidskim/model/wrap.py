@@ -1,0 +1,184 @@
+"""Any `nn.Module` that takes clips as an encoder: `wrap`."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vidskim.account import on_meta
+from vidskim.backbones.contract import ClipSpec, Maps, check_classes
+from vidskim.clips.transform import Transform
+from vidskim.errors import UsageError
+
+Part = str | Callable[[Any, Tensor], Tensor]
+"""A submodule or method of a module by its (dotted) name, or a function of module and input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How a module falls into features and classifier.
+
+    Attributes:
+        features: clips ``[N, 3, T, H, W]`` to ``[N, C, T', H', W']``; None for the stages in order.
+        classify: ``[N, C, T', H', W']`` to logits ``[N, K]``.
+        stages: names of submodules in order, which are the features together.
+    """
+
+    features: Part | None = None
+    classify: Part | None = None
+    stages: tuple[str, ...] = ()
+
+
+class Wrapped(nn.Module):
+    """A module that keeps the contract of `vidskim.model.contract.Encoder`; see `wrap`."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        name: str,
+        clip: ClipSpec,
+        transform: Transform,
+        classes: tuple[str, ...] | None,
+        split: Split,
+    ) -> None:
+        super().__init__()
+        self.module = module
+        self.name = name
+        self.clip: ClipSpec | None = clip
+        self.transform: Transform | None = transform
+        self.classes = classes
+        self.num_classes = 0
+        self.num_features = 0
+        self.options: Mapping[str, Any] = {}
+        self.stages = split.stages
+        self._split = split
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether its features are maps, which a memory or a trained aggregator can work on."""
+        return self._split.classify is not None
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to maps, of a module in one piece to its logits as such."""
+        if self._split.features is not None:
+            return _call(self.module, self._split.features, x)
+        if self.stages:
+            maps: Maps = x
+            for stage in self.stage_modules():
+                maps = stage(maps)
+            assert isinstance(maps, Tensor)
+            return maps
+        logits: Tensor = self.module(x)
+        return logits.reshape(*logits.shape, 1, 1, 1) if logits.ndim == 2 else logits
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Map ``[N, C, T', H', W']`` to logits ``[N, K]``."""
+        if self._split.classify is not None:
+            return _call(self.module, self._split.classify, features)
+        return features.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map clips ``[N, 3, T, H, W]`` to logits ``[N, K]``."""
+        return self.classify(self.features(x))
+
+    def stage_modules(self) -> tuple[nn.Module, ...]:
+        """Return one module per stage."""
+        return tuple(self.module.get_submodule(stage) for stage in self.stages)
+
+
+def wrap(
+    module: nn.Module,
+    *,
+    name: str,
+    clip: ClipSpec,
+    transform: Transform,
+    classes: Sequence[str] | int,
+    features: Part | None = None,
+    classify: Part | None = None,
+    stages: Sequence[str] | None = None,
+) -> Wrapped:
+    """Make an encoder of any module that takes clips ``[N, 3, T, H, W]``; it is not changed.
+
+    Alone its clips are chosen, streamed and averaged. With ``features`` and ``classify`` a memory
+    and FAST-GRU go around it, with ``stages`` and ``classify`` a compression goes inside. Sizes
+    and costs are found without computing anything.
+
+    Args:
+        module: gives logits ``[N, K]``.
+        name: what answers call it.
+        clip: the clips it takes.
+        transform: from decoded frames to its input.
+        classes: their names, or K.
+        features: the part that gives maps ``[N, C, T', H', W']``: a submodule or method by its
+            name, or a function of module and input.
+        classify: the part that maps these to logits, likewise.
+        stages: names of submodules that are the features, one after another.
+
+    Raises:
+        UsageError: an output of another shape than ``[N, K]``, no classes, features without
+            classify, a stage or part that the module does not have.
+    """
+    names = None if isinstance(classes, int) else tuple(str(c) for c in classes)
+    number = classes if isinstance(classes, int) else len(classes)
+    check_classes(number, names)
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"wrap takes an nn.Module, got {type(module).__name__}")
+    if (features is not None or stages) and classify is None:
+        raise UsageError(f"{name}: features or stages go with classify, from maps to logits")
+    if classify is not None and features is None and not stages:
+        raise UsageError(f"{name}: classify goes with features or stages, which give the maps")
+    if features is not None and stages:
+        raise UsageError(f"{name}: stages are its features: leave one of both out")
+    for part in (features, classify, *(stages or ())):
+        if isinstance(part, str) and _found(module, part) is None:
+            raise UsageError(f"{name}: {type(module).__name__} has no part {part!r}")
+    split = Split(features, classify, tuple(stages or ()))
+    wrapped = Wrapped(
+        module, name=name, clip=clip, transform=transform, classes=names, split=split
+    ).eval()
+    ghost: Any = on_meta(wrapped)
+    maps = _tried(wrapped.name, ghost.features, torch.empty(clip.input_shape, device="meta"))
+    if maps.ndim != 5:
+        raise UsageError(
+            f"{name}: features give {list(maps.shape)} for a clip, maps are [1, C, T, H, W]"
+            if wrapped.has_maps
+            else f"{name}: gives {list(maps.shape)} for a clip, logits are [1, {number}]"
+        )
+    logits = _tried(wrapped.name, ghost.classify, maps)
+    if tuple(logits.shape) != (1, number):
+        raise UsageError(
+            f"{name}: gives {list(logits.shape)} for a clip, {number} classes are logits "
+            f"[1, {number}]: give as many classes as it has"
+        )
+    wrapped.num_classes, wrapped.num_features = number, maps.shape[1]
+    return wrapped
+
+
+def _tried(name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return what a part makes of a shape.
+
+    Raises:
+        UsageError: it does not take it.
+    """
+    try:
+        with torch.device("meta"), torch.no_grad():
+            return part(x)
+    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UsageError(f"{name}: does not take {list(x.shape)}: {reason}") from None
+
+
+def _found(module: nn.Module, name: str) -> Any:
+    """Return a submodule or method by its dotted name, None where there is none."""
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found if callable(found) else None
+
+
+def _call(module: nn.Module, part: Part, x: Tensor) -> Tensor:
+    result: Tensor = _found(module, part)(x) if isinstance(part, str) else part(module, x)
+    return result
