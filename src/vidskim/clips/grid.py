@@ -189,8 +189,8 @@ def at_spec(clip: Clip, *, num_frames: int, stride: int) -> Clip:
 
     Args:
         clip: one of a grid.
-        num_frames: T, frames of the new clip; more where the clip spans more, as one that `with_rest`
-            has lengthened does.
+        num_frames: T, frames of the new clip; there are more where the clip spans more, as one that
+            `with_rest` has lengthened does.
         stride: distance between neighboring frames of the new clip.
 
     Raises:
