@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import log_mel
 from vidskim.io.motion import motion
 from vidskim.io.packets import read_packets
 from vidskim.io.write.video import write_video
-from vidskim.types import Clip
 from vidskim.video import Video
 
 
@@ -129,16 +128,20 @@ def test_a_clip_without_a_readable_frame_is_an_error_or_a_warning(tmp_path):
 
 def test_a_clip_beyond_the_end_is_an_error(sample_video):
     with pytest.raises(VideoError, match="clip 99"):
-        Video(sample_video).frames([Clip(99, 9000, 4, 1, 360.0, 361.0, 4)])
+        Video(sample_video).frames(
+            [lay_clip(9000, num_frames=4, index=99, start_seconds=360.0, end_seconds=361.0)]
+        )
 
 
 def test_motion_and_sound_are_those_of_the_reading_functions(sample_video):
     video = Video(sample_video)
     clips = video.clips()[:3]
-    maps = motion(sample_video, video.packets, clips)
+    maps = motion(Video(sample_video).reading, clips)
     assert torch.equal(video.motion(clips).vectors, maps.vectors)
     assert [clip for clip, _ in video.iter_motion(clips)] == clips
-    assert torch.equal(video.log_mel(clips).values, log_mel(sample_video, clips).values)
+    assert torch.equal(
+        video.log_mel(clips).values, log_mel(Video(sample_video).reading, clips).values
+    )
     assert video.log_mel(clips, num_steps=50, num_mels=20).values.shape == (3, 1, 20, 50)
 
 

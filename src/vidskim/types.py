@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """T frames at a stride from one place of the time line.
+    """T frames of one stretch of the time line, at even distances or not.
 
     Frames are numbered in presentation order. ``num_valid`` frames really exist; where a video ends
     inside the clip its last frame is repeated (``num_valid < num_frames``).
@@ -26,23 +26,24 @@ class Clip:
 
     index: int
     """Position in the grid of candidate clips."""
-    start_frame: int
-    num_frames: int
-    stride: int
+    frame_indices: tuple[int, ...]
+    """The T frame numbers that are read, ascending, the last valid one repeated past the end."""
+    num_valid: int
     start_seconds: float
     end_seconds: float
-    num_valid: int
+    stop_frame: int
+    """One past the last frame the clip spans (half-open, the gap behind its last frame included, as
+    far as the video is known to go)."""
 
     @property
-    def frame_indices(self) -> tuple[int, ...]:
-        """The T frame numbers that are read, the last valid one repeated past the end."""
-        last = self.start_frame + (self.num_valid - 1) * self.stride
-        return tuple(min(self.start_frame + t * self.stride, last) for t in range(self.num_frames))
+    def start_frame(self) -> int:
+        """The first frame, where the clip begins."""
+        return self.frame_indices[0]
 
     @property
-    def stop_frame(self) -> int:
-        """One past the last frame the clip spans (half-open, strided gaps included)."""
-        return self.start_frame + self.num_valid * self.stride
+    def num_frames(self) -> int:
+        """T, repeated frames included."""
+        return len(self.frame_indices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,34 +8,33 @@ frames = video.frames(clips[3:5])  # uint8 [2, 16, 3, H, W]
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vidskim.clips import grid as timeline
+from vidskim.clips.grid import split, spread
 from vidskim.declare import check_path
-from vidskim.errors import UsageError, VideoError
-from vidskim.io.packets import PacketIndex, read_packets
-from vidskim.io.probe import probe
-from vidskim.io.walk import ReadStats
+from vidskim.io.reading import Reading
 from vidskim.types import Clip, VideoInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vidskim.io.audio import LogMel
-    from vidskim.io.keyframes import KeyFrames
+    from vidskim.io.keyframes import ClipKeyFrames
     from vidskim.io.motion import Motion
+    from vidskim.io.packets import PacketIndex
     from vidskim.io.residual import Residual
+    from vidskim.io.walk import ReadStats
 
 
 class Video:
     """A local video file.
 
-    What reading costs adds up in ``stats``; what went wrong is told in ``warnings``.
+    What reading costs adds up in ``stats``; what went wrong is told in ``warnings``. Functions of
+    `vidskim.io` that read clips take its ``reading``.
 
     Args:
         path: the file; it is not touched before its first use.
@@ -48,25 +47,35 @@ class Video:
 
     def __init__(self, path: str | Path) -> None:
         check_path(path)
-        self.path = Path(path)
-        self.stats = ReadStats()
-        self.warnings: list[str] = []
+        self.reading = Reading(Path(path))
 
     def __repr__(self) -> str:
         return f"Video({str(self.path)!r})"
 
-    @cached_property
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.reading.path
+
+    @property
+    def stats(self) -> ReadStats:
+        """What reading has cost so far."""
+        return self.reading.stats
+
+    @property
+    def warnings(self) -> list[str]:
+        """What went wrong, each thing once."""
+        return self.reading.warnings
+
+    @property
     def packets(self) -> PacketIndex:
         """Size, time, type and place of every frame, without decoding one."""
-        index = read_packets(self.path)
-        self.stats.bytes_read += index.bytes_total
-        self._warn(index.warnings)
-        return index
+        return self.reading.packets
 
-    @cached_property
+    @property
     def info(self) -> VideoInfo:
         """What the file is; one frame is decoded for it."""
-        return probe(self.path, self.packets, stats=self.stats)
+        return self.reading.info
 
     @property
     def timestamps_seconds(self) -> NDArray[np.float64]:
@@ -77,7 +86,7 @@ class Video:
         self, *, num_frames: int = 16, stride: int = 1, step: int | None = None
     ) -> list[Clip]:
         """Lay the grid of candidate clips over the video; see `vidskim.clips.grid.split`."""
-        return timeline.split(
+        return split(
             self.timestamps_seconds.tolist(),
             num_frames=num_frames,
             stride=stride,
@@ -87,7 +96,7 @@ class Video:
 
     def spread_clips(self, num_clips: int, *, num_frames: int = 16, stride: int = 1) -> list[Clip]:
         """Lay so many clips evenly over the video; see `vidskim.clips.grid.spread`."""
-        return timeline.spread(
+        return spread(
             self.timestamps_seconds.tolist(),
             num_clips=num_clips,
             num_frames=num_frames,
@@ -103,7 +112,7 @@ class Video:
         """
         from vidskim.io.frames import read_clips
 
-        return read_clips(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+        return read_clips(self.reading, clips)
 
     def frames(self, clips: Sequence[Clip]) -> Tensor:
         """Return the frames of clips, uint8 ``[N, T, 3, H, W]``, in the order given.
@@ -112,32 +121,9 @@ class Video:
             UsageError: no clips, or clips of unequal length.
             VideoError: not one frame of a clip can be decoded.
         """
-        import torch
+        from vidskim.io.frames import stack_clips
 
-        lengths = {clip.num_frames for clip in clips}
-        if len(lengths) != 1:
-            raise UsageError(
-                f"frames() stacks clips of one length, got {sorted(lengths) or 'none'}: use "
-                "iter_frames() for others"
-            )
-        places: dict[Clip, list[int]] = {}
-        for place, clip in enumerate(clips):
-            places.setdefault(clip, []).append(place)
-        stacked: Tensor | None = None
-        for clip, frames in self.iter_frames(list(places)):
-            if stacked is None:
-                shape = (len(clips), *frames.permute(0, 2, 3, 1).shape)
-                stacked = torch.empty(shape, dtype=torch.uint8).permute(0, 1, 4, 2, 3)
-            for place in places.pop(clip):
-                stacked[place] = frames
-        if stacked is None or places:
-            lost = min(places, key=lambda clip: clip.start_frame)
-            raise VideoError(
-                self.path,
-                f"not one frame of clip {lost.index} (from {lost.start_seconds:.2f} s) can be "
-                "decoded: the file is damaged there, leave this clip out",
-            )
-        return stacked
+        return stack_clips(self.reading, clips)
 
     def iter_motion(
         self, clips: Sequence[Clip], *, b_frames: bool = True
@@ -145,29 +131,13 @@ class Video:
         """Yield each clip with its motion maps, in time order; see `vidskim.io.motion`."""
         from vidskim.io.motion import iter_motion
 
-        return iter_motion(
-            self.path,
-            self.packets,
-            clips,
-            b_frames=b_frames,
-            info=self.info,
-            stats=self.stats,
-            warnings=self.warnings,
-        )
+        return iter_motion(self.reading, clips, b_frames=b_frames)
 
     def motion(self, clips: Sequence[Clip], *, b_frames: bool = True) -> Motion:
         """Return the motion maps of clips, packed; see `vidskim.io.motion`."""
         from vidskim.io.motion import motion
 
-        return motion(
-            self.path,
-            self.packets,
-            clips,
-            b_frames=b_frames,
-            info=self.info,
-            stats=self.stats,
-            warnings=self.warnings,
-        )
+        return motion(self.reading, clips, b_frames=b_frames)
 
     def iter_residuals(
         self,
@@ -181,15 +151,7 @@ class Video:
         from vidskim.io.residual import iter_residuals
 
         return iter_residuals(
-            self.path,
-            self.packets,
-            clips,
-            per_clip=per_clip,
-            quarter_luma=quarter_luma,
-            size=size,
-            info=self.info,
-            stats=self.stats,
-            warnings=self.warnings,
+            self.reading, clips, per_clip=per_clip, quarter_luma=quarter_luma, size=size
         )
 
     def residuals(
@@ -204,15 +166,7 @@ class Video:
         from vidskim.io.residual import residuals
 
         return residuals(
-            self.path,
-            self.packets,
-            clips,
-            per_clip=per_clip,
-            quarter_luma=quarter_luma,
-            size=size,
-            info=self.info,
-            stats=self.stats,
-            warnings=self.warnings,
+            self.reading, clips, per_clip=per_clip, quarter_luma=quarter_luma, size=size
         )
 
     def iter_compressed(
@@ -232,16 +186,12 @@ class Video:
         from vidskim.io.motion_residual import iter_compressed
 
         return iter_compressed(
-            self.path,
-            self.packets,
+            self.reading,
             clips,
             residuals_per_clip=residuals_per_clip,
             quarter_luma=quarter_luma,
             size=size,
             b_frames=b_frames,
-            info=self.info,
-            stats=self.stats,
-            warnings=self.warnings,
         )
 
     def iter_key_frames(self, clips: Sequence[Clip]) -> Iterator[tuple[list[int], int, Tensor]]:
@@ -251,15 +201,13 @@ class Video:
         """
         from vidskim.io.keyframes import iter_key_frames
 
-        return iter_key_frames(
-            self.path, self.packets, clips, stats=self.stats, warnings=self.warnings
-        )
+        return iter_key_frames(self.reading, clips)
 
-    def key_frames(self, clips: Sequence[Clip]) -> KeyFrames:
+    def key_frames(self, clips: Sequence[Clip]) -> ClipKeyFrames:
         """Return one key frame per clip, decoding nothing else; see `vidskim.io.keyframes`."""
         from vidskim.io.keyframes import key_frames
 
-        return key_frames(self.path, self.packets, clips, stats=self.stats, warnings=self.warnings)
+        return key_frames(self.reading, clips)
 
     def iter_log_mel(
         self,
@@ -277,13 +225,11 @@ class Video:
         from vidskim.io.audio import iter_log_mel
 
         return iter_log_mel(
-            self.path,
+            self.reading,
             clips,
             window_clips=window_clips,
             num_steps=num_steps,
             num_mels=num_mels,
-            stats=self.stats,
-            warnings=self.warnings,
         )
 
     def log_mel(
@@ -298,15 +244,9 @@ class Video:
         from vidskim.io.audio import log_mel
 
         return log_mel(
-            self.path,
+            self.reading,
             clips,
             window_clips=window_clips,
             num_steps=num_steps,
             num_mels=num_mels,
-            stats=self.stats,
-            warnings=self.warnings,
         )
-
-    def _warn(self, texts: Sequence[str]) -> None:
-        """Add warnings that are not known yet."""
-        self.warnings.extend(text for text in texts if text not in self.warnings)

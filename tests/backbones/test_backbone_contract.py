@@ -1,5 +1,7 @@
 """Every registered network keeps the contract: a registered backbone is a tested backbone."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 
@@ -165,6 +167,17 @@ def test_clip_specs_print_and_refuse():
     spec = ClipSpec(num_frames=16, stride=2, size=(112, 96))
     assert str(spec) == "16x2, 112x96 pixels"
     assert spec.input_shape == (1, 3, 16, 112, 96)
+    assert spec.span == 32
+    assert spec.joined(3) == ClipSpec(num_frames=48, stride=2, size=(112, 96))
+    timed = ClipSpec(8, 1, (56, 56), Fraction(30000, 1001))
+    assert str(timed) == "8x1 at 30000/1001 frames per second, 56x56 pixels"
+    assert ClipSpec.from_dict(timed.to_dict()) == timed
+    assert timed.joined(2).rate == timed.rate
+    with pytest.raises(UsageError, match="got 0, 2"):
+        spec.joined(0)
+    for rate in (Fraction(0), Fraction(-1), 25, 25.0, "25/1"):
+        with pytest.raises(UsageError, match="frames per second above zero, got"):
+            ClipSpec(8, 1, (56, 56), rate)
     with pytest.raises(UsageError, match="got 0, 1"):
         ClipSpec(num_frames=0, stride=1, size=(112, 112))
     with pytest.raises(UsageError, match="got 8, 1, 'no'"):

@@ -6,6 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+from vidskim.io.packets import PacketIndex
+from vidskim.io.reading import Reading
+from vidskim.io.walk import ReadStats
+from vidskim.types import VideoInfo
+
 STREAMS = {
     "h264_long_gop.mp4": ("h264", {"g": "250"}),
     "h264_open_gop.mp4": ("h264", {"x264-params": "open-gop=1:keyint=10:bframes=3:scenecut=0"}),
@@ -82,3 +87,22 @@ def write_timed(
             frame.pts, frame.time_base = tick, time_base
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+
+
+def reading_of(
+    path: str | Path,
+    index: PacketIndex | None = None,
+    *,
+    info: VideoInfo | None = None,
+    stats: ReadStats | None = None,
+    warnings: list[str] | None = None,
+) -> Reading:
+    """A file to read of which some is known: the packets of the file before it was damaged, say."""
+    reading = Reading(
+        Path(path),
+        stats=ReadStats() if stats is None else stats,
+        warnings=[] if warnings is None else warnings,
+    )
+    known = {"packets": index, "info": info}
+    vars(reading).update({name: value for name, value in known.items() if value is not None})
+    return reading

@@ -58,7 +58,7 @@ def growth_over_clips(folder: Path, reader: str, *, num_frames: int, after: int)
 
     Args:
         folder: to write them to.
-        reader: module and function, of (path, index, clips), with a dot between.
+        reader: module and function, of (reading, clips), with a dot between.
         num_frames: per clip.
         after: how many items are for warming up.
     """
@@ -70,8 +70,8 @@ def growth_over_clips(folder: Path, reader: str, *, num_frames: int, after: int)
     setup = f"""
 from {module} import {function}
 from vidskim.clips.grid import split
-from vidskim.io.packets import read_packets
-index = read_packets(path)
-clips = split(index.timestamps_seconds.tolist(), num_frames={num_frames})
+from vidskim.io.reading import Reading
+reading = Reading(Path(path))
+clips = split(reading.packets.timestamps_seconds.tolist(), num_frames={num_frames})
 """
-    return growth_bytes(path, setup=setup, iterable=f"{function}(path, index, clips)", after=after)
+    return growth_bytes(path, setup=setup, iterable=f"{function}(reading, clips)", after=after)

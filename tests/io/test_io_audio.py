@@ -8,15 +8,16 @@ import av
 import numpy as np
 import pytest
 import torch
+from footage import reading_of
 from sound import RATE, clicks, clips_of, tone, write_sound
 
+from vidskim.clips.grid import lay_clip
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.audio import Window, fill_windows, log_mel
 from vidskim.io.mel import FLOOR, log_mel_spectra, mel_filters
 from vidskim.io.samples import Chunk
 from vidskim.io.walk import ReadStats
 from vidskim.io.write.video import write_video
-from vidskim.types import Clip
 
 
 def mel_bin(hertz: float) -> int:
@@ -60,7 +61,7 @@ def test_spectra_equal_librosa() -> None:
 def test_a_tone_is_heard_at_its_pitch(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "tone.wav"
     write_sound(path, tone(4, 1000, rate=rate), rate=rate)
-    found = log_mel(path, clips_of(4)[2:-2])
+    found = log_mel(reading_of(path), clips_of(4)[2:-2])
     assert found.has_audio
     assert found.values.shape == (4, 1, 40, 200)
     assert found.values.mean((0, 1, 3)).argmax() == mel_bin(1000)
@@ -79,7 +80,7 @@ def test_windows_are_twice_the_clip_and_centered_on_it(
     inside = clip.start_seconds + 0.3 * length
     at = [inside, clip.start_seconds - 0.4 * length, clip.end_seconds + 0.3 * length]
     write_sound(path, clicks(7 * length, at))
-    loudness = log_mel(path, [clip]).values[0, 0].mean(0)
+    loudness = log_mel(reading_of(path), [clip]).values[0, 0].mean(0)
     # the window opens half a clip before the clip; 100 steps are one clip
     expected = sorted(round(((moment - clip.start_seconds) / length + 0.5) * 100) for moment in at)
     peaks = [int(loudness[s - 8 : s + 8].argmax()) + s - 8 for s in expected]
@@ -93,7 +94,7 @@ def test_silence_outside_of_the_track(tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     write_sound(path, tone(1.0, 500))
     first, *_, last = clips_of(3)
-    found = log_mel(path, [first, last]).values
+    found = log_mel(reading_of(path), [first, last]).values
     assert (found[0, 0, :, :45] < found[0, 0, :, 60:].min(1).values[:, None] + 1e-6).all()
     assert found[0, 0, :, :40].max() == 0
     assert found[0, 0, :, 60:].max() > 10
@@ -105,16 +106,16 @@ def test_order_and_choice_of_clips_do_not_matter(tmp_path: Path) -> None:
     time = np.arange(4 * RATE) / RATE
     write_sound(path, 0.5 * np.sin(2 * np.pi * (200 + 400 * time) * time))
     clips = clips_of(4)
-    dense = log_mel(path, clips).values
-    some = log_mel(path, [clips[5], clips[0], clips[5]]).values
+    dense = log_mel(reading_of(path), clips).values
+    some = log_mel(reading_of(path), [clips[5], clips[0], clips[5]]).values
     torch.testing.assert_close(some, dense[[5, 0, 5]])
-    assert log_mel(path, []).values.shape == (0, 1, 40, 200)
+    assert log_mel(reading_of(path), []).values.shape == (0, 1, 40, 200)
 
 
 def test_stereo_counts_both_channels(tmp_path: Path) -> None:
     path = tmp_path / "stereo.wav"
     write_sound(path, np.stack([tone(2, 300), tone(2, 3000)]), layout="stereo")
-    loud = log_mel(path, clips_of(2)[1:3]).values.mean((0, 1, 3))
+    loud = log_mel(reading_of(path), clips_of(2)[1:3]).values.mean((0, 1, 3))
     assert sorted(loud.topk(2).indices.tolist()) == [mel_bin(300), mel_bin(3000)]
 
 
@@ -122,7 +123,11 @@ def test_sound_of_a_video_file_is_in_step_with_its_pictures(tmp_path: Path) -> N
     path = tmp_path / "video.mp4"
     picture = np.zeros((32, 32, 3), np.uint8)
     write_video(path, [picture] * 100, frame_rate=25, audio=clicks(4, [2.0]).astype(np.float32))
-    (found,) = log_mel(path, [Clip(0, 40, 20, 1, 1.6, 2.4, 20)]).values[:, 0].mean(1)
+    (found,) = (
+        log_mel(reading_of(path), [lay_clip(40, num_frames=20, start_seconds=1.6, end_seconds=2.4)])
+        .values[:, 0]
+        .mean(1)
+    )
     assert abs(int(found.argmax()) - 100) <= 3
 
 
@@ -131,12 +136,12 @@ def test_gaps_and_late_starts_keep_the_time(tmp_path: Path) -> None:
     samples = np.concatenate([clicks(1, [0.5]), clicks(1, [0.5])])
     write_sound(path, samples, start_seconds=(0.0, 3.0))
     clips = [
-        Clip(0, 0, 1, 1, 0.0, 1.0, 1),
-        Clip(1, 1, 1, 1, 1.5, 2.5, 1),
-        Clip(2, 2, 1, 1, 3, 4, 1),
+        lay_clip(0, num_frames=1, end_seconds=1.0),
+        lay_clip(1, num_frames=1, index=1, start_seconds=1.5, end_seconds=2.5),
+        lay_clip(2, num_frames=1, index=2, start_seconds=3, end_seconds=4),
     ]
     warnings: list[str] = []
-    found = log_mel(path, clips, warnings=warnings).values[:, 0].mean(1)
+    found = log_mel(reading_of(path, warnings=warnings), clips).values[:, 0].mean(1)
     assert [abs(int(found[n].argmax()) - 100) <= 2 for n in (0, 2)] == [True, True]
     assert found[1].max() == 0
     assert warnings == ["the audio track has gaps of 2.0 s in all: they are taken as silence"]
@@ -177,7 +182,7 @@ def test_a_missing_track_is_silence_with_a_warning(tmp_path: Path) -> None:
     write_video(path, [np.zeros((32, 32, 3), np.uint8)] * 10)
     warnings: list[str] = []
     for _ in range(2):
-        found = log_mel(path, clips_of(1), warnings=warnings)
+        found = log_mel(reading_of(path, warnings=warnings), clips_of(1))
     assert not found.has_audio
     assert found.values.shape == (2, 1, 40, 200)
     assert not found.values.any()
@@ -192,7 +197,7 @@ def test_damaged_packets_are_silence_and_told(tmp_path: Path) -> None:
     data[start:stop] = np.random.default_rng(0).bytes(stop - start)
     path.write_bytes(data)
     warnings: list[str] = []
-    found = log_mel(path, clips_of(6), warnings=warnings)
+    found = log_mel(reading_of(path, warnings=warnings), clips_of(6))
     assert found.has_audio
     assert found.values[1].mean() > 1
     assert torch.isfinite(found.values).all()
@@ -209,7 +214,7 @@ def test_a_track_without_a_readable_packet_is_no_audio(tmp_path: Path) -> None:
     data[start:stop] = b"\xff" * (stop - start)
     path.write_bytes(data)
     warnings: list[str] = []
-    found = log_mel(path, clips_of(2), warnings=warnings)
+    found = log_mel(reading_of(path, warnings=warnings), clips_of(2))
     assert not found.has_audio
     assert len(warnings) == 2
 
@@ -218,7 +223,7 @@ def test_a_track_cut_off_is_heard_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "cut.wav"
     write_sound(path, tone(6, 1000))
     path.write_bytes(path.read_bytes()[: 3 * 2 * RATE])
-    found = log_mel(path, clips_of(6)).values
+    found = log_mel(reading_of(path), clips_of(6)).values
     assert found[2].max() > 10
     assert not found[-2].any()
 
@@ -228,8 +233,8 @@ def test_bytes_are_counted_and_reading_stops_after_the_last_window(tmp_path: Pat
     write_sound(path, tone(20, 1000))
     all_of_it, start_of_it = ReadStats(), ReadStats()
     clips = clips_of(20)
-    log_mel(path, clips, stats=all_of_it)
-    log_mel(path, clips[:2], stats=start_of_it)
+    log_mel(reading_of(path, stats=all_of_it), clips)
+    log_mel(reading_of(path, stats=start_of_it), clips[:2])
     assert all_of_it.bytes_read == 20 * RATE * 2
     assert start_of_it.bytes_read < 2.5 * RATE * 2
 
@@ -237,18 +242,24 @@ def test_bytes_are_counted_and_reading_stops_after_the_last_window(tmp_path: Pat
 def test_a_clip_of_hours_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "short.wav"
     write_sound(path, tone(1, 1000))
-    found = log_mel(path, [Clip(0, 0, 2, 1, 0.0, 1e6, 2), Clip(1, 0, 1, 1, 0.5, 0.5, 1)])
+    found = log_mel(
+        reading_of(path),
+        [
+            lay_clip(0, num_frames=2, end_seconds=1e6),
+            lay_clip(0, num_frames=1, index=1, start_seconds=0.5, end_seconds=0.5),
+        ],
+    )
     assert found.values.shape == (2, 1, 40, 200)
     assert torch.isfinite(found.values).all()
 
 
 def test_wrong_sizes_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="num_steps=0"):
-        log_mel(tmp_path / "a.wav", [], num_steps=0)
+        log_mel(reading_of(tmp_path / "a.wav"), [], num_steps=0)
     with pytest.raises(UsageError, match="window_clips=nan"):
-        log_mel(tmp_path / "a.wav", [], window_clips=float("nan"))
+        log_mel(reading_of(tmp_path / "a.wav"), [], window_clips=float("nan"))
     with pytest.raises(VideoError, match="does not exist"):
-        log_mel(tmp_path / "a.wav", [])
+        log_mel(reading_of(tmp_path / "a.wav"), [])
 
 
 @pytest.mark.data
@@ -256,7 +267,7 @@ def test_real_tracks(data_folder: Path) -> None:
     heard = 0
     for path in sorted((data_folder / "clips").glob("*/*.mp4")):
         warnings: list[str] = []
-        found = log_mel(path, clips_of(5), warnings=warnings)
+        found = log_mel(reading_of(path, warnings=warnings), clips_of(5))
         with av.open(str(path)) as container:
             assert found.has_audio == bool(container.streams.audio)
         assert torch.isfinite(found.values).all()

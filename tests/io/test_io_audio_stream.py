@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from footage import reading_of
 from resident import growth_bytes
 from sound import RATE, clicks, clips_of, tone, write_sound
 
@@ -57,9 +58,9 @@ def test_some_windows_are_those_of_a_whole_decode(
     sound = speech(20, rate=rate, channels=channels)
     write_sound(path, sound, codec=codec, rate=rate, layout=layout, block=1152, options=options)
     clips = clips_of(20)
-    whole = log_mel(path, clips)
+    whole = log_mel(reading_of(path), clips)
     warnings: list[str] = []
-    some = log_mel(path, [clips[place] for place in PLACES], warnings=warnings)
+    some = log_mel(reading_of(path, warnings=warnings), [clips[place] for place in PLACES])
     assert whole.values.max() > 8
     assert some.has_audio
     assert warnings == []
@@ -81,12 +82,12 @@ def test_only_the_surroundings_of_windows_are_decoded(
 
     monkeypatch.setattr(samples_module, "_Mono", Counting)
     clips = clips_of(20)
-    log_mel(path, [clips[place] for place in PLACES])
+    log_mel(reading_of(path), [clips[place] for place in PLACES])
     windows, priming = 3.6, 3 * 0.5
     assert windows - 0.2 < heard < windows + priming
     heard = 0.0
     monkeypatch.setattr(samples_module, "RESUMABLE", frozenset())
-    log_mel(path, [clips[place] for place in PLACES])
+    log_mel(reading_of(path), [clips[place] for place in PLACES])
     assert heard > 19
 
 
@@ -94,16 +95,16 @@ def test_batches_are_the_whole_in_time_order(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     write_sound(path, speech(20, rate=RATE))
     clips = clips_of(20)[::-1]
-    whole = log_mel(path, clips).values
-    batches = list(iter_log_mel(path, clips))
+    whole = log_mel(reading_of(path), clips).values
+    batches = list(iter_log_mel(reading_of(path), clips))
     positions = torch.cat([positions for positions, _ in batches])
     assert positions.tolist() == list(range(40))[::-1]
     assert positions.dtype == torch.int64
     assert torch.equal(torch.cat([values for _, values in batches]), whole[positions])
     assert max(len(positions) for positions, _ in batches) < 20
-    assert list(iter_log_mel(path, [])) == []
+    assert list(iter_log_mel(reading_of(path), [])) == []
     with pytest.raises(UsageError, match="num_mels=0"):
-        next(iter_log_mel(path, clips, num_mels=0))
+        next(iter_log_mel(reading_of(path), clips, num_mels=0))
 
 
 def test_batches_keep_memory_flat(tmp_path: Path) -> None:
@@ -114,9 +115,10 @@ def test_batches_keep_memory_flat(tmp_path: Path) -> None:
         setup="""
 from vidskim.clips.grid import split
 from vidskim.io.audio import iter_log_mel
+from vidskim.io.reading import Reading
 clips = split([frame / 20 for frame in range(18000)], num_frames=10)
 """,
-        iterable="iter_log_mel(path, clips)",
+        iterable="iter_log_mel(Reading(Path(path)), clips)",
         after=3,
     )
     # 900 s are 58 MB of samples and 58 MB of windows
@@ -143,8 +145,8 @@ def test_a_silent_track_is_told_from_a_missing_one(tmp_path: Path) -> None:
     ):
         warnings: list[str] = []
         for _ in range(2):
-            found = log_mel(path, clips, warnings=warnings)
-            batches = list(iter_log_mel(path, clips, warnings=warnings))
+            found = log_mel(reading_of(path, warnings=warnings), clips)
+            batches = list(iter_log_mel(reading_of(path, warnings=warnings), clips))
         assert (found.has_audio, found.is_silent) == (has_audio, is_silent)
         assert (batches == []) == is_silent
         assert len(warnings) == (text is not None)
@@ -155,17 +157,19 @@ def test_less_than_the_last_bit_is_silence_and_more_is_not(tmp_path: Path) -> No
     for level, is_silent in ((5e-6, True), (1e-4, False)):
         path = tmp_path / f"{level}.wav"
         write_sound(path, tone(2, 500, level=level), codec="pcm_f32le")
-        assert log_mel(path, clips_of(2)).is_silent == is_silent
+        assert log_mel(reading_of(path), clips_of(2)).is_silent == is_silent
 
 
 def test_silence_before_the_first_sound_is_not_left_out(tmp_path: Path) -> None:
     path = tmp_path / "late.wav"
     write_sound(path, np.concatenate([np.zeros(60 * RATE), tone(2, 500)]))
     clips = clips_of(62)
-    batches = list(iter_log_mel(path, clips))
+    batches = list(iter_log_mel(reading_of(path), clips))
     positions = torch.cat([positions for positions, _ in batches])
     assert positions.tolist() == list(range(124))
-    assert torch.equal(torch.cat([values for _, values in batches]), log_mel(path, clips).values)
+    assert torch.equal(
+        torch.cat([values for _, values in batches]), log_mel(reading_of(path), clips).values
+    )
     assert batches[0][1].max() == 0
     assert batches[-1][1].max() > 10
 
@@ -175,11 +179,11 @@ def test_skipping_is_no_gap_and_gaps_are_still_told(tmp_path: Path) -> None:
     write_sound(path, tone(20, 500), codec="flac", start_seconds=(0.0, 30.0), block=1024)
     clips = clips_of(40)
     warnings: list[str] = []
-    log_mel(path, [clips[2], clips[15], clips[70]], warnings=warnings)
+    log_mel(reading_of(path, warnings=warnings), [clips[2], clips[15], clips[70]])
     assert warnings == []
-    whole = log_mel(path, clips, warnings=warnings)
+    whole = log_mel(reading_of(path, warnings=warnings), clips)
     assert warnings == ["the audio track has gaps of 20.0 s in all: they are taken as silence"]
-    some = log_mel(path, [clips[70]]).values
+    some = log_mel(reading_of(path), [clips[70]]).values
     torch.testing.assert_close(some, whole.values[[70]], atol=2e-2, rtol=0)
 
 
@@ -195,8 +199,8 @@ def test_a_small_gap_that_a_whole_decode_closes_is_closed_after_a_skip(tmp_path:
                 packet.pts, packet.dts, packet.stream = packet.pts + late, packet.pts + late, copy
                 writer.mux(packet)
     clips = clips_of(20)
-    whole = log_mel(tmp_path / "late.mka", clips)
-    some = log_mel(tmp_path / "late.mka", [clips[place] for place in PLACES])
+    whole = log_mel(reading_of(tmp_path / "late.mka"), clips)
+    some = log_mel(reading_of(tmp_path / "late.mka"), [clips[place] for place in PLACES])
     torch.testing.assert_close(some.values, whole.values[PLACES], atol=2e-3, rtol=0)
 
 
@@ -204,7 +208,7 @@ def test_windows_beyond_the_track_alone_say_that_it_is_silent_there(tmp_path: Pa
     path = tmp_path / "short.wav"
     write_sound(path, tone(2, 500))
     warnings: list[str] = []
-    found = log_mel(path, clips_of(20)[20:], warnings=warnings)
+    found = log_mel(reading_of(path, warnings=warnings), clips_of(20)[20:])
     assert found.has_audio
     assert found.is_silent
     assert warnings == ["the audio track is silent wherever it was listened to"]
@@ -213,7 +217,7 @@ def test_windows_beyond_the_track_alone_say_that_it_is_silent_there(tmp_path: Pa
 def test_a_click_stays_at_its_place_after_a_skip(tmp_path: Path) -> None:
     path = tmp_path / "clicks.mp4"
     write_sound(path, clicks(20, [15.25], rate=44100), rate=44100, codec="aac", block=1024)
-    (window,) = log_mel(path, [clips_of(20)[30]]).values[:, 0].mean(1)
+    (window,) = log_mel(reading_of(path), [clips_of(20)[30]]).values[:, 0].mean(1)
     assert abs(int(window.argmax()) - 100) <= 4
 
 
@@ -221,5 +225,5 @@ def test_bytes_of_skipped_packets_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "sound.wav"
     write_sound(path, tone(20, 500))
     stats = ReadStats()
-    log_mel(path, clips_of(20)[-1:], stats=stats)
+    log_mel(reading_of(path, stats=stats), clips_of(20)[-1:])
     assert stats.bytes_read == 20 * RATE * 2

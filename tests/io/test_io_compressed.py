@@ -7,12 +7,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from footage import reading_of
 from resident import growth_over_clips
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.io.motion import iter_motion, motion
 from vidskim.io.packets import read_packets
 from vidskim.io.probe import probe
+from vidskim.io.reading import Reading
 from vidskim.io.records import iter_records
 from vidskim.io.references import find_references
 from vidskim.io.vectors import motion_maps
@@ -87,6 +89,12 @@ def assert_same(records: np.ndarray, expected: np.ndarray) -> None:
         np.testing.assert_array_equal(records[field], expected[field])
 
 
+def known(path: Path) -> tuple[Reading, list[Clip]]:
+    """A file to read and its grid of clips."""
+    index, clips = whole(path)
+    return reading_of(path, index), clips
+
+
 def whole(path: Path) -> tuple:
     """A file's index and its grid of clips."""
     index = read_packets(path)
@@ -96,7 +104,7 @@ def whole(path: Path) -> tuple:
 @pytest.mark.parametrize("name", PANS)
 def test_velocity_of_a_pan(pan: Callable[[str], Path], name: str) -> None:
     index, clips = whole(pan(name))
-    found = motion(pan(name), index, clips)
+    found = motion(reading_of(pan(name), index), clips)
     medians = found.vectors.flatten(2).median(dim=2).values
     np.testing.assert_allclose(medians, torch.tensor(VELOCITY).expand_as(medians), atol=0.26)
     np.testing.assert_allclose(medians.median(0).values, VELOCITY)
@@ -111,7 +119,7 @@ def test_each_direction_alone_tells_the_velocity(
     index = read_packets(pan(name))
     references = find_references(index)
     medians = []
-    for number, records in iter_records(pan(name), index, [range(NUM_FRAMES)], codec="h264"):
+    for number, records in iter_records(reading_of(pan(name), index), [range(NUM_FRAMES)]):
         chosen = records[(records["source"] > 0) == ahead]
         chosen = chosen[(chosen["motion_x"] != 0) | (chosen["motion_y"] != 0)]
         if references.future[number] == 0 or len(chosen) < 10:
@@ -132,8 +140,7 @@ def test_each_direction_alone_tells_the_velocity(
 def test_vectors_equal_ffmpeg_bit_for_bit(pan: Callable[[str], Path], name: str) -> None:
     index = read_packets(pan(name))
     truth = side_data(pan(name))
-    codec = PANS[name][0]
-    found = dict(iter_records(pan(name), index, [range(NUM_FRAMES)], codec=codec))
+    found = dict(iter_records(reading_of(pan(name), index), [range(NUM_FRAMES)]))
     assert len(found) >= 9
     for number, records in found.items():
         assert_same(records, truth[number])
@@ -144,10 +151,10 @@ def test_vectors_equal_ffmpeg_bit_for_bit(pan: Callable[[str], Path], name: str)
 @pytest.mark.parametrize("name", PANS)
 def test_any_choice_of_clips_gives_the_same_maps(pan: Callable[[str], Path], name: str) -> None:
     index, clips = whole(pan(name))
-    dense = motion(pan(name), index, clips)
+    dense = motion(reading_of(pan(name), index), clips)
     by_number = {int(n): place for place, n in enumerate(dense.frame_number)}
     chosen = [clips[4], clips[1], clips[1], clips[2]]
-    some = motion(pan(name), index, chosen)
+    some = motion(reading_of(pan(name), index), chosen)
     assert some.clip_index.unique().tolist() == [0, 1, 2, 3]
     assert some.clip_index.diff().min() >= 0
     for place, clip in enumerate(chosen):
@@ -163,12 +170,9 @@ def test_single_frames_have_the_vectors_of_a_whole_read(
     pan: Callable[[str], Path], name: str
 ) -> None:
     index = read_packets(pan(name))
-    codec = PANS[name][0]
-    dense = dict(iter_records(pan(name), index, [range(NUM_FRAMES)], codec=codec))
+    dense = dict(iter_records(reading_of(pan(name), index), [range(NUM_FRAMES)]))
     for number in dense:
-        ((same, records),) = iter_records(
-            pan(name), index, [range(number, number + 1)], codec=codec
-        )
+        ((same, records),) = iter_records(reading_of(pan(name), index), [range(number, number + 1)])
         assert same == number
         assert_same(records, dense[number])
 
@@ -176,10 +180,10 @@ def test_single_frames_have_the_vectors_of_a_whole_read(
 def test_clips_come_in_time_order_with_every_frame_they_span(pan: Callable[[str], Path]) -> None:
     path = pan("pyramid.mp4")
     index = read_packets(path)
-    long = Clip(0, 3, 20, 1, 0.0, 0.0, 20)
-    strided = Clip(1, 5, 4, 3, 0.0, 0.0, 4)
-    late = Clip(2, 36, 8, 1, 0.0, 0.0, 4)
-    arrived = list(iter_motion(path, index, [late, strided, long]))
+    long = lay_clip(3, num_frames=20)
+    strided = lay_clip(5, num_frames=4, stride=3, index=1)
+    late = lay_clip(36, num_frames=8, total=40, index=2)
+    arrived = list(iter_motion(reading_of(path, index), [late, strided, long]))
     assert [clip.index for clip, _ in arrived] == [0, 1, 2]
     assert [part.frame_number.tolist() for _, part in arrived] == [
         list(range(3, 23)),
@@ -192,12 +196,14 @@ def test_clips_come_in_time_order_with_every_frame_they_span(pan: Callable[[str]
 def test_i_frames_have_no_map(pan: Callable[[str], Path]) -> None:
     path = pan("no_b.mp4")
     index, clips = whole(path)
-    found = motion(path, index, clips)
+    found = motion(reading_of(path, index), clips)
     assert np.flatnonzero(index.is_key).tolist() == [0, 10, 20, 30]
     assert sorted({*range(NUM_FRAMES)} - {*found.frame_number.tolist()}) == [0, 10, 20, 30]
-    only_key = motion(path, index, [Clip(0, 10, 1, 1, 0.4, 0.44, 1)])
+    only_key = motion(
+        reading_of(path, index), [lay_clip(10, num_frames=1, start_seconds=0.4, end_seconds=0.44)]
+    )
     assert only_key.vectors.shape == (0, 2, 7, 10)
-    assert motion(path, index, []).vectors.shape == (0, 2, 7, 10)
+    assert motion(reading_of(path, index), []).vectors.shape == (0, 2, 7, 10)
 
 
 def test_all_intra_is_told_from_no_motion(tmp_path: Path) -> None:
@@ -208,7 +214,7 @@ def test_all_intra_is_told_from_no_motion(tmp_path: Path) -> None:
     write_video(tmp_path / "noise.mp4", noise, options=options)
     write_video(tmp_path / "still.mp4", still, options=options)
     noisy, calm = (
-        motion(path, *whole(path)) for path in (tmp_path / "noise.mp4", tmp_path / "still.mp4")
+        motion(*known(path)) for path in (tmp_path / "noise.mp4", tmp_path / "still.mp4")
     )
     assert noisy.frame_number.tolist() == calm.frame_number.tolist() == [1, 2, 3, 4, 5]
     assert noisy.intra.mean() > 0.9
@@ -223,10 +229,10 @@ def test_a_codec_without_vectors_warns_once_and_decodes_nothing(
     warnings: list[str] = []
     stats = ReadStats()
     index, clips = whole(footage(name))
-    found = motion(footage(name), index, clips, stats=stats, warnings=warnings)
-    motion(footage(name), index, clips, warnings=warnings)
+    found = motion(reading_of(footage(name), index, stats=stats, warnings=warnings), clips)
+    motion(reading_of(footage(name), index, warnings=warnings), clips)
     assert found.vectors.shape == (0, 2, 4, 5)
-    assert len(list(iter_motion(footage(name), index, clips))) == len(clips)
+    assert len(list(iter_motion(reading_of(footage(name), index), clips))) == len(clips)
     assert len(warnings) == 1
     assert "exports no motion vectors" in warnings[0]
     assert stats.frames_decoded <= 2
@@ -237,8 +243,8 @@ def test_what_is_known_of_a_file_is_not_read_again(pan: Callable[[str], Path]) -
     index, clips = whole(path)
     probing, with_info, without = ReadStats(), ReadStats(), ReadStats()
     info = probe(path, index, stats=probing)
-    told = motion(path, index, clips, info=info, stats=with_info)
-    found = motion(path, index, clips, stats=without)
+    told = motion(reading_of(path, index, info=info, stats=with_info), clips)
+    found = motion(reading_of(path, index, stats=without), clips)
     assert torch.equal(told.vectors, found.vectors)
     assert with_info.frames_decoded == NUM_FRAMES
     assert without.frames_decoded == NUM_FRAMES + probing.frames_decoded
@@ -255,7 +261,7 @@ def test_rotated_files_give_maps_as_displayed(tmp_path: Path, degrees: int) -> N
         for picture in panned(8):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-    found = motion(path, *whole(path))
+    found = motion(*known(path))
     assert found.vectors.shape[2:] == ((7, 10) if degrees == 180 else (10, 7))
     expected = {90: (-2.0, 3.0), 180: (-3.0, -2.0), 270: (2.0, -3.0)}[degrees]
     np.testing.assert_allclose(found.vectors.flatten(2).median(2).values[0], expected)
@@ -266,7 +272,7 @@ def test_a_file_cut_off_gives_what_is_readable(pan: Callable[[str], Path], tmp_p
     data = pan("mpeg4.avi").read_bytes()
     path.write_bytes(data[: len(data) // 2])
     index, clips = whole(path)
-    found = motion(path, index, clips, warnings=[])
+    found = motion(reading_of(path, index, warnings=[]), clips)
     assert 5 < len(found.frame_number) < 30
     np.testing.assert_allclose(found.vectors.flatten(2).median(2).values.median(0).values, VELOCITY)
 
@@ -298,7 +304,7 @@ def test_real_files_equal_ffmpeg(data_folder: Path) -> None:
                 if number == 150:
                     break
         found = 0
-        for number, records in iter_records(path, index, [range(40, 100)], codec="h264"):
+        for number, records in iter_records(reading_of(path, index), [range(40, 100)]):
             assert_same(records, truth[number])
             found += 1
         assert found > 50
@@ -310,7 +316,7 @@ def test_every_real_file_gives_maps_or_says_why_not(data_folder: Path) -> None:
     for path in sorted((data_folder / "clips").glob("*/*.mp4")):
         warnings: list[str] = []
         index, clips = whole(path)
-        found = motion(path, index, clips[:4], warnings=warnings)
+        found = motion(reading_of(path, index, warnings=warnings), clips[:4])
         assert torch.isfinite(found.vectors).all()
         assert ((found.intra >= 0) & (found.intra <= 1)).all()
         assert len(found.frame_number) > 0 or warnings or len(index) < 3, path

@@ -10,13 +10,14 @@ import av
 import numpy as np
 import pytest
 import torch
-from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode
+from footage import NUM_FRAMES, STREAMS, loop, moving_pictures, plain_decode, reading_of
 from resident import EXACT_HEAP
 from torch import Tensor
 
-from vidskim.clips.grid import split
-from vidskim.io.frames import RgbConverter, read_clips, rotation_degrees, wanted_ranges
+from vidskim.clips.grid import lay_clip, split
+from vidskim.io.frames import RgbConverter, read_clips, wanted_ranges
 from vidskim.io.packets import read_packets
+from vidskim.io.probe import rotation_degrees
 from vidskim.io.walk import ReadStats
 from vidskim.io.write.video import write_video
 from vidskim.types import Clip
@@ -24,7 +25,9 @@ from vidskim.types import Clip
 
 def _clip(start: int, num_frames: int = 4, *, stride: int = 1, num_valid: int | None = None):
     valid = num_frames if num_valid is None else num_valid
-    return Clip(start, start, num_frames, stride, 0.0, 0.0, valid)
+    return lay_clip(
+        start, num_frames=num_frames, stride=stride, total=start + valid * stride, index=start
+    )
 
 
 def _as_pictures(frames: Tensor) -> np.ndarray:
@@ -40,7 +43,9 @@ def test_every_clip_of_a_grid_equals_a_plain_decode(footage, truth, name):
             index.timestamps_seconds.tolist(), num_frames=num_frames, stride=stride, step=step
         )
         stats, warnings = ReadStats(), []
-        read = list(read_clips(path, index, clips[::-1], stats=stats, warnings=warnings))
+        read = list(
+            read_clips(reading_of(path, index, stats=stats, warnings=warnings), clips[::-1])
+        )
         assert [clip for clip, _ in read] == clips
         for clip, frames in read:
             assert frames.shape == (num_frames, 3, 64, 80)
@@ -53,7 +58,7 @@ def test_every_clip_of_a_grid_equals_a_plain_decode(footage, truth, name):
 def test_equal_clips_are_read_once_each(footage, truth):
     path = footage("h264_no_b.mp4")
     stats = ReadStats()
-    read = list(read_clips(path, read_packets(path), [_clip(8), _clip(8)], stats=stats))
+    read = list(read_clips(reading_of(path, read_packets(path), stats=stats), [_clip(8), _clip(8)]))
     assert len(read) == 2
     assert torch.equal(read[0][1], read[1][1])
     assert read[0][1].data_ptr() != read[1][1].data_ptr()
@@ -78,7 +83,8 @@ def test_a_missing_frame_is_replaced_by_the_nearest_and_told(tmp_path):
     warnings: list[str] = []
     clips = [_clip(0), _clip(11), _clip(13, 3), _clip(24)]
     read = {
-        clip.index: frames for clip, frames in read_clips(path, index, clips, warnings=warnings)
+        clip.index: frames
+        for clip, frames in read_clips(reading_of(path, index, warnings=warnings), clips)
     }
     assert sorted(read) == [0, 11, 13]
     assert torch.equal(read[11][1], read[11][0])
@@ -108,7 +114,7 @@ def test_frames_are_turned_upright(tmp_path, degrees):
     _write_turned(path, moving_pictures(3), counterclockwise=degrees)
     plain = plain_decode(path)
     index = read_packets(path)
-    [(_, frames)] = read_clips(path, index, [_clip(0, 3)])
+    [(_, frames)] = read_clips(reading_of(path, index), [_clip(0, 3)])
     turned = [np.rot90(picture, k=degrees // 90) for picture in plain]  # counterclockwise, as told
     assert np.array_equal(_as_pictures(frames), np.stack(turned))
     with av.open(str(path)) as container:
@@ -120,7 +126,7 @@ def test_frames_are_turned_upright(tmp_path, degrees):
 def test_real_files_are_turned_upright(data_folder, degrees, quarters):
     """A keyboard filmed in four positions; by eye, these turns make its letters readable."""
     path = data_folder / "clips" / "decord" / f"tests__test_data__video_{degrees}.mov"
-    [(_, frames)] = read_clips(path, read_packets(path), [_clip(0, 1)])
+    [(_, frames)] = read_clips(reading_of(path, read_packets(path)), [_clip(0, 1)])
     upright = np.rot90(plain_decode(path)[0], k=quarters)
     assert upright.shape == ((568, 320, 3) if degrees % 180 else (320, 568, 3))
     assert np.array_equal(_as_pictures(frames)[0], upright)
@@ -138,7 +144,7 @@ def test_a_size_that_changes_is_scaled_to_the_first(tmp_path):
     path.write_bytes(b"".join(parts))
     index = read_packets(path)
     assert len(index) == 16
-    [(_, frames)] = read_clips(path, index, [_clip(0, 16)])
+    [(_, frames)] = read_clips(reading_of(path, index), [_clip(0, 16)])
     assert frames.shape == (16, 3, 64, 80)
     with av.open(str(path)) as container:
         last = list(container.decode(video=0))[-1]
@@ -195,15 +201,15 @@ import re, sys, torch
 from pathlib import Path
 from vidskim.clips.grid import split
 from vidskim.io.frames import read_clips
-from vidskim.io.packets import read_packets
+from vidskim.io.reading import Reading
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 before = peak()
-index = read_packets(sys.argv[1])
-clips = split(index.timestamps_seconds.tolist())
-for clip, frames in read_clips(sys.argv[1], index, clips[::int(sys.argv[2])]):
+reading = Reading(Path(sys.argv[1]))
+clips = split(reading.packets.timestamps_seconds.tolist())
+for clip, frames in read_clips(reading, clips[::int(sys.argv[2])]):
     pass
 print(peak() - before)
 """
@@ -243,8 +249,25 @@ def test_reading_leaves_no_cycles_behind(footage):
     gc.collect()
     gc.disable()
     try:
-        for _ in read_clips(path, index, clips):
+        for _ in read_clips(reading_of(path, index), clips):
             pass
         assert gc.collect() < 50
     finally:
         gc.enable()
+
+
+UNEVEN = [
+    Clip(0, (0, 1, 5, 6, 14), 5, 0.0, 0.8, 20),
+    Clip(1, (3, 3, 4, 20, 20), 5, 0.1, 0.9, 22),  # slower than it was laid: frames stand twice
+    Clip(2, (40, 47, 63, 63, 63), 3, 1.6, 2.6, 64),
+    Clip(3, (2, 50, 51, 52, 61), 5, 0.1, 2.5, 63),
+]
+
+
+@pytest.mark.parametrize("name", ["h264_no_b.mp4", "h264_open_gop.mkv", "mpeg4.avi"])
+def test_clips_of_uneven_frames_equal_a_plain_decode(footage, truth, name):
+    expected = np.stack(truth(name))
+    read = list(read_clips(reading_of(footage(name), read_packets(footage(name))), UNEVEN[::-1]))
+    assert sorted(clip.index for clip, _ in read) == [0, 1, 2, 3]
+    for clip, frames in read:
+        assert np.array_equal(_as_pictures(frames), expected[list(clip.frame_indices)])

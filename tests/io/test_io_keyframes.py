@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from footage import reading_of
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.keyframes import choose_key_frames, iter_key_frames, key_frames
 from vidskim.io.packets import read_packets
@@ -23,7 +24,7 @@ NAMES = [
 
 def clip(index: int, start: int, stop: int) -> Clip:
     """A clip that spans some frames."""
-    return Clip(index, start, stop - start, 1, 0.0, 0.0, stop - start)
+    return lay_clip(start, num_frames=stop - start, index=index)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -34,7 +35,7 @@ def test_equal_to_a_plain_decode_and_nothing_else_decoded(
     index = read_packets(path)
     clips = split(index.timestamps_seconds.tolist(), num_frames=5)
     stats = ReadStats()
-    found = key_frames(path, index, clips[::-1], stats=stats)
+    found = key_frames(reading_of(path, index, stats=stats), clips[::-1])
     assert index.is_key[found.frame_number.numpy()].all()
     for image, number in zip(found.images, found.frame_number.tolist()):
         np.testing.assert_array_equal(image.permute(1, 2, 0), truth(name)[number])
@@ -54,7 +55,7 @@ def test_clips_that_share_a_key_frame_share_its_picture(footage: Callable[[str],
     path = footage("h264_long_gop.mp4")
     index = read_packets(path)
     clips = [clip(0, 30, 40), clip(1, 0, 8), clip(2, 50, 60)]
-    arrived = list(iter_key_frames(path, index, clips))
+    arrived = list(iter_key_frames(reading_of(path, index), clips))
     assert [(positions, number) for positions, number, _ in arrived] == [([0, 1, 2], 0)]
 
 
@@ -72,11 +73,11 @@ def test_a_damaged_key_frame_is_replaced_and_told(
     damaged.write_bytes(data)
     clips = [clip(i, start, start + 8) for i, start in enumerate(range(0, 64, 8))]
     warnings: list[str] = []
-    found = key_frames(damaged, index, clips, warnings=warnings)
+    found = key_frames(reading_of(damaged, index, warnings=warnings), clips)
     assert found.frame_number.tolist() == [0, 8, 16, 16, 32, 40, 48, 56]
     assert torch.equal(found.images[3], found.images[2])
     assert warnings == ["damaged: could not decode the key frames of 1 of the clips"]
-    arrived = list(iter_key_frames(damaged, index, clips, warnings=warnings))
+    arrived = list(iter_key_frames(reading_of(damaged, index, warnings=warnings), clips))
     assert [positions for positions, _, _ in arrived] == [[0], [1], [2, 3], [4], [5], [6], [7]]
     assert [number for _, number, _ in arrived] == [0, 8, 16, 32, 40, 48, 56]
     assert len(warnings) == 1
@@ -93,9 +94,9 @@ def test_a_damaged_first_key_frame_is_replaced_by_the_next(
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(data)
     clips = [clip(0, 16, 24), clip(1, 0, 8), clip(2, 8, 16)]
-    found = list(iter_key_frames(damaged, index, clips))
+    found = list(iter_key_frames(reading_of(damaged, index), clips))
     assert [(positions, number) for positions, number, _ in found] == [([1, 2], 8), ([0], 16)]
-    together = key_frames(damaged, index, clips)
+    together = key_frames(reading_of(damaged, index), clips)
     assert together.frame_number.tolist() == [16, 8, 8]
     for positions, _, image in found:
         assert all(torch.equal(together.images[position], image) for position in positions)
@@ -105,14 +106,14 @@ def test_no_clip_and_no_readable_key_frame(footage: Callable[[str], Path], tmp_p
     path = footage("h264_long_gop.mp4")
     index = read_packets(path)
     with pytest.raises(UsageError, match="at least one clip"):
-        key_frames(path, index, [])
+        key_frames(reading_of(path, index), [])
     start = int(index.demuxed.positions[0])
     data = bytearray(path.read_bytes())
     data[start + 4 : start + int(index.sizes[0])] = bytes(int(index.sizes[0]) - 4)
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(data)
     with pytest.raises(VideoError, match="key frames can be decoded"):
-        key_frames(damaged, index, [clip(0, 0, 8)])
+        key_frames(reading_of(damaged, index), [clip(0, 0, 8)])
 
 
 def test_decoders_refuse_frames_that_grow_beyond_the_limit(
@@ -123,6 +124,6 @@ def test_decoders_refuse_frames_that_grow_beyond_the_limit(
     clips = split(index.timestamps_seconds.tolist(), num_frames=5)
     monkeypatch.setattr("vidskim.io.walk.MAX_PIXELS", 64)
     with pytest.raises(VideoError, match="key frames can be decoded"):
-        key_frames(path, index, clips)
+        key_frames(reading_of(path, index), clips)
     with pytest.raises(VideoError, match="not one frame"):
         probe(path, index)

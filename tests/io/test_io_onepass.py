@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from footage import moving_pictures
+from footage import moving_pictures, reading_of
 from resident import growth_over_clips
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError
 from vidskim.io.motion import Motion, iter_motion
 from vidskim.io.motion_residual import iter_compressed
@@ -38,10 +38,12 @@ def assert_equal(path: Path, index: PacketIndex, clips: list[Clip], **form: obje
     """What one decode gives is what two give; return the number of residuals."""
     per_clip, b_frames = int(form.pop("per_clip", 1)), bool(form.pop("b_frames", True))
     together = list(
-        iter_compressed(path, index, clips, residuals_per_clip=per_clip, b_frames=b_frames, **form)
+        iter_compressed(
+            reading_of(path, index), clips, residuals_per_clip=per_clip, b_frames=b_frames, **form
+        )
     )
-    maps = list(iter_motion(path, index, clips, b_frames=b_frames))
-    rest = list(iter_residuals(path, index, clips, per_clip=per_clip, **form))
+    maps = list(iter_motion(reading_of(path, index), clips, b_frames=b_frames))
+    rest = list(iter_residuals(reading_of(path, index), clips, per_clip=per_clip, **form))
     assert len(together) == len(maps) == len(rest) == len(clips)
     for (clip, motion, residual), (same, expected), (also, wanted) in zip(together, maps, rest):
         assert clip == same == also
@@ -58,7 +60,7 @@ def test_equal_to_two_decodes(footage: Callable[[str], Path], name: str, per_cli
     path = footage(name)
     index, clips = whole(path)
     assert assert_equal(path, index, clips, per_clip=per_clip) >= len(clips) - 1
-    some = [clips[4], clips[1], clips[1], Clip(9, 15, 4, 3, 0.0, 0.0, 4)]
+    some = [clips[4], clips[1], clips[1], lay_clip(15, num_frames=4, stride=3, index=9)]
     assert assert_equal(path, index, some, per_clip=per_clip) >= 3
 
 
@@ -70,8 +72,10 @@ def test_p_frames_alone_are_those_of_a_whole_read_and_cost_less(
     index, clips = whole(path)
     info = probe(path, index)
     everything, few = ReadStats(), ReadStats()
-    dense = list(iter_compressed(path, index, clips, info=info, stats=everything))
-    sparse = list(iter_compressed(path, index, clips, b_frames=False, info=info, stats=few))
+    dense = list(iter_compressed(reading_of(path, index, info=info, stats=everything), clips))
+    sparse = list(
+        iter_compressed(reading_of(path, index, info=info, stats=few), clips, b_frames=False)
+    )
     types = find_references(index)
     num_b = 0
     for (clip, motion, residual), (same, some, equal) in zip(dense, sparse):
@@ -91,9 +95,10 @@ def test_a_clip_of_b_frames_only_keeps_them(footage: Callable[[str], Path]) -> N
     path = footage("h264_long_gop.mp4")
     index = read_packets(path)
     start = "".join(index.picture_types).index("BB", 8)
-    clips = [Clip(0, start, 2, 1, 0.0, 0.0, 2), Clip(1, start - 1, 4, 1, 0.0, 0.0, 4)]
+    clips = [lay_clip(start, num_frames=2), lay_clip(start - 1, num_frames=4, index=1)]
     ((_, only_b, _), (_, with_p, _)) = sorted(
-        iter_compressed(path, index, clips, b_frames=False), key=lambda item: item[0].index
+        iter_compressed(reading_of(path, index), clips, b_frames=False),
+        key=lambda item: item[0].index,
     )
     assert only_b.frame_number.tolist() == [start, start + 1]
     assert set(index.picture_types[with_p.frame_number.numpy()]) == {"P"}
@@ -110,17 +115,17 @@ def test_every_form_of_residual(footage: Callable[[str], Path], name: str, form:
 def test_small_residuals_are_large_ones_shrunk(footage: Callable[[str], Path]) -> None:
     path = footage("h264_long_gop.mp4")
     index, clips = whole(path)
-    large = residuals(path, index, clips).values
-    small = residuals(path, index, clips, size=(28, 30)).values
+    large = residuals(reading_of(path, index), clips).values
+    small = residuals(reading_of(path, index), clips, size=(28, 30)).values
     assert small.dtype == torch.float32
     expected = torch.nn.functional.interpolate(
         large.float(), size=(28, 30), mode="bilinear", antialias=True
     )
     torch.testing.assert_close(small, expected)
     assert large.any()
-    same = residuals(path, index, clips, size=(64, 80)).values
+    same = residuals(reading_of(path, index), clips, size=(64, 80)).values
     assert torch.equal(same, large.float())
-    quarter = residuals(path, index, clips, quarter_luma=True, size=(8, 9))
+    quarter = residuals(reading_of(path, index), clips, quarter_luma=True, size=(8, 9))
     assert quarter.values.shape == (len(clips), 1, 8, 9)
 
 
@@ -137,7 +142,7 @@ def test_rotated_files(tmp_path: Path, degrees: int) -> None:
     index, clips = whole(path)
     assert assert_equal(path, index, clips) == len(clips)
     assert assert_equal(path, index, clips, size=(20, 24)) == len(clips)
-    found = residuals(path, index, clips)
+    found = residuals(reading_of(path, index), clips)
     assert found.values.shape[2:] == ((64, 80) if degrees == 180 else (80, 64))
 
 
@@ -159,7 +164,7 @@ def test_predicted_frames_without_vectors_have_residuals_of_the_plain_difference
     write_video(path, noise, options={"bf": "0", "x264-params": "scenecut=0"})
     index, clips = whole(path)
     assert assert_equal(path, index, clips) == 1
-    ((_, motion, residual),) = iter_compressed(path, index, clips)
+    ((_, motion, residual),) = iter_compressed(reading_of(path, index), clips)
     assert motion.intra.mean() > 0.9
     assert residual.values.float().abs().mean() > 30
 
@@ -174,7 +179,11 @@ def test_a_codec_without_vectors_warns_once_and_decodes_nothing(
     warnings: list[str] = []
     stats = ReadStats()
     for _ in range(2):
-        found = list(iter_compressed(path, index, clips, info=info, stats=stats, warnings=warnings))
+        found = list(
+            iter_compressed(
+                reading_of(path, index, info=info, stats=stats, warnings=warnings), clips
+            )
+        )
     assert [clip for clip, _, _ in found] == clips
     assert all(len(motion.vectors) == len(rest.values) == 0 for _, motion, rest in found)
     assert found[0][1].vectors.shape == (0, 2, 4, 5)
@@ -187,9 +196,9 @@ def test_a_codec_without_vectors_warns_once_and_decodes_nothing(
 def test_no_clips_and_wrong_numbers(footage: Callable[[str], Path]) -> None:
     path = footage("h264_no_b.mp4")
     index = read_packets(path)
-    assert list(iter_compressed(path, index, [])) == []
+    assert list(iter_compressed(reading_of(path, index), [])) == []
     with pytest.raises(UsageError, match="at least 1, got 0"):
-        list(iter_compressed(path, index, [], residuals_per_clip=0))
+        list(iter_compressed(reading_of(path, index), [], residuals_per_clip=0))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -200,11 +209,11 @@ def test_every_frame_is_decoded_once_and_groups_without_clips_not_at_all(
     index, clips = whole(path)
     info = probe(path, index)
     stats = ReadStats()
-    list(iter_compressed(path, index, clips, info=info, stats=stats))
+    list(iter_compressed(reading_of(path, index, info=info, stats=stats), clips))
     assert stats.frames_decoded <= len(index)
     if name in ("h264_no_b.mp4", "mpeg4_b.mp4", "h264.ts"):
         few = ReadStats()
-        list(iter_compressed(path, index, [clips[3]], info=info, stats=few))
+        list(iter_compressed(reading_of(path, index, info=info, stats=few), [clips[3]]))
         assert few.frames_decoded <= 24
 
 
@@ -218,7 +227,7 @@ def test_damage_is_told_once(footage: Callable[[str], Path], tmp_path: Path) -> 
     damaged = tmp_path / "damaged.mp4"
     damaged.write_bytes(data)
     warnings: list[str] = []
-    found = list(iter_compressed(damaged, index, clips, warnings=warnings))
+    found = list(iter_compressed(reading_of(damaged, index, warnings=warnings), clips))
     assert [clip.index for clip, _, _ in found] == list(range(len(clips)))
     assert sum("could not decode" in text for text in warnings) == 1
     assert len(found[3][1].vectors) < 10 <= len(found[1][1].vectors) + 1

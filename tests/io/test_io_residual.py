@@ -7,16 +7,24 @@ import av
 import numpy as np
 import pytest
 import torch
+from footage import reading_of
 
-from vidskim.clips.grid import split
+from vidskim.clips.grid import lay_clip, split
 from vidskim.errors import UsageError
 from vidskim.io.packets import PacketIndex, read_packets
 from vidskim.io.probe import probe
+from vidskim.io.reading import Reading
 from vidskim.io.records import iter_records
 from vidskim.io.residual import choose_predicted, iter_residuals, residuals
 from vidskim.io.walk import ReadStats
 from vidskim.io.write.video import write_video
 from vidskim.types import Clip
+
+
+def known(path: Path) -> tuple[Reading, list[Clip]]:
+    """A file to read and its grid of clips."""
+    index, clips = whole(path)
+    return reading_of(path, index), clips
 
 
 def whole(path: Path) -> tuple[PacketIndex, list[Clip]]:
@@ -60,11 +68,9 @@ def test_prediction_plus_residual_is_the_frame(
 ) -> None:
     path = footage(name)
     index, clips = whole(path)
-    found = residuals(path, index, clips[:2], per_clip=2)
+    found = residuals(reading_of(path, index), clips[:2], per_clip=2)
     frames = truth(name)
-    records = dict(
-        iter_records(path, index, [range(64)], codec="h264" if "h264" in name else "mpeg4")
-    )
+    records = dict(iter_records(reading_of(path, index), [range(64)]))
     assert found.values.shape == (4, 3, 64, 80)
     assert found.values.dtype == torch.int16
     assert found.clip_index.tolist() == [0, 0, 1, 1]
@@ -80,7 +86,7 @@ def test_prediction_plus_residual_is_the_frame(
 def test_the_past_reference_is_a_p_or_i_frame(footage: Callable[[str], Path]) -> None:
     path = footage("h264_long_gop.mp4")
     index, clips = whole(path)
-    found = residuals(path, index, clips, per_clip=3)
+    found = residuals(reading_of(path, index), clips, per_clip=3)
     assert set(index.picture_types[found.frame_number.numpy()]) == {"P"}
     assert set(index.picture_types[found.reference_number.numpy()]) <= {"I", "P"}
     for number, reference in zip(found.frame_number.tolist(), found.reference_number.tolist()):
@@ -94,13 +100,13 @@ def test_a_clip_of_b_frames_only_uses_the_past_reference(
     index = read_packets(path)
     types = "".join(index.picture_types)
     start = types.index("BB", 8)
-    clip = Clip(0, start, 2, 1, 0.0, 0.0, 2)
-    found = residuals(path, index, [clip])
+    clip = lay_clip(start, num_frames=2)
+    found = residuals(reading_of(path, index), [clip])
     (number,), (reference,) = found.frame_number.tolist(), found.reference_number.tolist()
     assert types[number] == "B"
     assert reference < number
     later = [n for n in range(number + 1, 64) if index.decode_order[n] < index.decode_order[number]]
-    records = dict(iter_records(path, index, [range(64)], codec="h264"))[number]
+    records = dict(iter_records(reading_of(path, index), [range(64)]))[number]
     frames = truth("h264_long_gop.mp4")
     predicted = predict_by_loops(
         frames[reference], records, past=number - reference, future=min(later) - number
@@ -117,7 +123,7 @@ def test_compensation_leaves_less_than_the_plain_difference(tmp_path: Path) -> N
     write_video(path, pictures, options={"bf": "0", "crf": "12"})
     index, clips = whole(path)
     for quarter_luma in (False, True):
-        found = residuals(path, index, clips, quarter_luma=quarter_luma)
+        found = residuals(reading_of(path, index), clips, quarter_luma=quarter_luma)
         residual = found.values.float().abs().mean()
         number, reference = int(found.frame_number[0]), int(found.reference_number[0])
         change = np.abs(pictures[number].astype(int) - pictures[reference]).mean()
@@ -129,12 +135,12 @@ def test_quarter_luma_is_the_average_of_a_full_luma_residual(
 ) -> None:
     path = footage("h264_no_b.mp4")
     index, clips = whole(path)
-    found = residuals(path, index, clips[:1], quarter_luma=True)
+    found = residuals(reading_of(path, index), clips[:1], quarter_luma=True)
     assert found.values.shape == (1, 1, 16, 20)
     number, reference = int(found.frame_number[0]), int(found.reference_number[0])
     with av.open(str(path)) as container:
         frames = [frame.reformat(format="gray").to_ndarray() for frame in container.decode(video=0)]
-    records = dict(iter_records(path, index, [range(64)], codec="h264"))[number]
+    records = dict(iter_records(reading_of(path, index), [range(64)]))[number]
     predicted = predict_by_loops(frames[reference], records, past=1, future=1)
     full = frames[number].astype(float) - predicted
     expected = full.reshape(16, 4, 20, 4).mean((1, 3))
@@ -165,12 +171,12 @@ def test_a_near_reference_goes_before_the_middle() -> None:
 def test_clips_come_in_time_order_and_overlap_freely(footage: Callable[[str], Path]) -> None:
     path = footage("h264_no_b.mp4")
     index, clips = whole(path)
-    dense = residuals(path, index, clips)
+    dense = residuals(reading_of(path, index), clips)
     chosen = [clips[2], clips[0], clips[2]]
-    some = residuals(path, index, chosen)
+    some = residuals(reading_of(path, index), chosen)
     assert some.clip_index.tolist() == [0, 1, 2]
     assert torch.equal(some.values, dense.values[[2, 0, 2]])
-    arrived = [clip.index for clip, _ in iter_residuals(path, index, chosen)]
+    arrived = [clip.index for clip, _ in iter_residuals(reading_of(path, index), chosen)]
     assert arrived == [0, 2, 2]
 
 
@@ -178,15 +184,15 @@ def test_nothing_predicted_gives_empty_residuals(footage: Callable[[str], Path])
     index, clips = whole(footage("hevc.mp4"))
     warnings: list[str] = []
     stats = ReadStats()
-    found = residuals(footage("hevc.mp4"), index, clips, stats=stats, warnings=warnings)
+    found = residuals(reading_of(footage("hevc.mp4"), index, stats=stats, warnings=warnings), clips)
     assert found.values.shape == (0, 3, 64, 80)
     assert len(warnings) == 1
     assert stats.frames_decoded <= 2
     path = footage("h264_no_b.mp4")
     index = read_packets(path)
-    only_key = Clip(0, 8, 1, 1, 0.0, 0.0, 1)
-    assert residuals(path, index, [only_key]).values.shape == (0, 3, 64, 80)
-    assert residuals(path, index, [], quarter_luma=True).values.shape == (0, 1, 16, 20)
+    only_key = lay_clip(8, num_frames=1)
+    assert residuals(reading_of(path, index), [only_key]).values.shape == (0, 3, 64, 80)
+    assert residuals(reading_of(path, index), [], quarter_luma=True).values.shape == (0, 1, 16, 20)
 
 
 @pytest.mark.parametrize("name", ["h264_long_gop.mp4", "h264_no_b.mp4", "mpeg4.avi", "mpeg4_b.mp4"])
@@ -194,7 +200,7 @@ def test_no_frame_is_decoded_twice(footage: Callable[[str], Path], name: str) ->
     path = footage(name)
     index, clips = whole(path)
     stats = ReadStats()
-    found = residuals(path, index, clips, info=probe(path, index), stats=stats)
+    found = residuals(reading_of(path, index, info=probe(path, index), stats=stats), clips)
     assert len(found.values) == len(clips)
     assert stats.frames_decoded <= len(index)
 
@@ -202,7 +208,7 @@ def test_no_frame_is_decoded_twice(footage: Callable[[str], Path], name: str) ->
 def test_per_clip_must_be_positive(footage: Callable[[str], Path]) -> None:
     path = footage("h264_no_b.mp4")
     with pytest.raises(UsageError, match="at least 1, got 0"):
-        residuals(path, read_packets(path), [], per_clip=0)
+        residuals(reading_of(path, read_packets(path)), [], per_clip=0)
 
 
 def test_rotated_files_give_residuals_as_displayed(tmp_path: Path) -> None:
@@ -224,6 +230,6 @@ def test_rotated_files_give_residuals_as_displayed(tmp_path: Path) -> None:
                 picture.pts = t
                 container.mux(stream.encode(picture))
             container.mux(stream.encode(None))
-        found[degrees] = residuals(path, *whole(path)).values
+        found[degrees] = residuals(*known(path)).values
     assert found[90].shape == (1, 3, 160, 96)
     assert torch.equal(found[90], found[0].rot90(-1, (2, 3)))

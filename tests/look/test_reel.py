@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from vidskim import Video
+from vidskim.clips.grid import lay_clip
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.write.video import write_video
 from vidskim.look.reel import write_reel
-from vidskim.types import Clip
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "io"))
 from footage import STREAMS, moving_pictures, plain_decode, write_timed
@@ -25,7 +25,10 @@ NEVER_COPIED = {"h264_b.avi", "raw.h264", "mpeg4_b.avi"}
 
 
 def clips_at(*places):
-    return [Clip(n, a, m, 1, a / 25, (a + m) / 25, m) for n, (a, m) in enumerate(places)]
+    return [
+        lay_clip(a, num_frames=m, index=n, start_seconds=a / 25, end_seconds=(a + m) / 25)
+        for n, (a, m) in enumerate(places)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +256,7 @@ def test_the_smallest_video_and_the_whole_of_one(tmp_path, footage):
 
 
 def test_strided_clips_show_all_frames_they_span(footage, tmp_path):
-    clip = Clip(0, 8, 4, 4, 8 / 25, 24 / 25, 4)
+    clip = lay_clip(8, num_frames=4, stride=4, start_seconds=8 / 25, end_seconds=24 / 25)
     write_reel(footage("h264_no_b.mp4"), [clip], tmp_path / "r.mp4")
     assert len(plain_decode(tmp_path / "r.mp4")) == 16
 

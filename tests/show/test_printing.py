@@ -4,6 +4,7 @@ from fractions import Fraction
 import pytest
 
 from vidskim.account import Count
+from vidskim.clips.grid import lay_clip
 from vidskim.cost.papers import PaperRow
 from vidskim.cost.zoo import ModelRecord
 from vidskim.look.moments import Frames, Selection
@@ -13,12 +14,14 @@ from vidskim.show import text as printing
 from vidskim.show.inspect import inspect_video
 from vidskim.show.strip import Canvas
 from vidskim.show.turns import is_cheap, is_routed, shares_text
-from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
+from vidskim.types import ChosenClip, Cost, Prediction, Score, VideoInfo
 
 INFO = VideoInfo("a.mp4", 75.5, 2265, Fraction(30000, 1001), 640, 360, "h264", False)
 CLIPS = (
-    ChosenClip(Clip(0, 0, 16, 1, 0.0, 0.53, 16), 0.125, "r3d_18"),
-    ChosenClip(Clip(9, 144, 16, 1, 61.5, 62.03, 16), None, "r3d_18"),
+    ChosenClip(lay_clip(0, num_frames=16, end_seconds=0.53), 0.125, "r3d_18"),
+    ChosenClip(
+        lay_clip(144, num_frames=16, index=9, start_seconds=61.5, end_seconds=62.03), None, "r3d_18"
+    ),
 )
 COST = Cost(
     macs=3_000_000_000,
@@ -72,7 +75,13 @@ def turns(labels, *, saliency=None, schedule="1:3"):
     """An answer of two encoders that saw clips at 0, 10, 20, ... seconds."""
     clips = tuple(
         ChosenClip(
-            Clip(10 * n, 300 * n, 16, 1, 10.0 * n, 10.0 * n + 0.5, 16),
+            lay_clip(
+                300 * n,
+                num_frames=16,
+                index=10 * n,
+                start_seconds=10.0 * n,
+                end_seconds=10.0 * n + 0.5,
+            ),
             None if saliency is None else saliency[10 * n],
             label,
         )

@@ -3,9 +3,11 @@
 The systems are written against `Backbone`, never against a family.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -24,8 +26,14 @@ class ClipSpec:
     num_frames: int
     stride: int
     size: tuple[int, int]
+    rate: Fraction | None = None
+    """Frames per second at which the video is taken to run; None for its own rate."""
 
     def __post_init__(self) -> None:
+        if self.rate is not None and not (type(self.rate) is Fraction and self.rate > 0):
+            raise UsageError(
+                f"a clip's rate is a Fraction of frames per second above zero, got {self.rate!r}"
+            )
         numbers = (self.num_frames, self.stride, *self.size)
         if len(numbers) != 4 or any(type(n) is not int or n < 1 for n in numbers):
             raise UsageError(
@@ -34,21 +42,67 @@ class ClipSpec:
             )
 
     def __str__(self) -> str:
-        return f"{self.num_frames}x{self.stride}, {self.size[0]}x{self.size[1]} pixels"
-
-    @property
-    def span(self) -> int:
-        """Frames of the video from the first of one clip to the first of the next."""
-        return self.num_frames * self.stride
-
-    def joined(self, num_clips: int) -> "ClipSpec":
-        """Return the clip that so many of them make, one after another."""
-        return replace(self, num_frames=num_clips * self.num_frames)
+        rate = "" if self.rate is None else f" at {self.rate} frames per second"
+        return f"{self.num_frames}x{self.stride}{rate}, {self.size[0]}x{self.size[1]} pixels"
 
     @property
     def input_shape(self) -> tuple[int, int, int, int, int]:
         """The network input of one clip, ``(1, 3, T, h, w)``."""
         return (1, 3, self.num_frames, *self.size)
+
+    @property
+    def span(self) -> int:
+        """Frames of the video from the start of one clip to that of the next one that touches."""
+        return self.num_frames * self.stride
+
+    def joined(self, num_clips: int) -> "ClipSpec":
+        """Return the spec of that many touching clips read as one.
+
+        Raises:
+            UsageError: fewer than one.
+        """
+        return replace(self, num_frames=self.num_frames * num_clips)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `from_dict` takes, plain JSON values; without a rate no such key."""
+        found: dict[str, Any] = {
+            "num_frames": self.num_frames,
+            "stride": self.stride,
+            "size": self.size,
+        }
+        if self.rate is not None:
+            found["rate"] = f"{self.rate.numerator}/{self.rate.denominator}"
+        return found
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ClipSpec":
+        """Return the spec that `to_dict` wrote.
+
+        Raises:
+            TypeError, KeyError: other keys.
+            UsageError: values out of range.
+        """
+        rate = values.get("rate")
+        return cls(
+            **{
+                **values,
+                "size": tuple(values["size"]),
+                "rate": None if rate is None else _rate(rate),
+            }
+        )
+
+
+def _rate(text: str) -> Fraction:
+    """Read a rate as it stands in a header.
+
+    Raises:
+        TypeError: it is no text.
+        UsageError: it is no "numerator/denominator" of whole numbers above zero.
+    """
+    found = re.fullmatch("([1-9][0-9]{0,9})/([1-9][0-9]{0,9})", text)
+    if found is None:
+        raise UsageError(f"a clip's rate is written as in '30000/1001', got {text!r}")
+    return Fraction(int(found[1]), int(found[2]))
 
 
 @runtime_checkable

@@ -125,23 +125,107 @@ def _clips_at(
     """Return the clips that begin at these frames, numbered in this order."""
     total, span = len(timestamps_seconds), num_frames * stride
     return [
-        Clip(
-            index=index,
-            start_frame=start,
+        lay_clip(
+            start,
             num_frames=num_frames,
             stride=stride,
+            total=total,
+            index=index,
             start_seconds=timestamps_seconds[start],
             end_seconds=timestamps_seconds[start + span] if start + span < total else end_seconds,
-            num_valid=valid_frames(total - start, num_frames=num_frames, stride=stride),
         )
         for index, start in enumerate(starts)
     ]
 
 
+def lay_clip(
+    start: int,
+    *,
+    num_frames: int,
+    stride: int = 1,
+    total: int | None = None,
+    index: int = 0,
+    start_seconds: float = 0.0,
+    end_seconds: float = 0.0,
+) -> Clip:
+    """Return the clip of frames at a stride from a first one.
+
+    Args:
+        start: the first frame.
+        num_frames: T.
+        stride: distance between neighboring frames.
+        total: frames of the video, more than ``start``; None where it does not end in the clip, as
+            far as is known.
+        index: position in the grid of candidate clips.
+        start_seconds: when the first frame is shown.
+        end_seconds: when the clip ends.
+
+    >>> clip = lay_clip(8, num_frames=4, stride=2, total=13)
+    >>> clip.frame_indices, clip.num_valid, clip.stop_frame
+    ((8, 10, 12, 12), 3, 13)
+    """
+    stop = start + num_frames * stride
+    if total is not None:
+        stop = min(stop, total)
+    numbers = tuple(range(start, stop, stride))
+    return Clip(
+        index=index,
+        frame_indices=numbers + numbers[-1:] * (num_frames - len(numbers)),
+        num_valid=len(numbers),
+        start_seconds=start_seconds,
+        end_seconds=end_seconds,
+        stop_frame=stop,
+    )
+
+
+def at_spec(clip: Clip, *, num_frames: int, stride: int) -> Clip:
+    """Return the clip of the same index, start and time span, with other frames.
+
+    Encoders of one model see the same span of time, each in frames of its own::
+
+        frame              0  1  2  3  4  5  6  7
+        4 frames x 2       a  .  a  .  a  .  a  .
+        2 frames x 4       a  .  .  .  a  .  .  .
+
+    Args:
+        clip: one of a grid.
+        num_frames: T, frames of the new clip; there are more where the clip spans more, as one that
+            `with_rest` has lengthened does.
+        stride: distance between neighboring frames of the new clip.
+
+    Raises:
+        UsageError: a length or stride below one.
+
+    >>> at_spec(lay_clip(8, num_frames=4, stride=2, total=13), num_frames=8, stride=1).frame_indices
+    (8, 9, 10, 11, 12, 12, 12, 12)
+    """
+    check_grid(num_frames=num_frames, stride=stride)
+    spanned = valid_frames(
+        clip.stop_frame - clip.start_frame, num_frames=clip.stop_frame, stride=stride
+    )
+    return lay_clip(
+        clip.start_frame,
+        num_frames=max(num_frames, spanned),
+        stride=stride,
+        total=clip.stop_frame,
+        index=clip.index,
+        start_seconds=clip.start_seconds,
+        end_seconds=clip.end_seconds,
+    )
+
+
+def stride_of(clip: Clip) -> int:
+    """Return the distance of a clip's first two frames, of a single frame what it spans."""
+    if clip.num_valid > 1:
+        return clip.frame_indices[1] - clip.frame_indices[0]
+    return clip.stop_frame - clip.start_frame
+
+
 def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[Clip]:
     """Return the clips of a grid that touch, the last one lengthened by the rest behind it.
 
-    Together they are all of the video.
+    Together they are all of the video. Behind the last clip frames go on at the distance of its
+    last frame from its end.
 
     Args:
         grid: all of it, as `split` lays it.
@@ -149,29 +233,17 @@ def with_rest(grid: Sequence[Clip], total: int, *, end_seconds: float) -> list[C
         end_seconds: end of its last frame.
     """
     last = grid[-1]
-    num_frames = valid_frames(total - last.start_frame, num_frames=total, stride=last.stride)
-    if num_frames <= last.num_frames:
+    rest = range(last.stop_frame, total, max(1, last.stop_frame - last.frame_indices[-1]))
+    if not rest:
         return list(grid)
-    longer = replace(last, num_frames=num_frames, num_valid=num_frames, end_seconds=end_seconds)
+    longer = replace(
+        last,
+        frame_indices=(*last.frame_indices, *rest),
+        num_valid=last.num_valid + len(rest),
+        end_seconds=end_seconds,
+        stop_frame=total,
+    )
     return [*grid[:-1], longer]
-
-
-def at_spec(clip: Clip, *, num_frames: int, stride: int) -> Clip:
-    """Return the clip of the same place and time span with other frames.
-
-    For an encoder that takes another number of frames of the same span::
-
-        8 at stride 2   a . b . c . d .
-        4 at stride 4   a . . . b . . .
-
-    Args:
-        clip: of a grid.
-        num_frames: T.
-        stride: distance between them; the span, their product, is the clip's.
-    """
-    left = clip.stop_frame - clip.start_frame
-    num_valid = max(1, valid_frames(left, num_frames=num_frames, stride=stride))
-    return replace(clip, num_frames=num_frames, stride=stride, num_valid=num_valid)
 
 
 def check_grid(*, num_frames: int, stride: int, step: int | None = None) -> None:

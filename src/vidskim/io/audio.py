@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,8 +23,8 @@ from torch import Tensor
 from vidskim.errors import UsageError
 from vidskim.io.container import open_container
 from vidskim.io.mel import log_mel_spectra
+from vidskim.io.reading import Reading
 from vidskim.io.samples import Chunk, audio_stream, iter_samples
-from vidskim.io.walk import ReadStats
 from vidskim.types import Clip
 
 FRAME_SECONDS = 0.025
@@ -86,15 +85,13 @@ class _Heard:
 
 
 def log_mel(
-    path: str | Path,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     window_clips: float = 2.0,
     num_steps: int = 200,
     num_mels: int = 40,
     sample_rate: int = 16000,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> LogMel:
     """Return one log-mel window per clip, of equal shape whatever the clip's length.
 
@@ -107,40 +104,35 @@ def log_mel(
     heard = _Heard()
     shape = _Shape(window_clips, num_steps, num_mels, sample_rate)
     values = torch.zeros(len(clips), 1, num_mels, num_steps)
-    for positions, part in _iter_spectra(
-        path, clips, shape, heard=heard, stats=stats, warnings=warnings
-    ):
+    for positions, part in _iter_spectra(reading, clips, shape, heard=heard):
         values[positions] = part
     return LogMel(values=values, has_audio=heard.has_audio)
 
 
 def iter_log_mel(
-    path: str | Path,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     window_clips: float = 2.0,
     num_steps: int = 200,
     num_mels: int = 40,
     sample_rate: int = 16000,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield log-mel windows in batches, in time order; memory is flat in the length of the file.
 
     The paper gives 200 steps of 40 mel bins over a window twice the clip long; the rest is chosen
     here: mono at 16 kHz, Hann windows of 25 ms (longer if the steps are more than 12.5 ms apart),
     HTK mel bins from 0 Hz to half the sample rate. Outside the track there is silence. Only the
-    surroundings of the windows are decoded where the codec allows it.
+    surroundings of the windows are decoded where the codec allows it. A warning tells of a missing,
+    silent or damaged track.
 
     Args:
-        path: a local media file.
+        reading: a media file, of which no picture is looked at.
         clips: any clips; they may overlap.
         window_clips: length of a window in clips.
         num_steps: S, spectra per window.
         num_mels: M, mel bins.
         sample_rate: samples per second the sound is converted to.
-        stats: bytes read are added here.
-        warnings: a missing, silent or damaged track is told here, once.
 
     Yields:
         Positions of clips int64 ``[n]`` and their windows float32 ``[n, 1, M, S]``. Every clip has
@@ -151,7 +143,7 @@ def iter_log_mel(
         VideoError: the file cannot be opened at all.
     """
     shape = _Shape(window_clips, num_steps, num_mels, sample_rate)
-    yield from _iter_spectra(path, clips, shape, heard=_Heard(), stats=stats, warnings=warnings)
+    yield from _iter_spectra(reading, clips, shape, heard=_Heard())
 
 
 def fill_windows(
@@ -214,20 +206,12 @@ class _Shape:
 
 
 def _iter_spectra(
-    path: str | Path,
-    clips: Sequence[Clip],
-    shape: _Shape,
-    *,
-    heard: _Heard,
-    stats: ReadStats | None,
-    warnings: list[str] | None,
+    reading: Reading, clips: Sequence[Clip], shape: _Shape, *, heard: _Heard
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield what `iter_log_mel` does, and note in ``heard`` whether there was anything."""
-    stats = ReadStats() if stats is None else stats
-    warnings = [] if warnings is None else warnings
     windows = [shape.window(clip, position=position) for position, clip in enumerate(clips)]
     quiet: list[int] = []
-    with open_container(path) as container:
+    with open_container(reading.path) as container:
         stream = audio_stream(container)
         if stream is not None:
             rate = shape.sample_rate
@@ -237,8 +221,8 @@ def _iter_spectra(
                     container,
                     stream,
                     sample_rate=rate,
-                    stats=stats,
-                    warnings=warnings,
+                    stats=reading.stats,
+                    warnings=reading.warnings,
                     wanted=wanted,
                 )
             ) as chunks:
@@ -251,16 +235,14 @@ def _iter_spectra(
                         yield from _silence(quiet, shape)
                     yield torch.tensor(positions), values
     if not heard.has_audio:
-        text = "no audio track that can be decoded: sound is taken as silence"
-        warnings += [] if text in warnings else [text]
+        reading.warn(["no audio track that can be decoded: sound is taken as silence"])
     elif heard.is_silent and clips:
-        text = "the audio track is silent wherever it was listened to"
-        warnings += [] if text in warnings else [text]
+        reading.warn(["the audio track is silent wherever it was listened to"])
     elif clips:
         ends, wanted_until = heard.stop / shape.sample_rate, max(c.end_seconds for c in clips)
         if ends < wanted_until - SHORT_SECONDS:
             text = f"sound ends at {ends:.1f} s, before the pictures: the rest is taken as silence"
-            warnings += [] if text in warnings else [text]
+            reading.warn([text])
 
 
 def _spectra(

@@ -4,9 +4,9 @@ All clips are served by one pass over the file. A frame is converted once and co
 that holds it; memory holds the clips being filled and nothing else, whatever the video's length.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidskim.io.packets import PacketIndex
+from vidskim.errors import UsageError, VideoError
 from vidskim.io.probe import rotation_degrees
-from vidskim.io.walk import Damage, ReadStats, walk
+from vidskim.io.reading import Reading
+from vidskim.io.walk import Damage, walk
 from vidskim.types import Clip
 
 
@@ -44,25 +45,15 @@ class RgbConverter:
         return np.rot90(image, k=-rotation_degrees(frame) // 90)
 
 
-def read_clips(
-    path: str | Path,
-    index: PacketIndex,
-    clips: Sequence[Clip],
-    *,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
-) -> Iterator[tuple[Clip, Tensor]]:
+def read_clips(reading: Reading, clips: Sequence[Clip]) -> Iterator[tuple[Clip, Tensor]]:
     """Read the frames of clips, in time order.
 
     A frame that cannot be decoded is replaced by the nearest one of its clip; a clip without a
-    single one is left out. Either is told in ``warnings``.
+    single one is left out. A warning tells of either.
 
     Args:
-        path: the file.
-        index: its packets.
+        reading: the file.
         clips: any clips of it, overlapping or not, in any order.
-        stats: cost is added here.
-        warnings: what could not be read is added here.
 
     Yields:
         The clip and its frames, uint8 RGB ``[T, 3, H, W]``, stored as ``[T, H, W, 3]``.
@@ -76,7 +67,9 @@ def read_clips(
     unread = 0
     convert = RgbConverter()
     wanted = wanted_ranges(clips)
-    for number, frame in walk(path, index, wanted, stats=stats, damage=damage):
+    for number, frame in walk(
+        reading.path, reading.packets, wanted, stats=reading.stats, damage=damage
+    ):
         while waiting and waiting[0].start_frame <= number:
             filling.append(Filling(waiting.popleft()))
         image = convert(frame)
@@ -92,15 +85,50 @@ def read_clips(
         if frames is not None:
             yield clip, frames
         unread += frames is None
-    if warnings is not None:
-        num_wanted = sum(stop - start for start, stop in wanted)
-        report_damage(
-            warnings,
-            num_wanted=num_wanted,
-            num_missing=len(damage.numbers_missing),
-            num_corrupt=damage.frames_corrupt,
-            num_unread=unread + len(waiting),
+    report_damage(
+        reading.warnings,
+        num_wanted=sum(stop - start for start, stop in wanted),
+        num_missing=len(damage.numbers_missing),
+        num_corrupt=damage.frames_corrupt,
+        num_unread=unread + len(waiting),
+    )
+
+
+def stack_clips(reading: Reading, clips: Sequence[Clip]) -> Tensor:
+    """Return the frames of clips, uint8 ``[N, T, 3, H, W]``, in the order given.
+
+    Args:
+        reading: the file.
+        clips: any clips of it, of one length.
+
+    Raises:
+        UsageError: no clips, or clips of unequal length.
+        VideoError: not one frame of a clip can be decoded.
+    """
+    lengths = {clip.num_frames for clip in clips}
+    if len(lengths) != 1:
+        raise UsageError(
+            f"frames() stacks clips of one length, got {sorted(lengths) or 'none'}: use "
+            "iter_frames() for others"
         )
+    places: dict[Clip, list[int]] = {}
+    for place, clip in enumerate(clips):
+        places.setdefault(clip, []).append(place)
+    stacked: Tensor | None = None
+    for clip, frames in read_clips(reading, list(places)):
+        if stacked is None:
+            shape = (len(clips), *frames.permute(0, 2, 3, 1).shape)
+            stacked = torch.empty(shape, dtype=torch.uint8).permute(0, 1, 4, 2, 3)
+        for place in places.pop(clip):
+            stacked[place] = frames
+    if stacked is None or places:
+        lost = min(places, key=lambda clip: clip.start_frame)
+        raise VideoError(
+            reading.path,
+            f"not one frame of clip {lost.index} (from {lost.start_seconds:.2f} s) can be "
+            "decoded: the file is damaged there, leave this clip out",
+        )
+    return stacked
 
 
 def wanted_ranges(clips: Sequence[Clip]) -> list[tuple[int, int]]:
@@ -124,18 +152,23 @@ class Filling:
 
     def holds(self, number: int) -> bool:
         """Whether a frame is one of the clip's."""
-        step, rest = divmod(number - self.clip.start_frame, self.clip.stride)
-        return rest == 0 and 0 <= step < self.clip.num_valid
+        return bool(self._places(number))
 
     def put(self, number: int, image: NDArray[np.uint8]) -> None:
-        """Copy a frame ``[H, W, 3]`` to its place, if the clip holds it."""
-        if not self.holds(number):
+        """Copy a frame ``[H, W, 3]`` to its place or places, if the clip holds it."""
+        places = self._places(number)
+        if not places:
             return
-        step = (number - self.clip.start_frame) // self.clip.stride
         if self._images is None:
             self._images = np.empty((self.clip.num_frames, *image.shape), np.uint8)
-        self._images[step] = image
-        self._arrived[step] = True
+        self._images[places.start : places.stop] = image
+        self._arrived[places.start : places.stop] = True
+
+    def _places(self, number: int) -> range:
+        """Return the places of a frame in the clip, none past the end of the video."""
+        numbers, num_valid = self.clip.frame_indices, self.clip.num_valid
+        first = bisect_left(numbers, number, hi=num_valid)
+        return range(first, bisect_right(numbers, number, lo=first, hi=num_valid))
 
     def finish(self) -> tuple[Clip, Tensor | None]:
         """Return the frames ``[T, 3, H, W]``, holes filled; None if not one has arrived."""

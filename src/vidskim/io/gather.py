@@ -2,8 +2,11 @@
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import Field, dataclass, fields, replace
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor
 
 from vidskim.types import Clip
 
@@ -56,8 +59,37 @@ def gather(
         yield gathered
 
 
+class Packed(Protocol):
+    """A dataclass of tensors that are packed over clips, one row per frame."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def clip_index(self) -> Tensor:
+        """Position of each row's clip among the clips asked for."""
+        ...
+
+
+Part = TypeVar("Part", bound=Packed)
+
+
+def join_parts(nothing: Part, arriving: Iterable[tuple[Clip, Part]]) -> Part:
+    """Return what clips gave as one, that of the first clip given first.
+
+    Args:
+        nothing: what a clip without any frame gives; its shapes stand where there are no clips.
+        arriving: clips and what they gave, in any order.
+    """
+    parts = [nothing, *(part for _, part in arriving)]
+    parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
+    names = [field.name for field in fields(nothing)]
+    return replace(
+        nothing, **{name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    )
+
+
 def spans(clips: Sequence[Clip], *, total: int) -> list[range]:
-    """Return the frame numbers each clip spans, gaps of its stride included.
+    """Return the frame numbers each clip spans, gaps between its frames included.
 
     Args:
         clips: any clips.

@@ -7,7 +7,6 @@ frames are ten seconds apart, half of it where they are half a second apart.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 
 import av
 import numpy as np
@@ -17,14 +16,14 @@ from torch import Tensor
 
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.frames import RgbConverter
-from vidskim.io.packets import PacketIndex
+from vidskim.io.reading import Reading
 from vidskim.io.source import PacketSource
 from vidskim.io.walk import ReadStats, configure
 from vidskim.types import Clip
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFrames:
+class ClipKeyFrames:
     """The key frames of N clips, in the order of the clips."""
 
     images: Tensor
@@ -36,28 +35,18 @@ class KeyFrames:
         return f"KeyFrames(images={tuple(self.images.shape)})"
 
 
-def key_frames(
-    path: str | Path,
-    index: PacketIndex,
-    clips: Sequence[Clip],
-    *,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
-) -> KeyFrames:
+def key_frames(reading: Reading, clips: Sequence[Clip]) -> ClipKeyFrames:
     """Return one key frame per clip: the first inside it, else the last before it.
 
     Clips that share a key frame hold equal copies; `iter_key_frames` does without them. A key frame
     that cannot be decoded is replaced by that of the nearest clip, and a warning says so.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it, at least one.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Returns:
-        `KeyFrames` in the order of ``clips``.
+        `ClipKeyFrames` in the order of ``clips``.
 
     Raises:
         UsageError: no clips.
@@ -67,23 +56,17 @@ def key_frames(
         raise UsageError("key_frames() needs at least one clip, got none: pass clips of the video")
     images: Tensor | None = None
     numbers = torch.zeros(len(clips), dtype=torch.int64)
-    arriving = iter_key_frames(path, index, clips, stats=stats, warnings=warnings)
-    for positions, number, image in arriving:
+    for positions, number, image in iter_key_frames(reading, clips):
         if images is None:
             images = torch.empty(len(clips), *image.shape, dtype=torch.uint8)
         images[positions] = image
         numbers[positions] = number
     assert images is not None  # there are clips, so there was a picture or an error
-    return KeyFrames(images=images, frame_number=numbers)
+    return ClipKeyFrames(images=images, frame_number=numbers)
 
 
 def iter_key_frames(
-    path: str | Path,
-    index: PacketIndex,
-    clips: Sequence[Clip],
-    *,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
+    reading: Reading, clips: Sequence[Clip]
 ) -> Iterator[tuple[list[int], int, Tensor]]:
     """Yield each key frame once, with the clips it stands for, in time order.
 
@@ -91,11 +74,8 @@ def iter_key_frames(
     after it, whichever has a clip that starts nearer, and a warning says so.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Yields:
         Positions of clips, ascending, the frame number, and uint8 RGB ``[3, H, W]``. Every clip is
@@ -109,7 +89,7 @@ def iter_key_frames(
     held: _Shared | None = None
     waiting: list[int] = []
     num_lost = 0
-    for shared in _iter_shared(path, index, clips, stats=stats):
+    for shared in _iter_shared(reading, clips):
         if shared.image is None:
             waiting += shared.positions
             num_lost += len(shared.positions)
@@ -124,10 +104,10 @@ def iter_key_frames(
             yield held.finish()
         held = shared
     if held is None:
-        raise VideoError(path, "not one of its key frames can be decoded: it is damaged")
+        raise VideoError(reading.path, "not one of its key frames can be decoded: it is damaged")
     held.lost.extend(waiting)
     yield held.finish()
-    _warn_lost(num_lost, warnings)
+    _warn_lost(num_lost, reading)
 
 
 def choose_key_frames(is_key: NDArray[np.bool_], clips: Sequence[Clip]) -> NDArray[np.int64]:
@@ -173,19 +153,17 @@ def _gap(clips: Sequence[Clip], position: int, shared: _Shared) -> int:
     return min(abs(clips[other].start_frame - start) for other in shared.positions)
 
 
-def _iter_shared(
-    path: str | Path, index: PacketIndex, clips: Sequence[Clip], *, stats: ReadStats | None
-) -> Iterator[_Shared]:
+def _iter_shared(reading: Reading, clips: Sequence[Clip]) -> Iterator[_Shared]:
     """Yield the key frames of clips in time order, decoded or not."""
-    stats = ReadStats() if stats is None else stats
+    index = reading.packets
     numbers = choose_key_frames(index.is_key, clips).tolist()
     ordered = sorted(range(len(clips)), key=lambda position: numbers[position])
     convert = RgbConverter()
     nothing = np.zeros(len(index.demuxed.is_key), np.bool_)
-    with PacketSource(path, index.demuxed) as source:
+    with PacketSource(reading.path, index.demuxed) as source:
         for number, sharing in groupby(ordered, key=lambda position: numbers[position]):
             packet_number = int(index.decode_order[number])
-            image = _decode_one(source, packet_number, convert, skip=nothing, stats=stats)
+            image = _decode_one(source, packet_number, convert, skip=nothing, stats=reading.stats)
             yield _Shared(list(sharing), number, image)
 
 
@@ -218,8 +196,7 @@ def _decode_one(
     return torch.from_numpy(convert(frames[0]).transpose(2, 0, 1).copy())
 
 
-def _warn_lost(num_lost: int, warnings: list[str] | None) -> None:
+def _warn_lost(num_lost: int, reading: Reading) -> None:
     """Say, once, how many key frames could not be decoded."""
-    text = f"damaged: could not decode the key frames of {num_lost} of the clips"
-    if num_lost and warnings is not None and text not in warnings:
-        warnings.append(text)
+    if num_lost:
+        reading.warn([f"damaged: could not decode the key frames of {num_lost} of the clips"])

@@ -6,20 +6,18 @@ H.264 vectors on streams with B-frames, so many videos are read in parallel, nev
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vidskim.io.gather import gather, spans
-from vidskim.io.packets import PacketIndex
-from vidskim.io.probe import probe
+from vidskim.io.gather import gather, join_parts, spans
+from vidskim.io.reading import Reading
 from vidskim.io.records import exports_motion, iter_records, predicted_kinds
 from vidskim.io.references import References, find_references
 from vidskim.io.vectors import CELL, motion_maps, turn_vectors
-from vidskim.io.walk import Damage, ReadStats
+from vidskim.io.walk import Damage
 from vidskim.types import Clip, VideoInfo
 
 _BATCH_RECORDS, _BATCH_FRAMES = 8192, 32
@@ -55,25 +53,17 @@ class FrameMap(NamedTuple):
 
 
 def motion(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     b_frames: bool = True,
-    info: VideoInfo | None = None,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Motion:
     """Return the motion maps of all clips, those of the first clip given first.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it; they may overlap.
         b_frames: False leaves B-frames out of clips that have P-frames.
-        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Returns:
         `Motion` whose ``clip_index`` counts in the order of ``clips``.
@@ -81,31 +71,15 @@ def motion(
     Raises:
         VideoError: the file cannot be opened.
     """
-    info = info or probe(path, index, stats=stats)
-    arriving = iter_motion(
-        path, index, clips, b_frames=b_frames, info=info, stats=stats, warnings=warnings
-    )
-    parts = [part for _, part in arriving]
-    if not parts:
-        return pack_motion([], [], position=0, grid=cells(info.width, info.height))
-    parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
-    return Motion(
-        vectors=torch.cat([part.vectors for part in parts]),
-        clip_index=torch.cat([part.clip_index for part in parts]),
-        frame_number=torch.cat([part.frame_number for part in parts]),
-        intra=torch.cat([part.intra for part in parts]),
-    )
+    nothing = pack_motion([], [], position=0, grid=cells(reading.info.width, reading.info.height))
+    return join_parts(nothing, iter_motion(reading, clips, b_frames=b_frames))
 
 
 def iter_motion(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     b_frames: bool = True,
-    info: VideoInfo | None = None,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Motion]]:
     """Yield each clip with the maps of all predicted frames it spans, in time order, in one pass.
 
@@ -116,13 +90,9 @@ def iter_motion(
     no vectors (HEVC, VP9, AV1, ...) gives empty maps and one warning, and nothing is decoded.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it; they may overlap.
         b_frames: False leaves B-frames out of clips that have P-frames.
-        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Yields:
         The clip and its `Motion`.
@@ -130,22 +100,20 @@ def iter_motion(
     Raises:
         VideoError: the file cannot be opened.
     """
-    info = info or probe(path, index, stats=stats)
+    info = reading.info
     grid = cells(info.width, info.height)
-    references = find_references(index)
+    references = find_references(reading.packets)
     wanted = plan_motion(clips, references=references, codec=info.codec, b_frames=b_frames)
     arrivals: Iterator[tuple[int, FrameMap]] = iter(())
     damage = Damage()
-    if exports_motion(info.codec, warnings=warnings):
-        arrivals = _maps(
-            path, index, wanted, references=references, info=info, stats=stats, damage=damage
-        )
+    if exports_motion(info.codec, warnings=reading.warnings):
+        arrivals = _maps(reading, wanted, references=references, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
         motion = pack_motion(
             gathered.items, gathered.numbers, position=gathered.position, grid=grid
         )
         yield gathered.clip, motion
-    warn_missing(damage, warnings=warnings)
+    warn_missing(damage, reading)
 
 
 def plan_motion(
@@ -184,7 +152,7 @@ def cells(width: int, height: int) -> tuple[int, int]:
     return -(-height // CELL), -(-width // CELL)
 
 
-def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
+def warn_missing(damage: Damage, reading: Reading) -> None:
     """Say, once, how many of the frames that were looked at could not be decoded or are damaged."""
     texts = []
     if damage.numbers_missing:
@@ -194,24 +162,15 @@ def warn_missing(damage: Damage, *, warnings: list[str] | None) -> None:
         texts.append(
             f"damaged: {damage.frames_corrupt} of the frames looked at are in part guessed"
         )
-    if warnings is not None:
-        warnings.extend(text for text in texts if text not in warnings)
+    reading.warn(texts)
 
 
 def _maps(
-    path: str | Path,
-    index: PacketIndex,
-    wanted: Sequence[Collection[int]],
-    *,
-    references: References,
-    info: VideoInfo,
-    stats: ReadStats | None,
-    damage: Damage,
+    reading: Reading, wanted: Sequence[Collection[int]], *, references: References, damage: Damage
 ) -> Iterator[tuple[int, FrameMap]]:
     """Decode the wanted frames and yield the maps of the predicted ones, as displayed."""
-    batch = MapBatch(references, info=info)
-    arriving = iter_records(path, index, runs(wanted), codec=info.codec, stats=stats, damage=damage)
-    for number, records in arriving:
+    batch = MapBatch(references, info=reading.info)
+    for number, records in iter_records(reading, runs(wanted), damage=damage):
         batch.add(number, records)
         if batch.is_full:
             yield from batch.take()

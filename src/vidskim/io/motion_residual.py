@@ -6,7 +6,6 @@ same numbers as `iter_motion` and `iter_residuals` give.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,13 +22,12 @@ from vidskim.io.motion import (
     runs,
     warn_missing,
 )
-from vidskim.io.packets import PacketIndex
-from vidskim.io.probe import probe
+from vidskim.io.reading import Reading
 from vidskim.io.records import Delivery, exports_motion
 from vidskim.io.references import References, find_references
 from vidskim.io.residual import Residual, pack_residuals, plan_residuals
-from vidskim.io.walk import Damage, ReadStats, walk
-from vidskim.types import Clip, VideoInfo
+from vidskim.io.walk import Damage, walk
+from vidskim.types import Clip
 
 
 class _Found(NamedTuple):
@@ -40,17 +38,13 @@ class _Found(NamedTuple):
 
 
 def iter_compressed(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     residuals_per_clip: int = 1,
     quarter_luma: bool = False,
     size: tuple[int, int] | None = None,
     b_frames: bool = True,
-    info: VideoInfo | None = None,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Motion, Residual]]:
     """Yield each clip with its motion maps and residuals, in time order, from one decode.
 
@@ -60,16 +54,12 @@ def iter_compressed(
     and nothing is decoded.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it; they may overlap.
         residuals_per_clip: residual frames per clip, chosen as in `iter_residuals`.
         quarter_luma: the form of residuals, as in `iter_residuals`.
         size: (h, w) each residual is resized to, as in `iter_residuals`.
         b_frames: False leaves out the motion of B-frames, as in `iter_motion`.
-        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Yields:
         The clip, its `Motion` and its `Residual`, whose ``clip_index`` is the clip's position.
@@ -78,30 +68,15 @@ def iter_compressed(
         UsageError: ``residuals_per_clip`` below one.
         VideoError: the file cannot be opened.
     """
-    info = info or probe(path, index, stats=stats)
+    info = reading.info
     form = ResidualForm(quarter_luma=quarter_luma, size=size)
-    references = find_references(index)
-    chosen = plan_residuals(
-        clips,
-        references=references,
-        codec=info.codec,
-        per_clip=residuals_per_clip,
-        warnings=warnings,
-    )
+    references = find_references(reading.packets)
+    chosen = plan_residuals(reading, clips, references=references, per_clip=residuals_per_clip)
     numbers = sorted({number for numbers in chosen for number in numbers})
     maker = ResidualMaker(numbers, references=references, rotation=info.rotation, form=form)
     wanted = plan_motion(clips, references=references, codec=info.codec, b_frames=b_frames)
     damage = Damage()
-    arrivals = _arrivals(
-        path,
-        index,
-        wanted,
-        maker,
-        references=references,
-        info=info,
-        stats=stats,
-        damage=damage,
-    )
+    arrivals = _arrivals(reading, wanted, maker, references=references, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
         position, own = gathered.position, set(chosen[gathered.position])
         maps, residuals = {}, {}
@@ -121,21 +96,19 @@ def iter_compressed(
                 list(residuals.values()), list(residuals), position=position, form=form, info=info
             ),
         )
-    warn_missing(damage, warnings=warnings)
+    warn_missing(damage, reading)
 
 
 def _arrivals(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     wanted: Sequence[Collection[int]],
     maker: ResidualMaker,
     *,
     references: References,
-    info: VideoInfo,
-    stats: ReadStats | None,
     damage: Damage,
 ) -> Iterator[tuple[int, _Found]]:
     """Decode once and yield what each wanted frame gives, by ascending number."""
+    index, info = reading.packets, reading.info
     if not exports_motion(info.codec, warnings=None):
         return
     asked = np.zeros(len(index), np.bool_)
@@ -146,7 +119,10 @@ def _arrivals(
     ranges = delivery.extend(stretches) + maker.ranges()
     batch = MapBatch(references, info=info)
     waiting: dict[int, FrameResidual] = {}
-    for number, frame in walk(path, index, ranges, stats=stats, damage=damage, motion_vectors=True):
+    frames = walk(
+        reading.path, index, ranges, stats=reading.stats, damage=damage, motion_vectors=True
+    )
+    for number, frame in frames:
         records = delivery.records(number, frame) if asked[number] else None
         residual = maker.feed(number, frame, records)
         if residual is not None:

@@ -71,6 +71,11 @@ def displayed(frame: VideoFrame, path: str | Path) -> Displayed:
     return Displayed(frame.width, frame.height, rotation)
 
 
+def rotation_degrees(frame: VideoFrame) -> int:
+    """Return how far to turn a frame clockwise for display: 0, 90, 180 or 270."""
+    return round(-frame.rotation / 90) * 90 % 360
+
+
 def undecodable(path: str | Path, *, codec: str, encrypted: bool) -> VideoError:
     """Return the error for a track of which no frame decodes."""
     if encrypted:
@@ -108,8 +113,3 @@ def _first_frame(
         if count >= MAX_PACKETS:
             break
     raise undecodable(path, codec=codec, encrypted=encrypted)
-
-
-def rotation_degrees(frame: VideoFrame) -> int:
-    """Return how far to turn a frame clockwise for display: 0, 90, 180 or 270."""
-    return round(-frame.rotation / 90) * 90 % 360

@@ -5,7 +5,6 @@ frame, MPEG-4 one reference later, others never.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 from av.sidedata.motionvectors import MotionVectors
@@ -14,9 +13,10 @@ from av.video.frame import PictureType, VideoFrame
 from numpy.typing import NDArray
 
 from vidskim.io.packets import PacketIndex
+from vidskim.io.reading import Reading
 from vidskim.io.references import References, find_references
 from vidskim.io.vectors import RECORD
-from vidskim.io.walk import Damage, ReadStats, walk
+from vidskim.io.walk import Damage, walk
 
 MOTION_CODECS = frozenset(
     {"h264", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv1", "msmpeg4v2", "msmpeg4v3"}
@@ -59,22 +59,13 @@ def predicted_kinds(references: References, *, codec: str) -> tuple[NDArray[np.b
 
 
 def iter_records(
-    path: str | Path,
-    index: PacketIndex,
-    wanted: Iterable[range],
-    *,
-    codec: str,
-    stats: ReadStats | None = None,
-    damage: Damage | None = None,
+    reading: Reading, wanted: Iterable[range], *, damage: Damage | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the vectors of predicted frames, those of any choice equal to those of a whole read.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file in one of `MOTION_CODECS`.
         wanted: frame numbers.
-        codec: one of `MOTION_CODECS`.
-        stats: what is read is added here.
         damage: what could not be decoded is added here.
 
     Yields:
@@ -83,15 +74,16 @@ def iter_records(
         where the decoder never delivers its vectors (`DELAYED`).
     """
     ranges = [(numbers.start, numbers.stop) for numbers in wanted]
+    index = reading.packets
     asked = np.zeros(len(index), bool)
     for start, stop in ranges:
         asked[start:stop] = True
-    delivery = Delivery(index, codec=codec)
+    delivery = Delivery(index, codec=reading.info.codec)
     frames = walk(
-        path,
+        reading.path,
         index,
         delivery.extend(ranges),
-        stats=stats,
+        stats=reading.stats,
         damage=damage,
         motion_vectors=True,
         exact_pixels=False,

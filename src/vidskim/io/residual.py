@@ -11,7 +11,6 @@ prediction of B-frames and the intra prediction of blocks without a vector, whos
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,13 +19,12 @@ from torch import Tensor
 
 from vidskim.errors import UsageError
 from vidskim.io.compensate import FrameResidual, ResidualForm, ResidualMaker
-from vidskim.io.gather import gather, spans
+from vidskim.io.gather import gather, join_parts, spans
 from vidskim.io.motion import warn_missing
-from vidskim.io.packets import PacketIndex
-from vidskim.io.probe import probe
+from vidskim.io.reading import Reading
 from vidskim.io.records import Delivery, exports_motion, predicted_kinds
 from vidskim.io.references import References, find_references
-from vidskim.io.walk import Damage, ReadStats, walk
+from vidskim.io.walk import Damage, walk
 from vidskim.types import Clip, VideoInfo
 
 
@@ -49,60 +47,32 @@ class Residual:
 
 
 def residuals(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
     size: tuple[int, int] | None = None,
-    info: VideoInfo | None = None,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Residual:
     """Return the residuals of all clips, those of the first clip given first.
 
     All of them are in memory at once; `iter_residuals` holds one clip's at a time. Arguments and
     errors are those of `iter_residuals`.
     """
-    info = info or probe(path, index, stats=stats)
-    parts = [
-        part
-        for _, part in iter_residuals(
-            path,
-            index,
-            clips,
-            per_clip=per_clip,
-            quarter_luma=quarter_luma,
-            size=size,
-            info=info,
-            stats=stats,
-            warnings=warnings,
-        )
-    ]
-    if not parts:
-        form = ResidualForm(quarter_luma=quarter_luma, size=size)
-        return pack_residuals([], [], position=0, form=form, info=info)
-    parts.sort(key=lambda part: int(part.clip_index[0]) if len(part.clip_index) else -1)
-    return Residual(
-        values=torch.cat([part.values for part in parts]),
-        clip_index=torch.cat([part.clip_index for part in parts]),
-        frame_number=torch.cat([part.frame_number for part in parts]),
-        reference_number=torch.cat([part.reference_number for part in parts]),
+    form = ResidualForm(quarter_luma=quarter_luma, size=size)
+    return join_parts(
+        pack_residuals([], [], position=0, form=form, info=reading.info),
+        iter_residuals(reading, clips, per_clip=per_clip, quarter_luma=quarter_luma, size=size),
     )
 
 
 def iter_residuals(
-    path: str | Path,
-    index: PacketIndex,
+    reading: Reading,
     clips: Sequence[Clip],
     *,
     per_clip: int = 1,
     quarter_luma: bool = False,
     size: tuple[int, int] | None = None,
-    info: VideoInfo | None = None,
-    stats: ReadStats | None = None,
-    warnings: list[str] | None = None,
 ) -> Iterator[tuple[Clip, Residual]]:
     """Yield each clip with the residuals of some of its predicted frames, in time order.
 
@@ -111,17 +81,13 @@ def iter_residuals(
     the past reference alone. A codec that exports no vectors gives empty residuals and one warning.
 
     Args:
-        path: a video file.
-        index: its packet index.
+        reading: a video file.
         clips: any clips of it; they may overlap.
         per_clip: residual frames per clip; fewer where a clip has fewer predicted frames.
         quarter_luma: luma averaged over 4x4 pixels instead of RGB; its energy ranks frames almost
             as well, and it is 48 times smaller.
         size: (h, w) each residual is resized to as soon as it is computed, bilinear with
             antialiasing; None leaves it as large as the video.
-        info: what `vidskim.io.probe` says of the file, if known; saves opening it once more.
-        stats: what is read is added here.
-        warnings: what went wrong is added here, once.
 
     Yields:
         The clip and its `Residual`.
@@ -130,16 +96,14 @@ def iter_residuals(
         UsageError: ``per_clip`` below one.
         VideoError: the file cannot be opened.
     """
-    info = info or probe(path, index, stats=stats)
+    info = reading.info
     form = ResidualForm(quarter_luma=quarter_luma, size=size)
-    references = find_references(index)
-    wanted = plan_residuals(
-        clips, references=references, codec=info.codec, per_clip=per_clip, warnings=warnings
-    )
+    references = find_references(reading.packets)
+    wanted = plan_residuals(reading, clips, references=references, per_clip=per_clip)
     numbers = sorted({number for numbers in wanted for number in numbers})
     maker = ResidualMaker(numbers, references=references, rotation=info.rotation, form=form)
     damage = Damage()
-    arrivals = _targets(path, index, maker, codec=info.codec, stats=stats, damage=damage)
+    arrivals = _targets(reading, maker, damage=damage)
     for gathered in gather(clips, arrivals, wanted=wanted):
         yield (
             gathered.clip,
@@ -147,25 +111,19 @@ def iter_residuals(
                 gathered.items, gathered.numbers, position=gathered.position, form=form, info=info
             ),
         )
-    warn_missing(damage, warnings=warnings)
+    warn_missing(damage, reading)
 
 
 def plan_residuals(
-    clips: Sequence[Clip],
-    *,
-    references: References,
-    codec: str,
-    per_clip: int,
-    warnings: list[str] | None = None,
+    reading: Reading, clips: Sequence[Clip], *, references: References, per_clip: int
 ) -> list[list[int]]:
     """Choose the frames of each clip whose residuals stand for it.
 
     Args:
-        clips: any clips.
-        references: of all frames of the video.
-        codec: without vectors nothing is chosen.
+        reading: a video file; in a codec without vectors nothing is chosen, and a warning says so.
+        clips: any clips of it.
+        references: of all its frames.
         per_clip: how many at most.
-        warnings: a codec without vectors is told here, once.
 
     Returns:
         Ascending frame numbers of each clip.
@@ -175,9 +133,9 @@ def plan_residuals(
     """
     if per_clip < 1:
         raise UsageError(f"residuals per clip must be at least 1, got {per_clip}")
-    if not exports_motion(codec, warnings=warnings):
+    if not exports_motion(reading.info.codec, warnings=reading.warnings):
         return [[] for _ in clips]
-    candidates = predicted_kinds(references, codec=codec)
+    candidates = predicted_kinds(references, codec=reading.info.codec)
     return [
         choose_predicted(span, candidates=candidates, per_clip=per_clip, distance=references.past)
         for span in spans(clips, total=len(references.past))
@@ -223,19 +181,16 @@ def choose_predicted(
 
 
 def _targets(
-    path: str | Path,
-    index: PacketIndex,
-    maker: ResidualMaker,
-    *,
-    codec: str,
-    stats: ReadStats | None,
-    damage: Damage,
+    reading: Reading, maker: ResidualMaker, *, damage: Damage
 ) -> Iterator[tuple[int, FrameResidual]]:
     """Yield the residuals of chosen frames; one decoder gives vectors and pixels."""
-    delivery = Delivery(index, codec=codec)
+    index = reading.packets
+    delivery = Delivery(index, codec=reading.info.codec)
     ranges = delivery.extend((number, number + 1) for number in sorted(maker.targets))
     ranges += maker.ranges()
-    frames = walk(path, index, ranges, stats=stats, damage=damage, motion_vectors=True)
+    frames = walk(
+        reading.path, index, ranges, stats=reading.stats, damage=damage, motion_vectors=True
+    )
     for number, frame in frames:
         records = delivery.records(number, frame) if number in maker.targets else None
         found = maker.feed(number, frame, records)

@@ -25,7 +25,7 @@ SHORTEST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class AttendedStep:
     """A step that much of what was kept comes from."""
 
     step: int
@@ -186,7 +186,7 @@ def _seen(prediction: Prediction) -> list[_Stretch]:
     return joined or [_Stretch(0, 0.0, prediction.video.duration_seconds)]
 
 
-def most_attended(prediction: Prediction) -> list[Moment]:
+def most_attended(prediction: Prediction) -> list[AttendedStep]:
     """Return the moments that most of what was kept comes from, in time order.
 
     They are local maxima of ``received`` above the even share 1/T, the largest one and others that
@@ -198,9 +198,9 @@ def most_attended(prediction: Prediction) -> list[Moment]:
     steps = lay_steps(prediction)
     frames = attention_of(prediction).frame_indices
     apart = APART * steps.duration_seconds
-    found: list[Moment] = []
+    found: list[AttendedStep] = []
     for step in sorted(_peaks(steps), key=lambda n: (-steps.received[n], n)):
-        moment = Moment(
+        moment = AttendedStep(
             step,
             frames[step],
             float(steps.starts[step]),

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from vidskim.errors import UsageError, printable
-from vidskim.show.attended import Moment, Steps, attention_of, lay_steps, most_attended
+from vidskim.show.attended import AttendedStep, Steps, attention_of, lay_steps, most_attended
 from vidskim.show.filmstrip import CAPTION, GAP, Slot, draw_thumbnail, draw_tie, spread
 from vidskim.show.storyboard import check_png, frames_at, write_whole
 from vidskim.show.timeline import (
@@ -60,7 +60,7 @@ APART = 0.74
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class StripFrame:
     """A frame in the strip."""
 
     frame: int
@@ -68,7 +68,7 @@ class Shown:
     """When it is shown."""
     place_seconds: float
     """Where the strip ties it to the time line."""
-    moment: Moment | None = None
+    moment: AttendedStep | None = None
     """The step it begins, if that is among the most attended."""
 
 
@@ -96,7 +96,7 @@ def save_attention(prediction: Prediction, path: str | Path) -> None:
 
 def choose_frames(
     prediction: Prediction, times: NDArray[np.float64], *, aspect: float
-) -> list[Shown]:
+) -> list[StripFrame]:
     """Choose the frames of the strip: evenly over time, but the most attended ones for sure.
 
     Each of these takes the place of the even one that is nearest to it.
@@ -124,16 +124,16 @@ def choose_frames(
     for moment in moments:
         if even and len(even) + len(moments) > count:
             even.pop(min(even, key=lambda frame: abs(even[frame] - moment.middle_seconds)))
-    strip = [Shown(frame, float(times[frame]), place) for frame, place in even.items()]
+    strip = [StripFrame(frame, float(times[frame]), place) for frame, place in even.items()]
     for moment in moments:
         seconds = float(times[min(moment.frame, len(times) - 1)])
-        strip.append(Shown(moment.frame, seconds, moment.middle_seconds, moment))
+        strip.append(StripFrame(moment.frame, seconds, moment.middle_seconds, moment))
     return sorted(strip, key=lambda shot: (shot.place_seconds, shot.frame))
 
 
 def draw_attention(
     prediction: Prediction,
-    shown: Sequence[Shown],
+    shown: Sequence[StripFrame],
     images: NDArray[np.uint8],
     path: str | Path,
 ) -> None:
@@ -253,7 +253,7 @@ def _add_scale(figure: Figure, norm: Normalize, *, dotted: bool) -> None:
         )
 
 
-def _draw_received(axes: Axes, steps: Steps, moments: Sequence[Moment]) -> None:
+def _draw_received(axes: Axes, steps: Steps, moments: Sequence[AttendedStep]) -> None:
     """Draw how much of what was kept comes from each step, and mark the most attended."""
     edges, values = steps.over_time()
     received = np.array([np.nan if value is None else value for value in values])

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from vidskim.clips.grid import lay_clip
 from vidskim.errors import UsageError
 from vidskim.types import ChosenClip, Clip, Prediction
 from vidskim.video import Video
@@ -90,9 +90,7 @@ def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:
     for chosen in clips:
         clip = chosen.clip
         frame = clip.frame_indices[(clip.num_valid - 1) // 2]
-        middles.append(
-            replace(clip, index=len(middles), start_frame=frame, num_frames=1, num_valid=1)
-        )
+        middles.append(lay_clip(frame, num_frames=1, index=len(middles)))
     images: dict[int, Tensor] = {}
     for clip, frames in Video(path).iter_frames(middles):
         image = frames[:1].float()  # [1, 3, H, W]
@@ -114,5 +112,5 @@ def frames_at(path: str | Path, numbers: Sequence[int]) -> Tensor:
     Raises:
         VideoError: the video cannot be read.
     """
-    clips = [Clip(n, number, 1, 1, 0.0, 0.0, 1) for n, number in enumerate(numbers)]
+    clips = [lay_clip(number, num_frames=1, index=n) for n, number in enumerate(numbers)]
     return middle_frames(path, [ChosenClip(clip, None, "") for clip in clips])

@@ -7,7 +7,7 @@ from vidskim.types import ChosenClip, Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class EncoderShare:
     """The clips of one encoder."""
 
     encoder: str
@@ -32,10 +32,10 @@ def is_routed(answer: object) -> bool:
     return schedule is not None and schedule.endswith(" by saliency")
 
 
-def shares(answer: Prediction) -> list[Share]:
+def shares(answer: Prediction) -> list[EncoderShare]:
     """Return how many clips each encoder saw, the expensive one first."""
     seen = [chosen.encoder for chosen in answer.clips]
-    return [Share(encoder, seen.count(encoder)) for encoder in answer.encoders]
+    return [EncoderShare(encoder, seen.count(encoder)) for encoder in answer.encoders]
 
 
 def shares_text(answer: Prediction, *, marks: tuple[str, str] = ("", "")) -> str:

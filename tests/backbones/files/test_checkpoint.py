@@ -3,6 +3,7 @@
 import json
 import pickle
 import zipfile
+from fractions import Fraction
 
 import pytest
 import torch
@@ -328,6 +329,9 @@ def test_other_objects_than_state_dicts_are_refused(tmp_path, loaded, reason):
         load_backbone("r3d_18", checkpoint=tmp_path / "x.pth")
 
 
+EIGHT = {"num_frames": 8, "stride": 1, "size": [8, 8]}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
@@ -343,6 +347,12 @@ def test_other_objects_than_state_dicts_are_refused(tmp_path, loaded, reason):
         ("clip", {"num_frames": "8", "stride": 1, "size": [8, 8]}, "header is damaged"),
         ("clip", {"num_frames": 10**9, "stride": 1, "size": [8, 8]}, "at most 4096 are read"),
         ("clip", {"num_frames": 8, "stride": 1, "size": [10**6, 8]}, "1000000 pixels a side"),
+        ("clip", {**EIGHT, "rate": "2000/1"}, "1/1000 to 1000 are read"),
+        ("clip", {**EIGHT, "rate": "1/1001"}, "1/1000 to 1000 are read"),
+        ("clip", {**EIGHT, "rate": "0/1"}, "written as in '30000/1001', got '0/1'"),
+        ("clip", {**EIGHT, "rate": "1e9/1"}, "header is damaged"),
+        ("clip", {**EIGHT, "rate": 25}, "header is damaged"),
+        ("clip", {**EIGHT, "rates": None}, "header is damaged"),
         ("transform", {"crop": 3}, "header is damaged"),
         ("transform", {**Transform().to_dict(), "short_side": 10**7}, "at most 4096 are read"),
         ("head_window", 7, "header is damaged"),
@@ -360,6 +370,19 @@ def test_a_wrong_header_is_refused(tmp_path, key, value, reason):
         load_backbone(checkpoint=path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("rate", [None, Fraction(25), Fraction(30000, 1001)])
+def test_a_rate_is_written_only_where_there_is_one(tmp_path, rate):
+    """Versions without rates read every key of a clip, so there is no key without a rate."""
+    path, network = tmp_path / "net.safetensors", _small()
+    network.clip = ClipSpec(8, 2, (56, 64), rate)
+    save_backbone(network, path)
+    assert load_backbone(checkpoint=path).clip == network.clip
+    with safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["vidskim"])["clip"]
+    written = {} if rate is None else {"rate": f"{rate.numerator}/{rate.denominator}"}
+    assert told == {"num_frames": 8, "stride": 2, "size": [56, 64], **written}
 
 
 def test_a_header_without_end_is_refused(tmp_path):

@@ -20,8 +20,8 @@ from vidskim.data.make.synthetic import (
     MOTIONS,
     PAIRS,
     SHORTEST_SECONDS,
-    Job,
-    Moment,
+    MotionSpan,
+    SyntheticFile,
     make_synthetic,
     make_video,
 )
@@ -78,7 +78,7 @@ def test_the_sound_of_a_seed_stays_what_it_is():
 
 
 def test_a_class_shows_in_its_moments_only():
-    moments = [Moment("circle", 0.4, 0.8, 1.0), Moment("circle", 1.2, 1.6, 1.0)]
+    moments = [MotionSpan("circle", 0.4, 0.8, 1.0), MotionSpan("circle", 1.2, 1.6, 1.0)]
     quiet = frames_of([], num_frames=50)
     circle = frames_of(moments, num_frames=50)
     bounce = frames_of([replace(m, motion="bounce") for m in moments], num_frames=50)
@@ -194,7 +194,9 @@ def test_no_class_is_told_by_its_codec(tmp_path, monkeypatch):
     for label in ("bounce", "knock"):
         for seed in range(12):
             path = str(tmp_path / f"{label}{seed}.mp4")
-            job = Job(path, label, CLASSES[label], (1.5, 2.2), "test", 0, seed, 15.0, 15.5)
+            job = SyntheticFile(
+                path, label, CLASSES[label], (1.5, 2.2), "test", 0, seed, 15.0, 15.5
+            )
             synthetic.make_video(job)
         made = {codec for path, codec in codecs.items() if label in path}
         assert made == {"h264", "mpeg4"}, label
@@ -217,7 +219,9 @@ def test_a_long_h264_file_is_byte_equal_every_time(tmp_path):
     content = set()
     for name in "abc":
         path = tmp_path / f"{name}.mp4"
-        make_video(Job(str(path), "sweep", ("sweep",), (1.5, 2.2), "test", 11, 0, 30.0, 40.0))
+        make_video(
+            SyntheticFile(str(path), "sweep", ("sweep",), (1.5, 2.2), "test", 11, 0, 30.0, 40.0)
+        )
         content.add(path.read_bytes())
     with av.open(str(path)) as container:
         assert container.streams.video[0].codec_context.name == "h264"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vidskim.io.live.arrival import MAX_HELD, Arrival, Arrivals, Clock
+from vidskim.io.live.arrival import MAX_HELD, Arrival, Arrivals, StreamClock
 from vidskim.io.walk import MAX_REORDERED
 
 
@@ -124,10 +124,13 @@ def test_where_only_decoding_times_are_stored_they_are_the_frames():
 
 
 def test_a_clock_never_goes_back():
-    clock = Clock(unit=Fraction(1, 10), origin_seconds=1.0, frame_rate=Fraction(5))
+    clock = StreamClock(unit=Fraction(1, 10), origin_seconds=1.0, frame_rate=Fraction(5))
     assert [clock.seconds(n, t) for n, t in enumerate((10, 20, 15, 30))] == [0, 1, 1, 2]
     assert clock.num_resets == 0
     assert [clock.seconds(n, t) for n, t in ((4, 0), (5, 10))] == pytest.approx([2.2, 3.2])
     assert clock.num_resets == 1
     assert clock.later(6, 20) == pytest.approx(4.2)
-    assert Clock(unit=Fraction(1), origin_seconds=0.5, frame_rate=Fraction(4)).seconds(6, None) == 1
+    assert (
+        StreamClock(unit=Fraction(1), origin_seconds=0.5, frame_rate=Fraction(4)).seconds(6, None)
+        == 1
+    )

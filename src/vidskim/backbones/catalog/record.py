@@ -108,6 +108,7 @@ class Weights:
             **asdict(self),
             "name": self.name,
             "filename": self.filename,
+            "clip": self.clip.to_dict(),
             "transform": str(self.transform),
             "options": dict(self.options),
         }

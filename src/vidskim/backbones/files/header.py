@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ HEADER_VERSION = 2
 
 MAX_CLIP_FRAMES = 4096
 MAX_FRAME_SIDE = 4096
+MAX_RATE = 1000
 """What a checkpoint may ask for: more would take a machine's memory for a damaged number."""
 
 
@@ -58,7 +59,7 @@ def describe_network(backbone: Network) -> dict[str, Any]:
         "options": dict(backbone.options),
         "num_classes": backbone.num_classes,
         "classes": backbone.classes,
-        "clip": None if backbone.clip is None else asdict(backbone.clip),
+        "clip": None if backbone.clip is None else backbone.clip.to_dict(),
         "transform": None if transform is None else transform.to_dict(),
         "head_window": backbone.head_window,
     }
@@ -81,7 +82,7 @@ def header_of(raw: Mapping[str, Any], *, metadata: Mapping[str, Any] | None = No
         options=dict(raw["options"]),
         num_classes=raw["num_classes"],
         classes=None if classes is None else tuple(str(c) for c in classes),
-        clip=None if clip is None else ClipSpec(**{**clip, "size": tuple(clip["size"])}),
+        clip=None if clip is None else ClipSpec.from_dict(clip),
         transform=None if transform is None else transform_of(transform),
         metadata=dict(metadata or {}),
         head_window=None if window is None else _window(*window),
@@ -179,10 +180,15 @@ def _check_clip(clip: ClipSpec) -> None:
     """Refuse a clip that no network takes.
 
     Raises:
-        UsageError: more than `MAX_CLIP_FRAMES` frames, or a side above `MAX_FRAME_SIDE`.
+        UsageError: more than `MAX_CLIP_FRAMES` frames, a side above `MAX_FRAME_SIDE`, or a rate
+            above `MAX_RATE` or below its inverse.
     """
     if clip.num_frames > MAX_CLIP_FRAMES:
         raise UsageError(f"clips of {clip.num_frames} frames, at most {MAX_CLIP_FRAMES} are read")
+    if clip.rate is not None and not 1 <= clip.rate * MAX_RATE <= MAX_RATE**2:
+        raise UsageError(
+            f"a rate of {clip.rate} frames per second, 1/{MAX_RATE} to {MAX_RATE} are read"
+        )
     _check_side(max(clip.size))
 
 

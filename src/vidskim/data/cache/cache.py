@@ -10,7 +10,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def encoder_settings(
         "grid": GRID_VERSION,
         "model": encoder.name,
         "weights": weights_sha256(encoder),
-        "clip": asdict(encoder.clip),
+        "clip": encoder.clip.to_dict(),
         "transform": encoder.transform.to_dict(),
         "head_window": getattr(encoder, "head_window", None),
         "precision": precision,

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from vidskim.clips.grid import lay_clip
 from vidskim.clips.transform import Transform
 from vidskim.data.manifest import Row
 from vidskim.data.workers import map_in_processes
@@ -127,14 +128,13 @@ def _stretch(video: Video, row: Row, *, num_frames: int) -> list[Clip]:
     stop = len(times) if row.end_seconds is None else _frame_at(times, row.end_seconds)
     stop = max(stop, first + 1)
     return [
-        Clip(
-            index=n,
-            start_frame=start,
+        lay_clip(
+            start,
             num_frames=num_frames,
-            stride=1,
+            total=stop,
+            index=n,
             start_seconds=float(times[start]),
             end_seconds=float(times[min(start + num_frames, stop) - 1]),
-            num_valid=min(num_frames, stop - start),
         )
         for n, start in enumerate(range(first, min(stop, len(times)), num_frames))
     ]

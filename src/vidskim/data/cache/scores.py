@@ -42,7 +42,7 @@ SHORTEST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class NetworkLook:
     """One network's look at one video."""
 
     scores: Tensor | None
@@ -88,7 +88,7 @@ def network_scores(
     *,
     clip: ClipSpec,
     folder: str | Path,
-) -> Kept[Scored]:
+) -> Kept[NetworkLook]:
     """Return the scores of one saliency network on every clip of every video, made where missing.
 
     Args:
@@ -123,9 +123,9 @@ def network_scores(
             "warnings": list(video.warnings),
         }
 
-    def read(record: Mapping[str, Any]) -> Scored:
+    def read(record: Mapping[str, Any]) -> NetworkLook:
         scores = record["scores"]
-        return Scored(
+        return NetworkLook(
             scores=None if scores is None else torch.tensor(scores, dtype=torch.float32),
             seconds=float(record["seconds"]),
             macs=int(record["macs"]),

@@ -104,7 +104,7 @@ SPLITS = {"train": 0, "test": 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class MotionSpan:
     """One stretch of a video in which its class shows."""
 
     motion: str
@@ -114,7 +114,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SyntheticFile:
     """Everything that determines one synthetic file."""
 
     path: str
@@ -200,7 +200,7 @@ def make_synthetic(
 
 def _job(
     out: Path, split: str, index: int, *, kind: str, seed: int, lengths: tuple[float, float]
-) -> Job:
+) -> SyntheticFile:
     """Describe one file; classes take turns, and so do a class's pairs and their two orders."""
     labels = list(CLASSES if kind == "moments" else PAIRS)
     turn, place = divmod(index, len(labels))
@@ -215,7 +215,7 @@ def _job(
     )
     motions = orders[turn % len(orders)]
     path = out / split / f"{split}_{index:04d}_{label}.mp4"
-    return Job(str(path), label, motions, KINDS[kind], split, index, seed, *lengths)
+    return SyntheticFile(str(path), label, motions, KINDS[kind], split, index, seed, *lengths)
 
 
 def _claim(out: Path, recipe: str) -> None:
@@ -228,7 +228,9 @@ def _claim(out: Path, recipe: str) -> None:
     stamp.write_text(recipe)
 
 
-def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Moment, ...]]) -> Path:
+def _write_manifests(
+    out: Path, jobs: Sequence[SyntheticFile], moments: Sequence[tuple[MotionSpan, ...]]
+) -> Path:
     videos: list[Row] = []
     shown: list[Row] = []
     trimmed: list[Row] = []
@@ -248,20 +250,20 @@ def _write_manifests(out: Path, jobs: Sequence[Job], moments: Sequence[tuple[Mom
     return out / "videos.csv"
 
 
-def _generator(job: Job) -> Generator:
+def _generator(job: SyntheticFile) -> Generator:
     return np.random.default_rng([job.seed, SPLITS[job.split], job.index])
 
 
-def _num_frames(job: Job, rng: Generator) -> int:
+def _num_frames(job: SyntheticFile, rng: Generator) -> int:
     """Draw the length of a file, the first number its generator gives."""
     return int(rng.uniform(job.min_seconds, job.max_seconds) * FRAME_RATE)
 
 
-def _seconds(job: Job) -> float:
+def _seconds(job: SyntheticFile) -> float:
     return _num_frames(job, _generator(job)) / FRAME_RATE
 
 
-def make_video(job: Job) -> tuple[Moment, ...]:
+def make_video(job: SyntheticFile) -> tuple[MotionSpan, ...]:
     """Write one file (unless it is there) and return its moments."""
     rng = _generator(job)
     num_frames = _num_frames(job, rng)
@@ -292,7 +294,7 @@ def _plan(
     seconds: float,
     *,
     lasting: tuple[float, float] = KINDS["moments"],
-) -> tuple[Moment, ...]:
+) -> tuple[MotionSpan, ...]:
     """Place the moments: one of each motion, or two to three of a single one, 3 s or more apart."""
     number = 2 if len(motions) > 1 else int(rng.integers(2, 4))
     lengths = rng.uniform(*lasting, number)
@@ -303,12 +305,14 @@ def _plan(
         clock += float(gaps[i])
         speed = float(rng.uniform(0.85, 1.15))
         motion = motions[i % len(motions)]
-        moments.append(Moment(motion, clock, clock + float(lengths[i]), speed))
+        moments.append(MotionSpan(motion, clock, clock + float(lengths[i]), speed))
         clock += float(lengths[i]) + 3.0
     return tuple(moments)
 
 
-def _frames(rng: Generator, moments: tuple[Moment, ...], num_frames: int) -> Iterator[np.ndarray]:
+def _frames(
+    rng: Generator, moments: tuple[MotionSpan, ...], num_frames: int
+) -> Iterator[np.ndarray]:
     """Yield the frames, uint8 ``[HEIGHT, WIDTH, 3]``."""
     camera = wander(rng, num_frames, speed=(0.6, 2.2), limit=(MARGIN_X, MARGIN_Y))
     bystanders = [
@@ -348,14 +352,16 @@ def _frames(rng: Generator, moments: tuple[Moment, ...], num_frames: int) -> Ite
         yield np.minimum(image, 250) + noise[number % 4]
 
 
-def _pose_at(moments: tuple[Moment, ...], seconds: float) -> Pose:
+def _pose_at(moments: tuple[MotionSpan, ...], seconds: float) -> Pose:
     for moment in moments:
         if moment.start_seconds <= seconds < moment.end_seconds:
             return MOTIONS[moment.motion](seconds - moment.start_seconds, moment.speed)
     return Pose()
 
 
-def _sound(rng: Generator, label: str, moments: tuple[Moment, ...], num_frames: int) -> np.ndarray:
+def _sound(
+    rng: Generator, label: str, moments: tuple[MotionSpan, ...], num_frames: int
+) -> np.ndarray:
     """Return the sound, float32 ``[samples]``: ambience, and something at each moment."""
     sound = ambience(rng, num_frames * SAMPLE_RATE // FRAME_RATE)
     for moment in moments:

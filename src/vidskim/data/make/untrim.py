@@ -21,7 +21,7 @@ from vidskim.data.manifest import Manifest, Row, write_manifest
 from vidskim.data.workers import map_in_processes
 from vidskim.errors import ManifestError, UsageError, VideoError, listed, printable, unknown_name
 from vidskim.io.packets import read_packets
-from vidskim.io.write.join import Part, join, read_part
+from vidskim.io.write.join import JoinableFile, join, read_part
 
 SPLITS = {"train": 0, "test": 1, "val": 2}
 """Splits and their part in every video's seed."""
@@ -42,7 +42,7 @@ class Untrimmed:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class UntrimmedFile:
     """Everything that determines one joined file."""
 
     path: Path
@@ -50,7 +50,7 @@ class Job:
     split: str
     index: int
     clips: tuple[Trimmed, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[JoinableFile, ...]
 
 
 def make_untrimmed(
@@ -129,7 +129,9 @@ def make_untrimmed(
             name = re.sub(r"[^\w-]+", "_", label)[:40]
             path = out / split / f"{split}_{index:04d}_{name}.mp4"
             jobs.append(
-                Job(path, label, split, index, drawn, tuple(parts[c.number] for c in drawn))
+                UntrimmedFile(
+                    path, label, split, index, drawn, tuple(parts[c.number] for c in drawn)
+                )
             )
     try:
         _claim(out, recipe)
@@ -143,7 +145,7 @@ def make_untrimmed(
     return Untrimmed(manifest_path, len(jobs), size, tuple(notes))
 
 
-def make_video(job: Job) -> tuple[float, ...]:
+def make_video(job: UntrimmedFile) -> tuple[float, ...]:
     """Join one file unless it is there.
 
     Returns:
@@ -236,10 +238,10 @@ def _check_rows(manifest: Manifest, *, labels: set[str], splits: Mapping[str, in
 
 def _read_parts(
     manifest: Manifest, rows: Sequence[Row], *, workers: int | None
-) -> tuple[list[Row], list[Part], list[str]]:
+) -> tuple[list[Row], list[JoinableFile], list[str]]:
     """Read every clip, keep the largest group that can be joined, and tell of the others."""
     read = map_in_processes(_try_part, [row.path for row in rows], title="clips", workers=workers)
-    found: list[tuple[Row, Part]] = []
+    found: list[tuple[Row, JoinableFile]] = []
     failed: list[VideoError] = []
     for row, part in zip(rows, read, strict=True):
         if isinstance(part, VideoError):
@@ -266,7 +268,7 @@ def _read_parts(
     return [row for row, _ in kept], [part for _, part in kept], notes
 
 
-def _note_sound(parts: Sequence[Part]) -> Iterator[str]:
+def _note_sound(parts: Sequence[JoinableFile]) -> Iterator[str]:
     sounds = Counter(part.sound for part in parts)
     if len(sounds) > 1:
         with_sound = len(parts) - sounds[None]
@@ -276,7 +278,7 @@ def _note_sound(parts: Sequence[Part]) -> Iterator[str]:
         )
 
 
-def _try_part(path: Path) -> Part | VideoError:
+def _try_part(path: Path) -> JoinableFile | VideoError:
     """Read one clip; what is wrong with it is a result, not the end."""
     try:
         return read_part(path)
@@ -284,7 +286,7 @@ def _try_part(path: Path) -> Part | VideoError:
         return error
 
 
-def _digest(manifest: Manifest, rows: Sequence[Row], parts: Sequence[Part]) -> str:
+def _digest(manifest: Manifest, rows: Sequence[Row], parts: Sequence[JoinableFile]) -> str:
     """Name the clips by what decides over the videos: another one, another set."""
     lines = (
         f"{manifest.name_of(row)} {row.label} {row.split} {row.group} {part.num_frames} "
@@ -328,7 +330,7 @@ def _claim(out: Path, recipe: str) -> None:
 
 def _write_manifests(
     out: Path,
-    jobs: Sequence[Job],
+    jobs: Sequence[UntrimmedFile],
     times: Sequence[tuple[float, ...]],
     rows: Sequence[Row],
     *,

@@ -1,7 +1,7 @@
 """What the official annotation files of Kinetics, Charades and Something-Something say.
 
-Each reader takes one file and yields one `Entry` per video; no video is looked for here. The files
-as their makers publish them::
+Each reader takes one file and yields one `AnnotatedVideo` per video; no video is looked for here.
+The files as their makers publish them::
 
     Kinetics        label,youtube_id,time_start,time_end,split[,is_cc]     CSV with a header
     Charades        id,subject,...,actions,length                          CSV with a header
@@ -41,7 +41,7 @@ NUM_CHARADES_CLASSES = 157
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AnnotatedVideo:
     """One video that an annotation file names."""
 
     stem: str
@@ -54,7 +54,7 @@ class Entry:
     group: str | None = None
 
 
-def read_kinetics(path: Path, *, split: str | None = None) -> Iterator[Entry]:
+def read_kinetics(path: Path, *, split: str | None = None) -> Iterator[AnnotatedVideo]:
     """Yield the clips of a Kinetics CSV (400, 600, 700 or 700-2020).
 
     Args:
@@ -79,12 +79,12 @@ def read_kinetics(path: Path, *, split: str | None = None) -> Iterator[Entry]:
             raise ManifestError(
                 f"{where}: split is {shown(values['split'])}; give train, validate or test"
             )
-        yield Entry(f"{name}_{start:06d}_{end:06d}", (label,), told, where, group=name)
+        yield AnnotatedVideo(f"{name}_{start:06d}_{end:06d}", (label,), told, where, group=name)
 
 
 def read_charades(
     path: Path, *, split: str | None = None, classes: Mapping[str, str] | None = None
-) -> Iterator[Entry]:
+) -> Iterator[AnnotatedVideo]:
     """Yield the videos of a Charades CSV, each with the distinct classes of its actions.
 
     Args:
@@ -114,7 +114,7 @@ def read_charades(
                     f"are {min(classes)} to {max(classes)}"
                 )
             labels.append(classes[code])
-        yield Entry(name, tuple(dict.fromkeys(labels)), split, where)
+        yield AnnotatedVideo(name, tuple(dict.fromkeys(labels)), split, where)
 
 
 def read_charades_classes(path: Path) -> dict[str, str]:
@@ -138,7 +138,7 @@ def read_charades_classes(path: Path) -> dict[str, str]:
     return classes
 
 
-def read_something(path: Path, *, split: str | None = None) -> Iterator[Entry]:
+def read_something(path: Path, *, split: str | None = None) -> Iterator[AnnotatedVideo]:
     """Yield the videos of a Something-Something file: CSV of version 1 or JSON of version 2.
 
     The class of version 2 is the template without its brackets.
@@ -156,7 +156,7 @@ def read_something(path: Path, *, split: str | None = None) -> Iterator[Entry]:
     split = split or split_of(path)
     for name, label, where in (_something_v2 if is_json else _something_v1)(text, path):
         name = checked_id(name, where=where, column="id")
-        yield Entry(name, (checked_label(label, where=where),), split, where)
+        yield AnnotatedVideo(name, (checked_label(label, where=where),), split, where)
 
 
 def split_of(path: Path) -> str:

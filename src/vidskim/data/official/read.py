@@ -18,7 +18,7 @@ from pathlib import Path
 from vidskim.data.folder import VIDEO_SUFFIXES
 from vidskim.data.manifest import SPLITS, Manifest, Row, to_csv
 from vidskim.data.official.formats import (
-    Entry,
+    AnnotatedVideo,
     read_charades,
     read_charades_classes,
     read_kinetics,
@@ -136,7 +136,7 @@ def _entries(
     kind: str,
     classes: str | Path | None,
     splits: Sequence[str] | None,
-) -> Iterator[Entry]:
+) -> Iterator[AnnotatedVideo]:
     names = None if classes is None else read_charades_classes(Path(classes))
     told: Sequence[str | None] = splits or [None] * len(paths)
     for path, split in zip(paths, told, strict=True):
@@ -182,13 +182,13 @@ def _list(folder: Path, names: set[str], *, depth: int) -> _Listing:
 
 
 def _find(
-    entries: Sequence[Entry],
+    entries: Sequence[AnnotatedVideo],
     listing: _Listing,
     *,
     folder: Path,
     pack: str | Path | None,
     workers: int | None,
-) -> tuple[dict[Entry, Path], list[str]]:
+) -> tuple[dict[AnnotatedVideo, Path], list[str]]:
     """Return the video of each entry that has one, and why frames could not be packed."""
     found = {
         entry: _best(entry, listing.videos[entry.stem], folder=folder)
@@ -235,7 +235,7 @@ def _has_bytes(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _best(entry: Entry, paths: Sequence[Path], *, folder: Path) -> Path:
+def _best(entry: AnnotatedVideo, paths: Sequence[Path], *, folder: Path) -> Path:
     """Return the file in the entry's class folder and split folder, as far as there are such."""
 
     def fit(path: Path) -> tuple[bool, bool]:
@@ -247,7 +247,7 @@ def _best(entry: Entry, paths: Sequence[Path], *, folder: Path) -> Path:
     return max(paths, key=fit)  # the first of those that fit equally well
 
 
-def _rows(entries: Iterable[Entry], found: Mapping[Entry, Path]) -> list[Row]:
+def _rows(entries: Iterable[AnnotatedVideo], found: Mapping[AnnotatedVideo, Path]) -> list[Row]:
     """Return one row per file; a manifest names none twice."""
     rows: dict[Path, Row] = {}
     for entry in entries:
@@ -258,8 +258,8 @@ def _rows(entries: Iterable[Entry], found: Mapping[Entry, Path]) -> list[Row]:
 
 
 def _too_few(
-    wanted: Sequence[Entry],
-    found: Mapping[Entry, Path],
+    wanted: Sequence[AnnotatedVideo],
+    found: Mapping[AnnotatedVideo, Path],
     reasons: Sequence[str],
     *,
     folder: Path,
@@ -278,9 +278,9 @@ def _too_few(
 
 
 def _describe(
-    entries: Sequence[Entry],
+    entries: Sequence[AnnotatedVideo],
     rows: Sequence[Row],
-    found: Mapping[Entry, Path],
+    found: Mapping[AnnotatedVideo, Path],
     reasons: Sequence[str],
 ) -> str:
     """Return how many rows there are, and what was left out and why."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vidskim.backbones.network import Network
 from vidskim.data.cache.answers import clip_answers
-from vidskim.data.cache.scores import Scored, network_scores, video_grids
+from vidskim.data.cache.scores import NetworkLook, network_scores, video_grids
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError
 from vidskim.evaluate.bootstrap import Resamples
@@ -63,7 +63,7 @@ class Setting:
 
     def __post_init__(self) -> None:
         self._outcomes: dict[tuple[object, ...], Outcomes] = {}
-        self._scores: dict[tuple[object, ...], Mapping[Path, Scored | None]] = {}
+        self._scores: dict[tuple[object, ...], Mapping[Path, NetworkLook | None]] = {}
         self._histograms: dict[tuple[object, ...], Tensor | None] = {}
         self._training: dict[str, tuple[Case, ...]] = {}
         self.resamples = Resamples(len(self.classifiers[0].cases), seed=self.seed)

@@ -149,7 +149,7 @@ class Arrivals:
         return Arrival(self.num_passed - 1, ticks, duration, frame)
 
 
-class Clock:
+class StreamClock:
     """Ticks to seconds from the start of the stream, which never decrease.
 
     Args:

@@ -20,7 +20,7 @@ from typing import BinaryIO, Self
 from av.container import InputContainer
 from torch import Tensor
 
-from vidskim.clips.grid import check_grid, is_kept, valid_frames
+from vidskim.clips.grid import check_grid, is_kept, lay_clip
 from vidskim.errors import VideoError
 from vidskim.io.container import main_video_stream, open_container, open_forward, read_only
 from vidskim.io.frames import Filling, RgbConverter, report_damage
@@ -188,14 +188,13 @@ class _Grid:
         start = self._index * self._num_frames * self._stride
         if self._filling is None and arrival.number == start:
             self._filling = Filling(
-                Clip(
-                    index=self._index,
-                    start_frame=start,
+                lay_clip(
+                    start,
                     num_frames=self._num_frames,
                     stride=self._stride,
+                    index=self._index,
                     start_seconds=reading.seconds,
                     end_seconds=reading.seconds,
-                    num_valid=self._num_frames,
                 )
             )
         filling = self._filling
@@ -218,15 +217,18 @@ class _Grid:
         filling = self._filling
         if filling is None:
             return None
-        clip = filling.clip
-        num_valid = valid_frames(
-            reading.num_frames - clip.start_frame, num_frames=clip.num_frames, stride=clip.stride
+        clip = lay_clip(
+            filling.clip.start_frame,
+            num_frames=self._num_frames,
+            stride=self._stride,
+            total=reading.num_frames,
+            index=filling.clip.index,
+            start_seconds=filling.clip.start_seconds,
+            end_seconds=reading.end_seconds,
         )
-        if not is_kept(num_valid, num_frames=clip.num_frames, index=clip.index):
+        if not is_kept(clip.num_valid, num_frames=self._num_frames, index=clip.index):
             return None
-        return self._give(
-            replace(clip, num_valid=num_valid, end_seconds=reading.end_seconds), filling
-        )
+        return self._give(clip, filling)
 
     def _give(self, clip: Clip, filling: Filling) -> tuple[Clip, Tensor] | None:
         """Return a clip and its frames, None if there are none, and go on to the next one."""

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from vidskim.errors import VideoError
 from vidskim.io.container import origin_seconds
-from vidskim.io.live.arrival import Arrival, Arrivals, Clock
+from vidskim.io.live.arrival import Arrival, Arrivals, StreamClock
 from vidskim.io.packets import demux, is_hidden_vp8, is_timeless, tell_damage
 from vidskim.io.probe import MAX_PACKETS, Displayed, displayed, frame_rate, undecodable
 from vidskim.io.walk import ReadStats, configure
@@ -47,7 +47,7 @@ class Forward:
         self._arrivals = Arrivals(
             timed=not (timeless and self._context.has_b_frames), timeless=timeless
         )
-        self._clock = Clock(
+        self._clock = StreamClock(
             unit=stream.time_base or Fraction(1, 1000),
             origin_seconds=origin_seconds(container),
             frame_rate=stream.average_rate or stream.guessed_rate or Fraction(25),

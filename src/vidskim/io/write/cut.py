@@ -30,7 +30,7 @@ TIME_SLACK_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedContent:
     """A packet, picture or sound and where it begins in what is written, for interleaving."""
 
     seconds: float
@@ -107,7 +107,7 @@ def copied_packets(
     stretches: Sequence[range],
     *,
     stream: VideoStream,
-) -> Iterator[Timed]:
+) -> Iterator[TimedContent]:
     """Yield the packets of stretches with new times, one stretch right after the other.
 
     Times of decoding are laid anew: the k-th packet is decoded when the k-th frame is shown, so
@@ -141,7 +141,7 @@ def copied_packets(
                 packet.stream, packet.time_base = stream, tick
                 packet.pts, packet.dts = int(shown[place]), int(decoded[place])
                 packet.duration = int(durations[place])
-                yield Timed(float(decoded[place] * tick), packet)
+                yield TimedContent(float(decoded[place] * tick), packet)
                 place += 1
 
 

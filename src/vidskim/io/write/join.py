@@ -38,7 +38,7 @@ _VOP = b"\0\0\1\xb6"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class StreamHeader:
     """What two files must have in common to be joined."""
 
     codec: str
@@ -69,11 +69,11 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class JoinableFile:
     """A file that was read through and can be joined to others of the same ``header``."""
 
     path: Path
-    header: Header
+    header: StreamHeader
     sound: Sound | None
     frame_numbers: tuple[int, ...]
     """Place in the order of display of each packet, in the order of the file."""
@@ -86,7 +86,7 @@ class Part:
         return len(self.frame_numbers)
 
 
-def read_part(path: str | Path) -> Part:
+def read_part(path: str | Path) -> JoinableFile:
     """Read a file through and decode it once, to be sure that joining it loses nothing.
 
     Args:
@@ -111,10 +111,10 @@ def read_part(path: str | Path) -> Part:
         ):
             raise VideoError(path, "packs two pictures in one packet (packed B-frames)")
     numbers = tuple(index.demuxed.frame_numbers.tolist())
-    return Part(Path(path), header, sound, numbers, index.bytes_total)
+    return JoinableFile(Path(path), header, sound, numbers, index.bytes_total)
 
 
-def join(parts: Sequence[Part], out: str | Path) -> bool:
+def join(parts: Sequence[JoinableFile], out: str | Path) -> bool:
     """Write the parts one after another into one MP4, frame n at n / frame rate.
 
     Sound is copied where every part has one stream of the same parameters: the packets of each part
@@ -164,7 +164,7 @@ class _Writer:
     """Counts the frames written so far; the next part starts there."""
 
     def __init__(
-        self, container: OutputContainer, parts: Sequence[Part], *, with_sound: bool
+        self, container: OutputContainer, parts: Sequence[JoinableFile], *, with_sound: bool
     ) -> None:
         self._container = container
         self._tick = 1 / parts[0].header.frame_rate
@@ -177,7 +177,7 @@ class _Writer:
             place - number for part in parts for place, number in enumerate(part.frame_numbers)
         )
 
-    def add(self, part: Part) -> None:
+    def add(self, part: JoinableFile) -> None:
         """Copy the packets of one part."""
         with open_container(part.path) as container:
             stream = main_video_stream(container, part.path)
@@ -212,7 +212,7 @@ class _Writer:
         packet.duration = 1
         self._container.mux(packet)
 
-    def _copy_sound(self, packet: "av.Packet[Any]", part: Part, origin: float) -> None:
+    def _copy_sound(self, packet: "av.Packet[Any]", part: JoinableFile, origin: float) -> None:
         """Copy a packet that starts within its part, at the same place of the joined file."""
         if packet.pts is None or part.sound is None:
             return
@@ -227,7 +227,7 @@ class _Writer:
         self._container.mux(packet)
 
 
-def _header(path: str | Path, stream: VideoStream, *, rotation: int) -> Header:
+def _header(path: str | Path, stream: VideoStream, *, rotation: int) -> StreamHeader:
     context = stream.codec_context
     codec = context.codec.canonical_name
     if codec not in CODECS:
@@ -235,7 +235,7 @@ def _header(path: str | Path, stream: VideoStream, *, rotation: int) -> Header:
     rate = stream.guessed_rate or stream.average_rate
     if rate is None or rate <= 0:
         raise VideoError(path, "does not tell its frame rate")
-    return Header(
+    return StreamHeader(
         codec,
         context.width,
         context.height,

@@ -26,7 +26,7 @@ from vidskim.io.frames import RgbConverter
 from vidskim.io.packets import PacketIndex
 from vidskim.io.samples import audio_stream
 from vidskim.io.walk import Damage, walk
-from vidskim.io.write.cut import Timed, copied_packets, length_seconds, seconds_at
+from vidskim.io.write.cut import TimedContent, copied_packets, length_seconds, seconds_at
 from vidskim.io.write.soundtrack import sound_of
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -125,7 +125,7 @@ def _write(
         listener = stack.enter_context(open_container(path))
         heard = audio_stream(listener)
         writer = stack.enter_context(av.open(str(out), "w"))
-        items: list[Iterator[Timed]] = []
+        items: list[Iterator[TimedContent]] = []
         if copy:
             video = writer.add_stream_from_template(pictures, opaque=True)
             if pictures.sample_aspect_ratio:
@@ -178,7 +178,7 @@ def _pictures(
     video: VideoStream,
     source: VideoStream,
     warnings: list[str],
-) -> Iterator[Timed]:
+) -> Iterator[TimedContent]:
     """Yield the frames of stretches, upright, of even size, with new times."""
     convert = RgbConverter()
     tick = video.codec_context.time_base
@@ -208,7 +208,7 @@ def _pictures(
         last_tick = at
         whole = VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), "rgb24")
         whole.pts, whole.time_base = at, tick
-        yield Timed(seconds, whole)
+        yield TimedContent(seconds, whole)
     if missing := len(damage.numbers_missing):
         total = sum(len(stretch) for stretch in stretches)
         warnings.append(f"{missing} of the reel's {total} frames could not be decoded")
@@ -244,7 +244,7 @@ def _sound(
     spans: Sequence[tuple[float, float]],
     *,
     warnings: list[str],
-) -> Iterator[Timed]:
+) -> Iterator[TimedContent]:
     """Yield the sound of stretches of time with new times."""
     rate, layout = voice.codec_context.sample_rate, voice.codec_context.layout.name
     place = 0
@@ -254,5 +254,5 @@ def _sound(
         planes = np.ascontiguousarray(samples.T)
         frame = AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, place, Fraction(1, rate)
-        yield Timed(place / rate, frame)
+        yield TimedContent(place / rate, frame)
         place += len(samples)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vidskim.show.attended import Moment, lay_steps
+from vidskim.show.attended import AttendedStep, lay_steps
 from vidskim.show.page.chart import LEFT, RIGHT, Banner, Mark, draw_chart
 from vidskim.types import Prediction
 
@@ -19,7 +19,7 @@ SCALE = "440154 472d7b 3b528b 2c728e 21918c 28ae80 5ec962 addc30 fde725"
 
 def draw_attention(
     prediction: Prediction,
-    moments: Sequence[Moment],
+    moments: Sequence[AttendedStep],
     *,
     address_of: Callable[[NDArray[np.uint8]], str],
     clock: Callable[[float], str],

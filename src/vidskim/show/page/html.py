@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vidskim.clips.grid import lay_clip, stride_of
 from vidskim.errors import printable
 from vidskim.io.write.jpeg import to_jpeg
 from vidskim.look.moments import Selection
@@ -19,7 +20,7 @@ from vidskim.show.page.chart import Mark, draw_chart
 from vidskim.show.page.style import STYLE
 from vidskim.show.storyboard import frames_at, middle_frames
 from vidskim.show.turns import is_cheap, is_routed, shares, shares_text, take_turns
-from vidskim.types import ChosenClip, Clip, Cost, Prediction, TimeAttention, VideoInfo
+from vidskim.types import ChosenClip, Cost, Prediction, TimeAttention, VideoInfo
 from vidskim.video import Video
 
 MOST_SHOTS = 24
@@ -261,7 +262,9 @@ def _chosen(answer: Prediction | Selection) -> list[ChosenClip]:
         return list(answer.clips)
     frames = answer.frames
     return [
-        ChosenClip(Clip(n, number, 1, 1, at, at, 1), score, "")
+        ChosenClip(
+            lay_clip(number, num_frames=1, index=n, start_seconds=at, end_seconds=at), score, ""
+        )
         for n, (number, at, score) in enumerate(
             zip(frames.indices, frames.timestamps_seconds, frames.scores)
         )
@@ -273,7 +276,7 @@ def _least(answer: Prediction | Selection) -> list[ChosenClip]:
     if answer.saliency is None or not answer.clips:
         return []
     like = answer.clips[0].clip
-    grid = Video(answer.video.path).clips(num_frames=like.num_frames, stride=like.stride)
+    grid = Video(answer.video.path).clips(num_frames=like.num_frames, stride=stride_of(like))
     if len(grid) != len(answer.saliency):
         return []
     chosen = {c.clip.index for c in answer.clips}
@@ -379,7 +382,7 @@ def _settings(answer: Prediction | Selection, *, command: str | None) -> str:
     facts: list[tuple[str, object]] = [("method", answer.method)]
     clips = [chosen.clip for chosen in answer.clips]
     if clips:
-        facts.append(("clips", f"{clips[0].num_frames} frames, stride {clips[0].stride}"))
+        facts.append(("clips", f"{clips[0].num_frames} frames, stride {stride_of(clips[0])}"))
     if isinstance(answer, Prediction):
         facts += [("model", answer.model), ("crops", answer.num_crops)]
         if take_turns(answer):
