@@ -560,7 +560,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     ("line", "status", "words"),
     [
         ("kinetix k.csv m.csv --videos videos", 2, "unknown kind 'kinetix'"),
-        ("kinetics k.csv m.csv", 2, "arguments are required: videos"),
+        ("kinetics k.csv m.csv", 2, "arguments are required: --videos"),
         ("kinetics k.csv k.csv --videos videos", 2, "OUT k.csv: is one of the annotation files"),
         ("kinetics k.csv m.txt --videos videos", 2, "OUT m.txt: give a file that ends in .csv"),
         ("kinetics missing.csv m.csv --videos videos", 1, "missing.csv: no such file"),
