@@ -1,6 +1,5 @@
 """Every look with every model, against a loop over decoded frames that knows nothing of it."""
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -26,6 +25,7 @@ from vidskim.model.compressed import Compressed
 from vidskim.model.memory import CollaborativeMemory
 from vidskim.model.presets import faster, sfc, single
 from vidskim.model.schedule import Routed, parse_pattern
+from wholes import decoded
 
 FRAMES = 120
 LOOKS = {
@@ -101,9 +101,7 @@ def video(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frames(video) -> torch.Tensor:
-    with av.open(str(video)) as container:
-        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+    return decoded(video)
 
 
 def runs_by_hand(chosen: list[int], model: Model, places_of=None) -> list[tuple[int, list[int]]]:

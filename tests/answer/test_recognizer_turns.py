@@ -20,6 +20,7 @@ from vidskim.model.adapter import Adapter
 from vidskim.model.model import Model
 from vidskim.model.schedule import Pattern, Routed, parse_pattern
 from vidskim.types import Origin
+from wholes import decoded
 
 FRAMES = 60
 STARTS = range(0, FRAMES, 8)
@@ -40,9 +41,7 @@ def video(tmp_path_factory):
 @pytest.fixture(scope="module")
 def frames(video) -> torch.Tensor:
     """All frames, uint8 ``[F, 3, H, W]``."""
-    with av.open(str(video)) as container:
-        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+    return decoded(video)
 
 
 def clip_of(frames: torch.Tensor, start: int) -> torch.Tensor:

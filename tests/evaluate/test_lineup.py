@@ -9,7 +9,7 @@ import torch
 from tinynets import tiny_classifier, tiny_compressed, tiny_memory
 from tinyset import CLASSES, write_tiny_set
 from vidskim.answer.build import Ask
-from vidskim.answer.recognizer import Runtime
+from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.api import make_recognizer
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
@@ -17,9 +17,12 @@ from vidskim.cli import main
 from vidskim.clips.transform import Transform
 from vidskim.data.manifest import read_manifest
 from vidskim.errors import CheckpointError, UsageError
+from vidskim.evaluate import lineup
 from vidskim.evaluate.benchmark import benchmark
 from vidskim.evaluate.lineup import asked_for, check_methods, is_trained, line_up
 from vidskim.evaluate.run import evaluate_manifest, fingerprint
+from vidskim.look import selection
+from vidskim.look.look import Look
 from vidskim.look.oracle import OracleSaliency
 from vidskim.model import presets
 from vidskim.model.adapter import Head, map_shape
@@ -259,3 +262,41 @@ def test_a_model_s_fingerprint_holds_what_its_answers_depend_on(folder, model):
     other = load_model(folder / "faster.safetensors")
     other.card = replace(other.card, schedule="1:3")
     assert fingerprint(other) != fingerprint(model)
+
+
+class First:
+    """A saliency of one's own: the first clips."""
+
+    def __call__(self, video, clips):
+        return torch.linspace(1, 0, len(clips))
+
+
+def test_a_route_of_all_methods_takes_the_sampler_that_is_given(model):
+    own = First()
+    made = line_up(model, ("uniform", "scsampler"), Ask(route="scsampler", sampler=own, k=3))
+    assert [r.schedule.by for r in made.fixed.values()] == [own, own]
+    assert made.fixed["uniform"].look.saliency is None
+    assert made.fixed["scsampler"].look.saliency is own
+
+
+def test_a_saliency_of_one_s_own_is_measured(folder, tmp_path):
+    values = {"model": str(folder / "faster.safetensors"), "sampler": First(), "k": 2}
+    report = evaluate_manifest(
+        folder / "tiny.csv", methods=("scsampler", "uniform"), out=tmp_path / "out", **values
+    )
+    video = read_manifest(folder / "tiny.csv").rows[0].path
+    look = Look("first", selection.by_score(2), First(), k=2)
+    answer = Recognizer(load_model(folder / "faster.safetensors"), look=look)(video)
+    (score,) = [p.score for p in answer.predictions if p.label == report.results[0].videos[0].label]
+    assert report.results[0].videos[0].score_of_label == score
+
+
+def test_models_are_put_together_once_however_many_videos_the_oracle_sees(model, monkeypatch):
+    calls = []
+    compose = lineup.composed
+    monkeypatch.setattr(lineup, "composed", lambda *given: calls.append(1) or compose(*given))
+    made = line_up(model, ("oracle/average", "faster/oracle"), Ask())
+    for label in (*CLASSES, *CLASSES):
+        made.of("oracle/average", label=label)
+        made.of("faster/oracle", label=label)
+    assert len(calls) == 2

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import av
 import numpy as np
 import pytest
 import torch
@@ -25,6 +24,7 @@ from vidskim.io.write.video import write_video
 from vidskim.model.aggregate import TemporalMax
 from vidskim.model.file import save_model
 from vidskim.train.multi_clip import MultiClip
+from wholes import decoded
 
 FRAMES = 60
 STARTS = range(0, FRAMES, 8)
@@ -44,9 +44,7 @@ def video(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frames(video) -> torch.Tensor:
-    with av.open(str(video)) as container:
-        decoded = [f.to_ndarray(format="rgb24") for f in container.decode(video=0)]
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+    return decoded(video)
 
 
 @pytest.fixture(scope="module")

@@ -135,3 +135,10 @@ def test_parts_that_need_maps_say_so():
 def test_a_module_that_is_not_wrapped_is_told_how(sample_video):
     with pytest.raises(UsageError, match=r"make one of any nn.Module by vidskim.wrap"):
         vidskim.recognize(sample_video, model=Net())
+
+
+def test_untrained_parts_around_it_are_warned_of(sample_video):
+    answer = vidskim.recognize(
+        sample_video, model=wrapped(**PARTS), context="memory", random_weights=True, k=3
+    )
+    assert any("parts of random weights" in warning for warning in answer.warnings)

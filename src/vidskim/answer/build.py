@@ -135,11 +135,7 @@ def opened(model: Any, ask: Ask) -> tuple[Model, Ask]:
     trained = ask.method is not None and METHODS[ask.method].is_trained
     if ask.sampler is not None and (trained or ask.route == TRAINED_ROUTE):
         ask = replace(ask, sampler=sampler_of(ask))  # before weights are fetched for nothing
-    return open_any(model, random_weights=ask.random_weights and _is_untrained(model)), ask
-
-
-def _is_untrained(model: object) -> bool:
-    return isinstance(model, str | Path)
+    return open_any(model, random_weights=ask.random_weights), ask
 
 
 def check_spelling(method: str | None) -> None:
@@ -191,7 +187,7 @@ def composed(model: Model, ask: Ask) -> tuple[Model, str]:
         ),
     )
     if ask.fast is not None:
-        model = _accelerated(model, ask)
+        model = accelerated(model, ask)
     if ask.runtime.batch_size is not None and all(join is None for join in model.card.join):
         raise UsageError("a whole video is one pass: leave batch_size out")
     return model, name or model.card.method
@@ -348,8 +344,13 @@ def routing_saliency(model: Model, pattern: Pattern, row: Method, ask: Ask) -> S
     return saliency
 
 
-def _accelerated(model: Model, ask: Ask) -> Model:
+def accelerated(model: Model, ask: Ask, *, labels: Sequence[str] | None = None) -> Model:
     """Return a model whose classifier runs by OpenVINO.
+
+    Args:
+        model: of a single classifier.
+        ask: with ``fast``, and the videos on whose clips it is checked and calibrated.
+        labels: of these videos, where they are known.
 
     Raises:
         UsageError: more than one classifier that can be compiled.
@@ -361,7 +362,9 @@ def _accelerated(model: Model, ask: Ask) -> Model:
             "inside: omit it"
         )
     assert ask.fast is not None
-    compiled = accelerate(network, kind=ask.fast, videos=ask.videos, calibrate=ask.calibrate)
+    compiled = accelerate(
+        network, kind=ask.fast, videos=ask.videos, labels=labels, calibrate=ask.calibrate
+    )
     made = Model([compiled], card=model.card)
     made.origin = model.origin
     return made

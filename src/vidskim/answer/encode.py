@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from vidskim.answer.lane import Encoded, Lane
 from vidskim.clips.grid import at_spec
 from vidskim.clips.views import views_of
 from vidskim.errors import UsageError
+from vidskim.model.schedule import cut_runs
 from vidskim.types import ChosenClip, Clip, TimeAttention
 from vidskim.video import Video
 
@@ -65,12 +66,9 @@ def runs_of(
         place  E  E  E  C  E
         run   |0  1||2||3||4|
     """
-    runs: list[ClipRun] = []
-    for place, group in groupby(zip(clips, places, strict=True), key=lambda pair: pair[1]):
-        mine = [clip for clip, _ in group]
-        size = join[place] or len(mine)
-        runs += [ClipRun(place, tuple(mine[n : n + size])) for n in range(0, len(mine), size)]
-    return runs
+    rest = iter(clips)
+    cut = cut_runs(places, join)
+    return [ClipRun(place, tuple(islice(rest, count))) for place, count in cut]
 
 
 @dataclass(frozen=True, slots=True)

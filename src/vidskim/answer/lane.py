@@ -13,7 +13,7 @@ from vidskim.answer.precision import resolve, running_in
 from vidskim.backbones.contract import ClipSpec, Features, clip_of
 from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
-from vidskim.model.compressed import Compressed
+from vidskim.model.compressed import Compressed, bare_of
 from vidskim.model.compression import Attention
 from vidskim.model.contract import Encoder
 from vidskim.model.model import Join
@@ -63,7 +63,8 @@ class Lane:
     @property
     def bare(self) -> Encoder:
         """The classifier by itself, which a dense pass runs on every clip."""
-        return self.encoder.backbone if isinstance(self.encoder, Compressed) else self.encoder
+        bare: Encoder = bare_of(self.encoder)
+        return bare
 
     @property
     def clip(self) -> ClipSpec:
@@ -171,7 +172,7 @@ def make_lane(
         )
     encoder.eval().to(device)
     adapter.eval().to(device)
-    bare = encoder.backbone if isinstance(encoder, Compressed) else encoder
+    bare = bare_of(encoder)
     chosen = own_precision or resolve(precision, bare, device=device)
     lane = Lane(encoder, label, adapter, join, device, chosen)
     # what is measured once belongs to the account of no video: the counter's start-up, the reach

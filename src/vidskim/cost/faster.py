@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,9 +10,9 @@ from vidskim.account import Count, count
 from vidskim.backbones.contract import Features
 from vidskim.model.adapter import Head, map_shape
 from vidskim.model.aggregate import Learned
-from vidskim.model.compressed import Compressed
+from vidskim.model.compressed import bare_of
 from vidskim.model.model import Model
-from vidskim.model.schedule import EXPENSIVE, Pattern
+from vidskim.model.schedule import EXPENSIVE, Pattern, cut_runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,7 @@ def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
             adapted = map_shape(encoder, adapter, num_clips=max(sizes[place], default=1))
     num_runs = sum(map(len, sizes))
     related = [] if model.context is None else [_related(model, (1, num_runs, *adapted))]
-    expensive: Any = model.networks[EXPENSIVE]
-    bare: Any = expensive.backbone if isinstance(expensive, Compressed) else expensive
+    bare = bare_of(model.networks[EXPENSIVE])
     return VideoCost(
         (
             *parts,
@@ -126,11 +124,9 @@ def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
 def run_sizes(model: Model, num_clips: int) -> list[list[int]]:
     """Return the clips of each run of each encoder, as the model's pattern has them."""
     sizes: list[list[int]] = [[] for _ in model.networks]
-    for place, group in groupby(model.pattern.over(num_clips, model.card.join)):
-        left, size = len(list(group)), model.card.join[place]
-        while left:
-            sizes[place].append(min(left, size or left))
-            left -= sizes[place][-1]
+    join = model.card.join
+    for place, length in cut_runs(model.pattern.over(num_clips, join), join):
+        sizes[place].append(length)
     return sizes
 
 

@@ -9,11 +9,13 @@ comparison of the papers is one call: the same clips and weights, one thing chan
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from vidskim.answer.build import ROUTES, TRAINED_ROUTE, Ask, aimed, composed
 from vidskim.answer.recognizer import Recognizer, Runtime
 from vidskim.errors import UsageError, printable
-from vidskim.look.methods import METHODS, RECOGNIZED, find_method, oracle
+from vidskim.look.methods import METHODS, RECOGNIZED, dense, find_method, oracle
+from vidskim.look.open import SamplerOptions
 from vidskim.look.oracle import OracleSaliency
 from vidskim.model.aggregate import AGGREGATORS
 from vidskim.model.compose import AVERAGE, NONE
@@ -116,9 +118,14 @@ def check_methods(methods: Sequence[str]) -> None:
         asked_for(name, Ask())
 
 
-def is_trained(name: str) -> bool:
-    """Return whether a method needs saliency networks."""
-    ask = asked_for(name, Ask())
+def is_trained(name: str, base: Ask | None = None) -> bool:
+    """Return whether a method needs saliency networks, to choose clips or to route them.
+
+    Args:
+        name: the method and its words.
+        base: what is asked for of all methods.
+    """
+    ask = asked_for(name, base or Ask())
     return METHODS[str(ask.method)].is_trained or ask.route == TRAINED_ROUTE
 
 
@@ -136,25 +143,29 @@ def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
     check_methods(methods)
     shared: dict[object, Recognizer] = {}
 
-    def recognizer(name: str, label: str | None = None) -> Recognizer:
-        ask = asked_for(name, base)
-        if not is_trained(name):
-            ask = replace(ask, sampler=None, options=type(ask.options)())
-        whole, method = composed(model, ask)
-        bare = whole.networks[0]
-        bare = bare.backbone if isinstance(bare, Compressed) else bare
-        look = None
-        if label is not None and ask.route == ORACLE:
-            ask = replace(ask, route=OracleSaliency(bare, label=label))
-        if label is not None and method == ORACLE:
-            look = oracle(bare, label=label, k=ask.k or whole.card.num_clips)
-        chosen, schedule = aimed(whole, method, ask, look=look)
+    def whole(ask: Ask) -> Recognizer:
+        """Return the recognizer of a choice of parts, which methods share."""
         key = (ask.cheap, ask.context, ask.compress, ask.join, ask.aggregator, ask.segment_frames)
         if key not in shared:
-            shared[key] = Recognizer(
-                whole, look=chosen, schedule=schedule, runtime=_runtime(whole, ask)
-            )
-        return shared[key].with_look(chosen, schedule=schedule)
+            made = composed(model, ask)[0]
+            shared[key] = Recognizer(made, look=dense(), runtime=_runtime(made, ask))
+        return shared[key]
+
+    def recognizer(name: str, label: str | None = None) -> Recognizer:
+        ask = asked_for(name, base)
+        method = str(ask.method)
+        if not is_trained(name, base):
+            ask = replace(ask, sampler=None, options=SamplerOptions())
+        built = whole(ask)
+        look = None
+        if label is not None:
+            bare: Any = built.lanes[0].bare
+            if ask.route == ORACLE:
+                ask = replace(ask, route=OracleSaliency(bare, label=label))
+            if method == ORACLE:
+                look = oracle(bare, label=label, k=ask.k or built.model.card.num_clips)
+        chosen, schedule = aimed(built.model, method, ask, look=look)
+        return built.with_look(chosen, schedule=schedule)
 
     fixed: dict[str, Recognizer] = {}
     by_label: dict[str, Callable[[str], Recognizer]] = {}

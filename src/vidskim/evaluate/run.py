@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
-from vidskim.answer.build import Ask, ask_of
-from vidskim.answer.openvino import accelerate, check_fast_options
+from torch import nn
+
+from vidskim.answer.build import Ask, accelerated, ask_of, sampler_of
+from vidskim.answer.openvino import check_fast_options
 from vidskim.answer.precision import resolve
-from vidskim.answer.recognizer import usable_device
+from vidskim.answer.recognizer import Runtime, usable_device
 from vidskim.backbones.files.fingerprint import weights_sha256
-from vidskim.backbones.network import Network
 from vidskim.clips.views import check_crops
 from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Manifest
@@ -21,10 +23,11 @@ from vidskim.evaluate.lineup import check_methods, is_trained
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
-from vidskim.look.contract import PartedSaliency
-from vidskim.look.open import SamplerOptions, check_used, open_sampler, settings_of
+from vidskim.look.cascade import Strided
+from vidskim.look.open import SamplerOptions, settings_of
+from vidskim.look.sampler import Sampler
 from vidskim.model.compose import Parts, compose
-from vidskim.model.compressed import Compressed
+from vidskim.model.compressed import Compressed, bare_of
 from vidskim.model.contract import Encoder
 from vidskim.model.load import open_any
 from vidskim.model.model import Model
@@ -122,20 +125,20 @@ def evaluate_manifest(
     if ask.fast is not None:
         whole = compose(whole, Parts(size=ask.size))
         ask = replace(ask, size=None)
-    precision = _precision(whole, ask)
-    if ask.fast is not None:
-        whole, precision = _compiled(whole, manifest, ask)
+    if ask.fast is None:
+        precision = _precision(whole, ask.runtime)
+    else:
+        rows = manifest.rows
+        timed = replace(ask, videos=[row.path for row in rows])
+        whole = accelerated(whole, timed, labels=[row.label for row in rows])
+        precision = whole.networks[0].precision
         ask = replace(ask, fast=None, calibrate=None)
     views = views_of(whole, ask)
     protocol = gather_protocol(
         manifest, views=views, seed=0, precision=precision, device=ask.runtime.device
     )
-    saliency = None
-    if any(is_trained(method) for method in methods):
-        given: Any = ask.sampler
-        saliency = open_sampler(given, options=ask.options)
-        check_used(saliency, ask.options)
-        ask = replace(ask, sampler=saliency)
+    if any(is_trained(method, ask) for method in methods):
+        ask = replace(ask, sampler=sampler_of(ask))
     journal = None
     if out is not None:
         settings = {
@@ -145,11 +148,11 @@ def evaluate_manifest(
             "views": asdict(views),
             "precision": protocol.precision,
             "calibrate": [str(path) for path in asked.get("calibrate") or ()],
-            "options": {key: str(asked[key]) for key in sorted(asked)},
+            "options": {key: _identity(asked[key]) for key in sorted(asked) if key != "sampler"},
             "hardware": asdict(protocol.hardware),
             "versions": protocol.versions,
         }
-        keys = {m: key_of(m, {**settings, "look": _look(m, saliency, ask)}) for m in methods}
+        keys = {m: key_of(m, {**settings, "look": _look(m, ask)}) for m in methods}
         journal = Journal(Path(out) / "answers.jsonl", keys=keys)
     results = benchmark(
         manifest,
@@ -160,11 +163,11 @@ def evaluate_manifest(
         journal=journal,
     )
     if out is None or journal is None:
-        rows = table(results, seed=protocol.seed)
+        shown = table(results, seed=protocol.seed)
     else:
-        rows = write_report(results, protocol, out, title=title)
+        shown = write_report(results, protocol, out, title=title)
         journal.finish()
-    return Report(tuple(results), tuple(rows), protocol)
+    return Report(tuple(results), tuple(shown), protocol)
 
 
 def check_ask(ask: Ask, methods: Sequence[str]) -> None:
@@ -173,7 +176,7 @@ def check_ask(ask: Ask, methods: Sequence[str]) -> None:
     Raises:
         UsageError: a sampler that no method uses, k below 1, an impossible ``fast``.
     """
-    trained = any(is_trained(method) for method in methods)
+    trained = any(is_trained(method, ask) for method in methods)
     if not trained and (ask.sampler is not None or ask.options != SamplerOptions()):
         raise UsageError(
             f"no sampler, nor what steers one, goes with {', '.join(methods)}: leave it out, or "
@@ -195,7 +198,7 @@ def views_of(model: Model, ask: Ask) -> Views:
     Raises:
         UsageError: crops that an encoder's transform does not give.
     """
-    bare: list[Any] = [e.backbone if isinstance(e, Compressed) else e for e in model.networks]
+    bare = [bare_of(encoder) for encoder in model.networks]
     for encoder in bare:
         check_crops(ask.runtime.crops, encoder.transform)
     clip = bare[0].clip
@@ -209,35 +212,11 @@ def views_of(model: Model, ask: Ask) -> Views:
     )
 
 
-def _precision(model: Model, ask: Ask) -> str:
-    bare = [e.backbone if isinstance(e, Compressed) else e for e in model.networks]
-    if ask.fast is not None:
-        return ""
-    runtime = ask.runtime
+def _precision(model: Model, runtime: Runtime) -> str:
+    """Return what the networks run in."""
+    bare = [bare_of(encoder) for encoder in model.networks]
     found = [resolve(runtime.precision, e, device=runtime.device) for e in bare]
     return " and ".join(dict.fromkeys(found))
-
-
-def _compiled(model: Model, manifest: Manifest, ask: Ask) -> tuple[Model, str]:
-    """Return a model whose classifier runs by OpenVINO, and its precision.
-
-    Raises:
-        UsageError: more than a single classifier.
-    """
-    network = model.networks[0]
-    if len(model.networks) > 1 or model.context is not None or not isinstance(network, Network):
-        raise UsageError(
-            "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
-            "inside: omit it"
-        )
-    compiled = accelerate(
-        network,
-        kind=str(ask.fast),
-        videos=[row.path for row in manifest.rows],
-        labels=[row.label for row in manifest.rows],
-        calibrate=ask.calibrate,
-    )
-    return Model([compiled], card=model.card), compiled.precision
 
 
 def fingerprint(model: Model) -> list[str]:
@@ -252,8 +231,18 @@ def fingerprint(model: Model) -> list[str]:
     return [weights_sha256(model), *seen, *inside, *parts, str(model.card)]
 
 
-def _look(method: str, saliency: PartedSaliency | None, ask: Ask) -> list[Any] | None:
+def _look(method: str, ask: Ask) -> list[Any] | None:
     """Return what a method's choice depends on besides its name."""
-    if not is_trained(method) or saliency is None:
+    if not is_trained(method, ask):
         return None
-    return [settings_of(saliency), asdict(ask.options)]
+    sampler: Any = ask.sampler
+    is_ours = isinstance(sampler, Sampler | Strided)
+    return [settings_of(sampler) if is_ours else _identity(sampler), asdict(ask.options)]
+
+
+def _identity(value: object) -> str:
+    """Return what tells an option from another; of an object of your own, in this process only."""
+    if isinstance(value, nn.Module):
+        return f"{value} {weights_sha256(value)}"
+    plain = (str, int, float, Path, SamplerOptions, list, tuple)
+    return str(value) if value is None or isinstance(value, plain) else token_hex()

@@ -94,7 +94,13 @@ def compose(model: Model, parts: Parts) -> Model:
     made = Model(encoders, adapters=adapters, context=context, aggregator=aggregator, card=card)
     name, _, rest = model.origin.model.partition(", random weights")
     ending = ", random weights" + rest if parts.random_weights else ""
-    made.origin = Origin(f"{name}{cheap_name}{ending}", model.origin.warnings)
+    warnings = model.origin.warnings
+    if parts.random_weights and not any("random weights" in warning for warning in warnings):
+        untrained = (
+            f"{name} has parts of random weights: its answers mean nothing, only its cost does"
+        )
+        warnings = (*warnings, untrained)
+    made.origin = Origin(f"{name}{cheap_name}{ending}", warnings)
     return made.eval()
 
 
@@ -130,7 +136,7 @@ def _encoders(model: Model, join: Join, parts: Parts) -> tuple[list[Any], str]:
         parts.cheap, random_weights=parts.random_weights and _is_bare(parts.cheap)
     )
     cheap = other.networks[0]
-    if isinstance(cheap, Network) and parts.random_weights:
+    if isinstance(cheap, Network) and _is_bare(parts.cheap) and parts.random_weights:
         clip = first.clip
         cheap = _of_length(cheap, clip.num_frames, clip.stride)
         if cheap.num_classes != first.num_classes:

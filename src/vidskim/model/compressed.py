@@ -8,7 +8,7 @@ part.
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -286,6 +286,11 @@ class Compressed(nn.Module):
             clip = replace(self.own_clip, num_frames=num_frames)
             self._steps[num_frames] = map_shape(self.backbone, self.at, clip)[1]
         return self._steps[num_frames]
+
+
+def bare_of(encoder: Any) -> Any:
+    """Return the classifier by itself, without a compression inside."""
+    return encoder.backbone if isinstance(encoder, Compressed) else encoder
 
 
 def check_stage(backbone: Network, at: str) -> None:

@@ -4,14 +4,14 @@ Untrained parts draw the same numbers each time.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
 from vidskim.backbones.network import Network
 from vidskim.model.adapter import Adapter, make_adapters, map_shape
 from vidskim.model.aggregate import FastGru
-from vidskim.model.compressed import Compressed, map_channels
+from vidskim.model.compressed import Compressed, bare_of, map_channels
 from vidskim.model.compression import TemporalCompression
 from vidskim.model.contract import Aggregator, Encoder
 from vidskim.model.memory import CollaborativeMemory
@@ -135,8 +135,7 @@ def memory_channels(encoder: Encoder) -> int:
     All of them, but of SlowFast those of the slow pathway: the paper names the last convolutional
     layer, and the cost of a second memory on the fast one is not in its figures.
     """
-    whole: Any = encoder
-    inner = whole.backbone if isinstance(whole, Compressed) else whole
+    inner = bare_of(encoder)
     channels = getattr(inner, "slow_channels", None) or getattr(inner, "num_features", None)
     return int(channels or map_shape(encoder)[0])
 

@@ -6,6 +6,7 @@ An encoder is told by its place: 0 is the expensive one, 1 the cheap one.
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -150,6 +151,26 @@ class Routed:
 
     def __str__(self) -> str:
         return f"{self.pattern} by saliency"
+
+
+def cut_runs(places: Sequence[int], join: Sequence[int | None]) -> list[tuple[int, int]]:
+    """Return the encoder and the clips of each run: neighbors that go to the same encoder.
+
+    Args:
+        places: of the encoder of each clip.
+        join: most clips in a run of each encoder; None for all.
+
+    >>> cut_runs([0, 0, 0, 1, 0], (2, 1))
+    [(0, 2), (0, 1), (1, 1), (0, 1)]
+    """
+    runs: list[tuple[int, int]] = []
+    for place, group in groupby(places):
+        left = len(list(group))
+        size = join[place] or left
+        while left > 0:
+            runs.append((place, min(left, size)))
+            left -= size
+    return runs
 
 
 def parse_pattern(text: str) -> Pattern:
