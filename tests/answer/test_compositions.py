@@ -254,3 +254,34 @@ def test_a_cheap_encoder_may_take_other_frames_of_the_same_span(video, frames):
 def test_other_spans_are_refused():
     with pytest.raises(UsageError, match="same time span"):
         faster([tiny_classifier(), tiny_cheap(num_frames=16)])
+
+
+@pytest.mark.parametrize("join", [2, None])
+def test_clips_are_joined_without_a_compression_too(tmp_path, video, frames, join):
+    model = Model([tiny_classifier()], card=Card(join=(join,)))
+    answer = Recognizer(model, look=presets.uniform(k=5))(video)
+    chosen = [clip.clip.index for clip in answer.clips]
+    assert by_label(answer) == pytest.approx(by_hand(model, frames, chosen), abs=2e-5)
+    write_video(tmp_path / "short.mp4", frames[:3].permute(0, 2, 3, 1).numpy())
+    short = decoded(tmp_path / "short.mp4")[[0, 1, 2, 2, 2, 2, 2, 2]]
+    network = model.networks[0]
+    with torch.no_grad():
+        expected = network(network.transform(short)[None]).softmax(1)[0]
+    answer = Recognizer(model, look=presets.dense())(tmp_path / "short.mp4")
+    assert by_label(answer) == pytest.approx(expected.tolist(), abs=2e-5)
+
+
+def test_a_network_of_one_length_joins_nothing():
+    network = tiny_classifier()
+
+    class OneLength(type(network)):
+        def features(self, x):
+            if x.shape[2] != 8:
+                raise ValueError("takes 8 frames")
+            return super().features(x)
+
+    network.__class__ = OneLength
+    Model([network])
+    for join in (2, None):
+        with pytest.raises(UsageError, match="2 of them joined: takes 8 frames"):
+            Model([network], card=Card(join=(join,)))

@@ -188,10 +188,11 @@ class Encoding:
     def part(self, clip: Clip, frames: Tensor, place: int) -> Tensor:
         """Return the frames of a clip as a part of a joined input ``[V, 3, t, h, w]``.
 
-        Frames that repeat the video's last one are left out: an input that needs more repeats it
-        itself.
+        Of a compressed encoder frames that repeat the video's last one are left out: where it needs
+        more it repeats that itself.
         """
-        x = self._views(frames[: clip.num_valid], place).to(self.device)
+        count = clip.num_valid if self.lanes[place].is_compressed else len(frames)
+        x = self._views(frames[:count], place).to(self.device)
         return x.contiguous(memory_format=torch.channels_last_3d)
 
     def one(self, clip: Clip, frames: Tensor, place: int, account: Account) -> Batch:

@@ -231,6 +231,9 @@ def check_fit(model: Model) -> None:
     Raises:
         UsageError: maps of other channels or sizes than what follows takes, or other classes.
     """
+    for encoder, n in zip(model.networks, model.card.join, strict=True):
+        if n != 1 and not isinstance(encoder, Compressed):
+            map_shape(encoder, num_clips=n or 2)  # says what a network of one length does not take
     takes: Any = model.aggregator
     channels = getattr(takes, "channels", None)
     known = getattr(takes, "num_classes", model.num_classes)
