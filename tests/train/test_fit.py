@@ -16,8 +16,8 @@ from torch import nn
 
 from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError, VidskimError
-from vidskim.train.loop import Plan, fit, make_fabric, random_seed
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.loop import FitPlan, fit, make_fabric, random_seed
+from vidskim.train.optim import RateSchedule, make_optimizer
 from vidskim.train.run import Run
 from vidskim.train.tasks.clips import train_clips
 from vidskim.train.tasks.saliency import train_saliency
@@ -41,7 +41,7 @@ def train_line(
         make_optimizer(model, name=optimizer, learning_rate=0.1, weight_decay=0.01),
         batch_of=batch_of or numbered,
         loss_of=nn.CrossEntropyLoss(),
-        plan=Plan(Schedule(rate, steps, 5), **plan),
+        plan=FitPlan(RateSchedule(rate, steps, 5), **plan),
         run=Run(folder),
         fabric=make_fabric("32-true"),
         stop_after=stop_after,
@@ -93,7 +93,7 @@ def test_the_log_holds_the_mean_loss_of_its_steps(tmp_path):
     assert [r["loss"] for r in log_of(tmp_path / "b")] == pytest.approx(means, abs=2e-6)
     assert single[-1] < single[0] / 2
     rates = [r["learning_rate"] for r in log_of(tmp_path / "a")]
-    assert rates == [Schedule(0.1, 50, 5)(step) for step in range(50)]
+    assert rates == [RateSchedule(0.1, 50, 5)(step) for step in range(50)]
 
 
 def test_a_kill_before_the_first_state_leaves_no_double_lines(tmp_path):

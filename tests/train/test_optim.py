@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.optim import RateSchedule, make_optimizer
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(100, 0), (100, 10), (7, 6), (1, 0)])
 def test_schedule_is_linear_then_half_a_cosine(steps, warmup):
-    schedule = Schedule(0.3, steps, warmup)
+    schedule = RateSchedule(0.3, steps, warmup)
     for step in range(steps):
         if step < warmup:
             expected = 0.3 * (step + 1) / warmup
@@ -21,7 +21,7 @@ def test_schedule_is_linear_then_half_a_cosine(steps, warmup):
 
 
 def test_schedule_peaks_after_the_warm_up_and_ends_at_zero():
-    schedule = Schedule(0.5, 40, 8)
+    schedule = RateSchedule(0.5, 40, 8)
     rates = [schedule(step) for step in range(41)]
     assert rates[7] == rates[8] == max(rates) == 0.5
     assert rates[8:] == sorted(rates[8:], reverse=True)

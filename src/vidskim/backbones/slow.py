@@ -54,7 +54,7 @@ PYSLOWFAST_TRANSFORM = Transform(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class SlowShape:
     """What tells one network of this family from another."""
 
     depths: tuple[int, ...] = R50
@@ -69,8 +69,8 @@ class Shape:
     nonlocal_plan: NonlocalPlan | None = None
 
 
-SLOW = Shape()
-I3D = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2)
+SLOW = SlowShape()
+I3D = SlowShape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2)
 I3D_LAYOUTS = {
     "pyslowfast": (I3D, ClipSpec(8, 8, (224, 224))),
     "mmaction2": (replace(I3D, stem_stride=2), ClipSpec(32, 2, (224, 224))),
@@ -78,7 +78,7 @@ I3D_LAYOUTS = {
 """Whose I3D R50: the same tensors, but mmaction2's strides time in the stem (configs/_base_/models/
 i3d_r50.py)."""
 
-I3D_NL = Shape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2, nonlocal_plan=I3D_NONLOCAL)
+I3D_NL = SlowShape(stem_kernel=5, time_kernels=I3D_KERNELS, time_pool=2, nonlocal_plan=I3D_NONLOCAL)
 
 
 class SlowResNet(Network):
@@ -100,7 +100,7 @@ class SlowResNet(Network):
         self,
         name: str,
         *,
-        shape: Shape = SLOW,
+        shape: SlowShape = SLOW,
         num_classes: int,
         width: int,
         clip: ClipSpec,

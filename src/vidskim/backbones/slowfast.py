@@ -62,7 +62,7 @@ and has neither norm nor ReLU behind the convolutions from the fast to the slow 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class SlowFastShape:
     """What tells one SlowFast network from another."""
 
     depths: tuple[int, ...]
@@ -99,7 +99,7 @@ class SlowFast(Network):
         self,
         name: str,
         *,
-        shape: Shape,
+        shape: SlowFastShape,
         num_classes: int,
         width: int,
         clip: ClipSpec,
@@ -158,14 +158,14 @@ def _stem(width: int, *, time_kernel: int) -> nn.Sequential:
     )
 
 
-def _fusion(fast_channels: int, shape: Shape) -> nn.Sequential:
+def _fusion(fast_channels: int, shape: SlowFastShape) -> nn.Sequential:
     """Time-strided convolution to twice the channels (section 3.4)."""
     kernel, stride = (shape.fusion_kernel, 1, 1), (shape.alpha, 1, 1)
     fusion = conv_norm(fast_channels, 2 * fast_channels, kernel, stride=stride)
     return nn.Sequential(fusion[0]) if shape.layout == "mmaction2" else fusion
 
 
-def _time_kernels(shape: Shape) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]:
+def _time_kernels(shape: SlowFastShape) -> tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]:
     """Return the temporal kernels of each block of res2 to res5: slow and fast."""
     depth = shape.depths[2]
     slow_res4, fast_res4 = ((3,) * n + (1,) * (depth - n) for n in shape.res4_temporal)
@@ -189,7 +189,7 @@ def _slowfast(name: str, /, *, num_classes: int, **options: Any) -> SlowFast:
     clip, alpha = CLIP_SPECS[clip_name]
     return SlowFast(
         name,
-        shape=Shape(
+        shape=SlowFastShape(
             depths=depths,
             alpha=alpha,
             fusion_kernel=options["fusion_kernel"],

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from vidskim.errors import UsageError
-from vidskim.train.optim import Schedule, scaled_learning_rate
+from vidskim.train.optim import RateSchedule, scaled_learning_rate
 
 
 class LengthSettings(Protocol):
@@ -92,7 +92,7 @@ def check_length(recipe: LengthSettings) -> None:
             )
 
 
-def schedule_of(recipe: LengthSettings, *, num_videos: int) -> Schedule:
+def schedule_of(recipe: LengthSettings, *, num_videos: int) -> RateSchedule:
     """Return the learning rate of every step.
 
     Args:
@@ -105,9 +105,9 @@ def schedule_of(recipe: LengthSettings, *, num_videos: int) -> Schedule:
         rate = scaled_learning_rate(rate, batch=videos, reference=recipe.reference_videos)
     if recipe.epochs is None:
         assert recipe.steps is not None
-        return Schedule(rate, recipe.steps, recipe.warmup_steps)
+        return RateSchedule(rate, recipe.steps, recipe.warmup_steps)
     per_epoch = num_videos / videos
-    return Schedule(
+    return RateSchedule(
         rate,
         max(1, round(recipe.epochs * per_epoch)),
         round((recipe.warmup_epochs or 0) * per_epoch),

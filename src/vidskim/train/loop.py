@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vidskim.errors import CheckpointError, UsageError, VidskimError
-from vidskim.train.optim import RATE, Schedule
+from vidskim.train.optim import RATE, RateSchedule
 from vidskim.train.run import Run
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -35,10 +35,10 @@ Batch = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FitPlan:
     """How long to train and how often to log, save and measure."""
 
-    schedule: Schedule
+    schedule: RateSchedule
     log_every: int = 20
     save_every: int = 100
     max_grad_norm: float = 5.0
@@ -148,7 +148,7 @@ def fit(
     *,
     batch_of: Callable[[int], tuple[Any, Tensor]],
     loss_of: Callable[[Tensor, Tensor], Tensor],
-    plan: Plan,
+    plan: FitPlan,
     run: Run,
     fabric: Fabric,
     stop_after: int | None = None,

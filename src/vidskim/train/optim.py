@@ -9,7 +9,7 @@ from torch import nn
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class RateSchedule:
     """Linear warm-up, then half a cosine down to zero, or drops by a factor."""
 
     learning_rate: float

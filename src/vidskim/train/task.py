@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.data.cache.frames import Store
 from vidskim.train.examples import Examples, portable
-from vidskim.train.loop import Plan, Take, fit
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.loop import FitPlan, Take, fit
+from vidskim.train.optim import RateSchedule, make_optimizer
 from vidskim.train.run import Run
 
 
@@ -25,7 +25,7 @@ def optimize(
     stop_after: int | None,
     loss_of: Callable[[Tensor, Tensor], Tensor] | None = None,
     slow: Iterable[nn.Parameter] = (),
-    schedule: Schedule | None = None,
+    schedule: RateSchedule | None = None,
     take: Take | None = None,
     data: str | None = None,
 ) -> bool:
@@ -51,7 +51,7 @@ def optimize(
     if schedule is None:
         has_drops = getattr(recipe, "schedule", "cosine") == "step"
         drops = (recipe.drop_every, recipe.drop_factor) if has_drops else ()
-        schedule = Schedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps, *drops)
+        schedule = RateSchedule(recipe.learning_rate, recipe.steps, recipe.warmup_steps, *drops)
     optimizer = make_optimizer(
         model,
         name=recipe.optimizer,
@@ -65,7 +65,7 @@ def optimize(
         optimizer,
         batch_of=batch_of,
         loss_of=loss_of or nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing),
-        plan=Plan(schedule, save_every=recipe.save_every),
+        plan=FitPlan(schedule, save_every=recipe.save_every),
         run=run,
         fabric=fabric,
         stop_after=stop_after,

@@ -13,7 +13,7 @@ from vidskim.look.sources import LogMels, Residuals
 from vidskim.train.augment_inputs import InputAugmentation, crop, mask, mirror, shift
 from vidskim.train.batches.inputs import ClipBatches, InputBatches, draw, groups_of
 from vidskim.train.batches.truth import membership
-from vidskim.train.optim import Schedule, make_optimizer
+from vidskim.train.optim import RateSchedule, make_optimizer
 
 PLAIN = InputAugmentation()
 
@@ -195,7 +195,7 @@ def test_nothing_is_varied_by_default():
 
 
 def test_the_learning_rate_drops():
-    schedule = Schedule(0.1, 100, 2, drop_every=30, drop_factor=0.5)
+    schedule = RateSchedule(0.1, 100, 2, drop_every=30, drop_factor=0.5)
     assert [schedule(step) for step in (0, 1, 2, 29)] == pytest.approx([0.05, 0.1, 0.1, 0.1])
     assert [schedule(step) for step in (30, 59, 60, 99)] == pytest.approx(
         [0.05, 0.05, 0.025, 0.0125]

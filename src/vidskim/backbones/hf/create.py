@@ -25,7 +25,7 @@ from vidskim.backbones.hf.config import (
     one_line,
     silent,
 )
-from vidskim.backbones.hf.files import Source, find_source
+from vidskim.backbones.hf.files import ModelFiles, find_source
 from vidskim.backbones.hf.network import (
     AttentivePool,
     Block,
@@ -75,7 +75,7 @@ def create_hf(
         return _describe(find_source(family)).build(num_classes)
     try:
         values = dict(config or {})
-        network = Description(Source(name, None), family, values, None, 400).build(num_classes)
+        network = Description(ModelFiles(name, None), family, values, None, 400).build(num_classes)
     except CheckpointError as error:  # there is no file to blame
         raise UsageError(str(error)) from error
     for key in values:
@@ -121,7 +121,7 @@ def check_header(name: str, options: Mapping[str, Any]) -> None:
 class Description:
     """What the files of a model say of it."""
 
-    source: Source
+    source: ModelFiles
     family: str
     values: dict[str, Any]
     """Sizes of the architecture."""
@@ -180,7 +180,7 @@ class Description:
             ) from error
 
 
-def _describe(source: Source) -> Description:
+def _describe(source: ModelFiles) -> Description:
     """Read what a model's files say, its weights left aside."""
     values = source.read_config()
     named = values.get("architectures")

@@ -26,7 +26,7 @@ INSTALL = 'pip install "vidskim[hf]"'
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ModelFiles:
     """A folder with the files of a model, or its id on the hub."""
 
     name: str
@@ -107,7 +107,7 @@ class Source:
         return state
 
 
-def find_source(name: str) -> Source:
+def find_source(name: str) -> ModelFiles:
     """Tell a folder from an id on the hub; a folder that exists comes first.
 
     Raises:
@@ -119,13 +119,13 @@ def find_source(name: str) -> Source:
     except (RuntimeError, OSError):  # a home of nobody, a name too long for a file
         folder, found, taken = Path(name), False, True
     if name and found:
-        return Source(name, folder)
+        return ModelFiles(name, folder)
     if taken or not HUB_ID.fullmatch(name):
         raise CheckpointError(
             f"hf:{name}: no folder and no id of the Hugging Face hub (owner/name): give the folder "
             f"that holds {CONFIG} and {SAFETENSORS}"
         )
-    return Source(name, None)
+    return ModelFiles(name, None)
 
 
 def _fetch(repository: str, filename: str) -> Path | None:
