@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import vidskim
 from tinynets import (
     CLASSES,
     motion_sampler,
@@ -285,3 +286,11 @@ def test_a_network_of_one_length_joins_nothing():
     for join in (2, None):
         with pytest.raises(UsageError, match="2 of them joined: takes 8 frames"):
             Model([network], card=Card(join=(join,)))
+
+
+@pytest.mark.parametrize("extra", [{}, {"compress": "res3", "join": 2}])
+def test_a_size_is_that_of_every_encoder(extra):
+    recognizer = vidskim.make_recognizer(
+        model="r2plus1d_18", cheap="r2d_26", size=64, random_weights=True, **extra
+    )
+    assert [encoder.transform.crop for encoder in recognizer.model.networks] == [(64, 64)] * 2

@@ -111,7 +111,8 @@ class Recognizer:
             )
             for encoder, label, adapter, join in parts
         )
-        for part in (model.context, model.aggregator):
+        around: tuple[object, ...] = (model.context, model.aggregator)
+        for part in around:
             if isinstance(part, nn.Module):
                 part.to(self.device)
         plain = all(isinstance(adapter, nn.Identity) for adapter in model.adapters)

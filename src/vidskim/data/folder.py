@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,24 +113,10 @@ def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manif
         raise ManifestError(f"{folder}: {what}; give the folder that holds one folder per class")
     tops = {top: _videos_below(top) for top in _visible_folders(folder)}
     tops = {top: videos for top, videos in tops.items() if videos}
-    split_tops = [top for top in tops if top.name.lower() in SPLIT_FOLDERS]
-    if split_tops and len(split_tops) < len(tops):
-        other = next(top for top in tops if top not in split_tops)
-        raise ManifestError(
-            f"{folder}: {split_tops[0].name!r} names a split but {other.name!r} does not; keep "
-            "either split folders or class folders here"
-        )
-    rows: list[Row] = []
-    for top, videos in tops.items():
-        for video in videos:
-            inner = video.relative_to(top).parts
-            if not split_tops:
-                label, split = top.name, None
-            elif len(inner) > 1:
-                label, split = inner[0], SPLIT_FOLDERS[top.name.lower()]
-            else:
-                raise ManifestError(f"{video}: lies in no class folder; move it into one")
-            rows.append(Row(video, (label,), split=split, group=group_of(video, label=label)))
+    has_splits = _name_splits(folder, list(tops))
+    rows = [
+        _row(video, top, has_splits=has_splits) for top, videos in tops.items() for video in videos
+    ]
     if not rows:
         raise ManifestError(
             f"{folder}: no class folder with a video in it; expected {folder.name}/CLASS/VIDEO "
@@ -138,7 +124,7 @@ def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manif
         )
     rows.sort(key=lambda row: row.path.relative_to(folder).parts)
     _check_names(rows)
-    if split_tops:
+    if has_splits:
         note = f"{len(rows)} videos; splits as the folders say"
     else:
         test = choose_test_groups(rows, test_share=test_share, seed=seed)
@@ -147,6 +133,31 @@ def scan(folder: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Manif
     classes = tuple(sorted({row.label for row in rows}))
     digest = hashlib.sha256(to_csv(rows, root=folder).encode()).hexdigest()
     return Manifest(tuple(rows), classes, folder, digest, note)
+
+
+def _name_splits(folder: Path, tops: Sequence[Path]) -> bool:
+    """Return whether the folders in a folder name splits, and those in them classes.
+
+    Raises:
+        ManifestError: some do.
+    """
+    splits = [top for top in tops if top.name.lower() in SPLIT_FOLDERS]
+    others = [top for top in tops if top not in splits]
+    if splits and others:
+        raise ManifestError(
+            f"{folder}: {splits[0].name!r} names a split but {others[0].name!r} does not; keep "
+            "either split folders or class folders here"
+        )
+    return bool(splits)
+
+
+def _row(video: Path, top: Path, *, has_splits: bool) -> Row:
+    inner = video.relative_to(top).parts
+    if has_splits and len(inner) == 1:
+        raise ManifestError(f"{video}: lies in no class folder; move it into one")
+    label = inner[0] if has_splits else top.name
+    split = SPLIT_FOLDERS[top.name.lower()] if has_splits else None
+    return Row(video, (label,), split=split, group=group_of(video, label=label))
 
 
 def _check_names(rows: Sequence[Row]) -> None:
@@ -210,33 +221,48 @@ def choose_test_groups(rows: Sequence[Row], *, test_share: float, seed: int) -> 
     def shuffled(key: str) -> bytes:
         return hashlib.sha256(f"{seed}/{names[key]}".encode()).digest()
 
-    order = sorted(groups, key=shuffled)
+    order = {key: groups[key] for key in sorted(groups, key=shuffled)}
     total = Counter(row.label for row in rows)
-    tested = dict.fromkeys(total, 0)
+    chosen, tested = _descend(order, total, test_share=test_share)
+    for label in sorted(label for label in total if not tested[label]):
+        for key, counts in sorted(order.items(), key=lambda item: item[1].total()):
+            if counts[label] and all(tested[c] + n < total[c] for c, n in counts.items()):
+                chosen.add(key)
+                tested.update(counts)
+                break
+    return chosen
+
+
+def _descend(
+    groups: Mapping[str, Counter[str]], total: Counter[str], *, test_share: float
+) -> tuple[set[str], Counter[str]]:
+    """Return the groups where no single change of side brings the classes closer to their shares.
+
+    Args:
+        groups: videos of each class, in the order in which groups are tried.
+        total: videos of each class.
+        test_share: share of them to be tested.
+
+    Returns:
+        The groups chosen, and the videos of each class in them.
+    """
     chosen: set[str] = set()
+    tested: Counter[str] = Counter()
     moved = True
     while moved:
         moved = False
-        for key in order:
+        for key, counts in groups.items():
             sign = -1 if key in chosen else 1
             gain = 0.0
-            for label, count in groups[key].items():
+            for label, count in counts.items():
                 miss = tested[label] - test_share * total[label]
                 gain += miss**2 - (miss + sign * count) ** 2
             if gain > 1e-9:
                 chosen ^= {key}
                 moved = True
-                for label, count in groups[key].items():
+                for label, count in counts.items():
                     tested[label] += sign * count
-    for label in sorted(label for label in total if not tested[label]):
-        for key in sorted(order, key=lambda key: groups[key].total()):
-            counts = groups[key]
-            if counts[label] and all(tested[c] + n < total[c] for c, n in counts.items()):
-                chosen.add(key)
-                for c, n in counts.items():
-                    tested[c] += n
-                break
-    return chosen
+    return chosen, tested
 
 
 def _key(row: Row) -> str:

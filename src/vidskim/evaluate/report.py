@@ -39,18 +39,7 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
     """
     models = len({row.model for row in rows}) > 1
     cells = [_cells(row, first=rows[0].method, with_model=models) for row in rows]
-    heads = [head for head in cells[0] if any(cell[head] for cell in cells)]
-    widths = {head: max(len(head), *(len(cell[head]) for cell in cells)) for head in heads}
-    left = ("method", "model")
-
-    def line(values: dict[str, str]) -> str:
-        padded = (
-            values[h].ljust(widths[h]) if h in left else values[h].rjust(widths[h]) for h in heads
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = (f"{'-' * (widths[h] + 1)}{'-' if h in left else ':'}" for h in heads)
-    parts = [line({h: h for h in heads}), f"|{'|'.join(rule)}|", *map(line, cells), "", LEGEND]
+    parts = [*_aligned(cells, left=("method", "model")), "", LEGEND]
     of_several = any(row.mean_average_precision is not None for row in rows)
     if of_several:
         parts.append(LEGEND_OF_SEVERAL)
@@ -61,6 +50,26 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
     if protocol is not None:
         parts += ["", *(f"- {text}" for text in protocol.lines())]
     return "\n".join(parts) + "\n"
+
+
+def _aligned(cells: Sequence[dict[str, str]], *, left: Sequence[str]) -> list[str]:
+    """Return the lines of a Markdown table; columns without an entry are left out.
+
+    Args:
+        cells: one per row, from a column's head to its text; all with the same heads.
+        left: heads of the columns that stand flush left.
+    """
+    heads = [head for head in cells[0] if any(cell[head] for cell in cells)]
+    widths = {head: max(len(head), *(len(cell[head]) for cell in cells)) for head in heads}
+
+    def line(values: dict[str, str]) -> str:
+        padded = (
+            values[h].ljust(widths[h]) if h in left else values[h].rjust(widths[h]) for h in heads
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = (f"{'-' * (widths[h] + 1)}{'-' if h in left else ':'}" for h in heads)
+    return [line({h: h for h in heads}), f"|{'|'.join(rule)}|", *map(line, cells)]
 
 
 def to_csv(rows: Sequence[TableRow]) -> str:

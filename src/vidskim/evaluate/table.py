@@ -94,77 +94,60 @@ def table(
             some tell one class of a video and others several.
     """
     _check(results)
+    draws = _Draws(num_samples, confidence, seed)
+    ranked = {result.name: draws.rank(result) for result in results if result.classes}
+    first = None if results[0].method in BASELINES else results[0]
 
-    def generator() -> torch.Generator:
-        # The same draws for every interval: rows do not depend on their order.
-        return torch.Generator().manual_seed(seed)
-
-    def rank(result: MethodResult) -> _Ranked:
-        told = _scores(result)
-        samples = resampled_map(*told, num_samples=num_samples, generator=generator())
-        return _Ranked(mean_average_precision(*told), samples)
-
-    ranked = {result.name: rank(result) for result in results if result.classes}
-
-    def difference(result: MethodResult, base: MethodResult | None) -> Interval | None:
+    def against(result: MethodResult, base: MethodResult | None) -> Interval | None:
         if base is None or base is result:
             return None
         if result.classes:
-            a, b = ranked[result.name], ranked[base.name]
-            change = a.estimate - b.estimate
-            return map_interval(change, a.samples - b.samples, confidence=confidence, lowest=-1.0)
-        return paired_bootstrap_difference(
-            _correct(result),
-            _correct(base),
-            num_samples=num_samples,
-            confidence=confidence,
-            generator=generator(),
-        )
+            return draws.ranked_difference(ranked[result.name], ranked[base.name])
+        return draws.difference(result, base)
 
-    first = None if results[0].method in BASELINES else results[0]
     rows: list[TableRow] = []
     for result in results:
-        videos = result.videos
-        own = ranked.get(result.name)
         dense = _baseline("dense", model=result.model, results=results)
         uniform = _baseline("uniform", model=result.model, results=results)
-        seconds = mean(v.seconds_total for v in videos)
-        dense_seconds = 0.0 if dense is None else mean(v.seconds_total for v in dense.videos)
-        known = [v.precision_at_k for v in videos if v.precision_at_k is not None]
-        stages = dict.fromkeys(stage for v in videos for stage in v.seconds)
+        own = ranked.get(result.name)
+        seconds, dense_seconds = _seconds(result), 0.0 if dense is None else _seconds(dense)
         rows.append(
             TableRow(
                 method=result.method,
                 model=result.model,
-                num_videos=len(videos),
-                num_failed=sum(v.predicted is None for v in videos),
-                accuracy=bootstrap_interval(
-                    _correct(result),
-                    num_samples=num_samples,
-                    confidence=confidence,
-                    generator=generator(),
-                ),
-                mean_average_precision=None
-                if own is None
-                else map_interval(own.estimate, own.samples, confidence=confidence),
-                difference_to_dense=difference(result, dense),
-                difference_to_uniform=difference(result, uniform),
-                difference_to_first=difference(result, first),
-                gmacs=mean(v.macs for v in videos) / 1e9,
-                look_gmacs=mean(v.look_macs for v in videos) / 1e9,
-                dense_gmacs=mean(v.dense_macs for v in videos) / 1e9,
+                accuracy=draws.accuracy(result),
+                mean_average_precision=None if own is None else draws.ranking(own),
+                difference_to_dense=against(result, dense),
+                difference_to_uniform=against(result, uniform),
+                difference_to_first=against(result, first),
                 seconds=seconds,
                 speedup_over_dense=dense_seconds / seconds if dense_seconds and seconds else None,
-                precision_at_k=sum(known) / len(known) if known else None,
-                frames_decoded=mean(v.frames_decoded for v in videos),
-                bytes_read=mean(v.bytes_read for v in videos),
-                peak_bytes=max(v.peak_bytes for v in videos),
-                stage_seconds={
-                    stage: mean(v.seconds.get(stage, 0.0) for v in videos) for stage in stages
-                },
+                **_means(result.videos),
             )
         )
     return rows
+
+
+def _seconds(result: MethodResult) -> float:
+    return mean(video.seconds_total for video in result.videos)
+
+
+def _means(videos: Sequence[VideoResult]) -> dict[str, Any]:
+    """Return the fields of a row that are counts and means over its videos alone."""
+    known = [v.precision_at_k for v in videos if v.precision_at_k is not None]
+    stages = dict.fromkeys(stage for v in videos for stage in v.seconds)
+    return {
+        "num_videos": len(videos),
+        "num_failed": sum(v.predicted is None for v in videos),
+        "gmacs": mean(v.macs for v in videos) / 1e9,
+        "look_gmacs": mean(v.look_macs for v in videos) / 1e9,
+        "dense_gmacs": mean(v.dense_macs for v in videos) / 1e9,
+        "precision_at_k": sum(known) / len(known) if known else None,
+        "frames_decoded": mean(v.frames_decoded for v in videos),
+        "bytes_read": mean(v.bytes_read for v in videos),
+        "peak_bytes": max(v.peak_bytes for v in videos),
+        "stage_seconds": {s: mean(v.seconds.get(s, 0.0) for v in videos) for s in stages},
+    }
 
 
 def _check(results: Sequence[MethodResult]) -> None:
@@ -206,6 +189,53 @@ class _Ranked:
 
     estimate: float
     samples: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """Bootstrap intervals; all of the same draws, so that rows do not depend on their order."""
+
+    num_samples: int
+    confidence: float
+    seed: int
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def rank(self, result: MethodResult) -> _Ranked:
+        scores, truth = _scores(result)
+        samples = resampled_map(
+            scores, truth, num_samples=self.num_samples, generator=self._generator()
+        )
+        return _Ranked(mean_average_precision(scores, truth), samples)
+
+    def ranking(self, of: _Ranked) -> Interval:
+        return map_interval(of.estimate, of.samples, confidence=self.confidence)
+
+    def ranked_difference(self, a: _Ranked, b: _Ranked) -> Interval:
+        return map_interval(
+            a.estimate - b.estimate,
+            a.samples - b.samples,
+            confidence=self.confidence,
+            lowest=-1.0,
+        )
+
+    def accuracy(self, result: MethodResult) -> Interval:
+        return bootstrap_interval(
+            _correct(result),
+            num_samples=self.num_samples,
+            confidence=self.confidence,
+            generator=self._generator(),
+        )
+
+    def difference(self, a: MethodResult, b: MethodResult) -> Interval:
+        return paired_bootstrap_difference(
+            _correct(a),
+            _correct(b),
+            num_samples=self.num_samples,
+            confidence=self.confidence,
+            generator=self._generator(),
+        )
 
 
 def _scores(result: MethodResult) -> tuple[Tensor, Tensor]:

@@ -225,13 +225,7 @@ def select_moments(
     if k is None:
         k = _number(video, budget=budget, unit=unit, num_frames=num_frames, stride=stride)
     look = look_for(k)
-    if budget.has_rules and look.saliency is None:
-        raise UsageError(
-            f"method {look.method!r} scores nothing, so it knows no next best clip: min_gap and "
-            "cover go with packets, motion, scsampler and cascade"
-        )
-    if look.method == "dense" and (budget.seconds is not None or budget.share is not None):
-        raise UsageError("method 'dense' takes every clip: a budget goes with the other methods")
+    _check_budget(budget, look)
     if unit == "frame":
         look = replace(look, k=None)  # clips may give several frames each
     info, times = video.info, video.timestamps_seconds
@@ -252,6 +246,16 @@ def select_moments(
     return _selection(
         video, look.method, replace(choice, chosen=tuple(chosen)), frames=frames, times=times
     )
+
+
+def _check_budget(budget: Budget, look: Look) -> None:
+    if budget.has_rules and look.saliency is None:
+        raise UsageError(
+            f"method {look.method!r} scores nothing, so it knows no next best clip: min_gap and "
+            "cover go with packets, motion, scsampler and cascade"
+        )
+    if look.method == "dense" and (budget.seconds is not None or budget.share is not None):
+        raise UsageError("method 'dense' takes every clip: a budget goes with the other methods")
 
 
 def _number(video: Video, *, budget: Budget, unit: str, num_frames: int, stride: int) -> int:

@@ -85,11 +85,8 @@ def open_sampler(
         UsageError: impossible options.
     """
     options = options or SamplerOptions()
-    if files is None:
-        files = ["motion"] if random_weights else [demo_checkpoint("sampler")]
-    names = [f.strip() for f in files.split(",")] if isinstance(files, str) else list(files)
-    if not all(str(name) for name in names):
-        raise UsageError("a sampler's checkpoints have commas between them, and none is empty")
+    demo = "motion" if random_weights else demo_checkpoint("sampler")
+    names = [demo] if files is None else _split(files)
     networks = [_open(name, options=options, random_weights=random_weights) for name in names]
     kinds = [network.kind for network in networks]
     if len(set(kinds)) < len(kinds):
@@ -97,18 +94,26 @@ def open_sampler(
             f"{listed([str(name) for name in names])}: two look at the same ({', '.join(kinds)}); "
             "give one checkpoint per source"
         )
-    heard = [network for network in networks if network.kind == AUDIO]
-    seen = tuple(network for network in networks if network.kind != AUDIO)
-    joint = bool(heard) and all(network.joint for network in networks)
+    in_order = sorted(networks, key=lambda network: list(SOURCES).index(network.kind))
+    audio = next((network for network in networks if network.kind == AUDIO), None)
+    joint = audio is not None and all(network.joint for network in networks)
     sampler = Sampler(
-        visual=tuple(sorted(seen, key=lambda network: list(SOURCES).index(network.kind))),
-        audio=heard[0] if heard else None,
+        visual=tuple(network for network in in_order if network is not audio),
+        audio=audio,
         rule=options.rule or ("joint" if joint else "union_list"),
         k=max(10, options.visual_k or 0),  # set anew by the method that chooses
         visual_k=options.visual_k,
         alpha=0.5 if options.alpha is None else options.alpha,
     )
     return sampler if options.every == 1 else Strided(sampler, options.every)
+
+
+def _split(files: str | Sequence[str | Path]) -> list[str | Path]:
+    names: list[str | Path] = list(files.split(",") if isinstance(files, str) else files)
+    names = [name.strip() if isinstance(name, str) else name for name in names]
+    if not all(str(name) for name in names):
+        raise UsageError("a sampler's checkpoints have commas between them, and none is empty")
+    return names
 
 
 def check_used(saliency: PartedSaliency, options: SamplerOptions) -> None:

@@ -68,19 +68,9 @@ def compose(model: Model, parts: Parts) -> Model:
     number = 2 if parts.cheap is not None else len(model.networks)
     join = _joins(model, number, parts)
     encoders, cheap_name = _encoders(model, join[0], parts)
-    had: Any = model.aggregator
     aggregator = _aggregator(model, encoders, parts)
     context = _context(model, encoders, aggregator, parts)
-    adapters: list[Adapter] | None = None
-    own = [a for a in model.adapters if isinstance(a, Adapter)]
-    if isinstance(aggregator, Learned) and aggregator is had and len(own) == len(encoders):
-        adapters = own
-    elif isinstance(aggregator, Learned):
-        joins = [n or 1 for n in join]
-        channels = aggregator.channels
-        adapters = seeded(lambda: make_adapters(encoders, channels=channels, num_clips=joins))
-        if any(list(adapter.parameters()) for adapter in adapters):
-            _refuse_untrained("adapters between the encoders", "faster", parts)
+    adapters = _adapters(model, encoders, aggregator, join, parts)
     card = replace(
         model.card,
         join=join,
@@ -92,6 +82,11 @@ def compose(model: Model, parts: Parts) -> Model:
     if parts.pattern is not None:
         card = replace(card, schedule=parts.pattern)
     made = Model(encoders, adapters=adapters, context=context, aggregator=aggregator, card=card)
+    made.origin = _origin(model, cheap_name, parts)
+    return made.eval()
+
+
+def _origin(model: Model, cheap_name: str, parts: Parts) -> Origin:
     name, _, rest = model.origin.model.partition(", random weights")
     ending = ", random weights" + rest if parts.random_weights else ""
     warnings = model.origin.warnings
@@ -100,28 +95,31 @@ def compose(model: Model, parts: Parts) -> Model:
             f"{name} has parts of random weights: its answers mean nothing, only its cost does"
         )
         warnings = (*warnings, untrained)
-    made.origin = Origin(f"{name}{cheap_name}{ending}", warnings)
-    return made.eval()
+    return Origin(f"{name}{cheap_name}{ending}", warnings)
 
 
 def _encoders(model: Model, join: Join, parts: Parts) -> tuple[list[Any], str]:
     """Return the encoders, and what the name of a further one adds to the model's."""
-    encoders = list(model.networks)
-    first = encoders[0]
+    first = _first(model.networks[0], join, parts)
+    rest, added = list(model.networks[1:]), ""
+    if parts.cheap is not None:
+        rest = [_cheap(first, parts)]
+        added = f" and {rest[0].name}"
+    if parts.size is not None:
+        rest = [_sized(encoder, parts.size) for encoder in rest]
+    return [first, *rest], added
+
+
+def _first(first: Any, join: Join, parts: Parts) -> Any:
+    """Return the first encoder, compressed, sized and lengthened as asked for."""
     if parts.compress is not None and isinstance(first, Compressed):
         first = first.backbone
-    puts = parts.compress not in (None, NONE)
-    if parts.size is not None:
-        first = first if puts and join is None else _sized(first, parts.size)
-        encoders = [first, *(_sized(encoder, parts.size) for encoder in encoders[1:])]
     if parts.num_frames is not None and isinstance(first, Network) and parts.random_weights:
         first = _of_length(first, parts.num_frames, first.clip.stride)  # type: ignore[union-attr]
-    if puts:
-        _refuse_untrained("a compression", "sfc", parts)
-        stage = default_stage(first) if parts.compress == DEFAULT_STAGE else parts.compress
-        first = _framed(compressed(first, at=str(stage)), join)
-        if parts.size is not None and join is None:
-            first = first.of_size(parts.size)
+    if parts.compress not in (None, NONE):
+        first = _with_compression(first, join, parts)
+    elif parts.size is not None:
+        first = _sized(first, parts.size)
     if parts.segment_frames is not None:
         if not isinstance(first, Compressed):
             raise UsageError(
@@ -129,19 +127,35 @@ def _encoders(model: Model, join: Join, parts: Parts) -> tuple[list[Any], str]:
                 "out, or give compress"
             )
         first = first.of_segments(parts.segment_frames)
-    encoders[0] = first
-    if parts.cheap is None:
-        return encoders, ""
-    other: Any = open_any(
-        parts.cheap, random_weights=parts.random_weights and _is_bare(parts.cheap)
-    )
-    cheap = other.networks[0]
-    if isinstance(cheap, Network) and _is_bare(parts.cheap) and parts.random_weights:
-        clip = first.clip
-        cheap = _of_length(cheap, clip.num_frames, clip.stride)
+    return first
+
+
+def _with_compression(backbone: Any, join: Join, parts: Parts) -> Compressed:
+    """Return a backbone newly compressed.
+
+    A whole video is seen in whole frames (Liu et al., section 3), stretches of a few clips as the
+    backbone sees its clips.
+    """
+    _refuse_untrained("a compression", "sfc", parts)
+    if join is not None and parts.size is not None:
+        backbone = _sized(backbone, parts.size)
+    stage = default_stage(backbone) if parts.compress == DEFAULT_STAGE else parts.compress
+    made = compressed(backbone, at=str(stage))
+    if join is not None:
+        made.transform = backbone.transform
+    elif parts.size is not None:
+        made = made.of_size(parts.size)
+    return made
+
+
+def _cheap(first: Any, parts: Parts) -> Any:
+    untrained = parts.random_weights and _is_bare(parts.cheap)
+    cheap: Any = open_any(parts.cheap, random_weights=untrained).networks[0]
+    if isinstance(cheap, Network) and untrained:
+        cheap = _of_length(cheap, first.clip.num_frames, first.clip.stride)
         if cheap.num_classes != first.num_classes:
             cheap.reset_classifier(first.num_classes, classes=first.classes)
-    return [first, cheap], f" and {cheap.name}"
+    return cheap
 
 
 def _is_bare(name: object) -> bool:
@@ -164,18 +178,6 @@ def _sized(encoder: Any, size: int) -> Any:
     other = copy.copy(encoder)
     set_test_size(other, size)
     return other
-
-
-def _framed(encoder: Compressed, join: Join) -> Compressed:
-    """Return a newly compressed encoder that sees what its inputs are made of.
-
-    The whole video is seen in whole frames (Liu et al., section 3), stretches of a few clips as the
-    backbone sees its clips.
-    """
-    if join is not None:
-        assert encoder.backbone.transform is not None
-        encoder.transform = encoder.backbone.transform
-    return encoder
 
 
 def _joins(model: Model, number: int, parts: Parts) -> tuple[Join, ...]:
@@ -221,6 +223,21 @@ def _aggregator(model: Model, encoders: list[Any], parts: Parts) -> Any:
     return seeded(
         lambda: create_aggregator(wanted, channels=channels, num_classes=first.num_classes)
     )
+
+
+def _adapters(
+    model: Model, encoders: list[Any], aggregator: Any, join: tuple[Join, ...], parts: Parts
+) -> list[Adapter] | None:
+    if not isinstance(aggregator, Learned):
+        return None
+    own = [adapter for adapter in model.adapters if isinstance(adapter, Adapter)]
+    if aggregator is model.aggregator and len(own) == len(encoders):
+        return own
+    joins = [n or 1 for n in join]
+    made = seeded(lambda: make_adapters(encoders, channels=aggregator.channels, num_clips=joins))
+    if any(list(adapter.parameters()) for adapter in made):
+        _refuse_untrained("adapters between the encoders", "faster", parts)
+    return made
 
 
 def _context(model: Model, encoders: list[Any], aggregator: Any, parts: Parts) -> Any:

@@ -173,57 +173,56 @@ class NotGivenError(UsageError):
     """A file whose encoder is a wrapped network, and another one or none is given."""
 
 
+class _Tensors:
+    """The tensors of a file, handed out part by part."""
+
+    def __init__(self, state: dict[str, Tensor], *, path: Path) -> None:
+        self.path = path
+        self._left = state
+
+    def take(self, prefix: str) -> dict[str, Tensor]:
+        """Return those of one part, by their names within it."""
+        taken = {k: v for k, v in self._left.items() if k.startswith(prefix)}
+        self._left = {k: v for k, v in self._left.items() if k not in taken}
+        return {k.removeprefix(prefix): v for k, v in taken.items()}
+
+    def fill(self, module: nn.Module, prefix: str, *, name: str) -> None:
+        """Give a module on the meta device its tensors, after they are compared."""
+        state = self.take(prefix)
+        check_state(module, state, name=name, path=self.path)
+        assign_state(module, state)
+
+    def check_empty(self) -> None:
+        if self._left:
+            raise CheckpointError(
+                f"{self.path}: holds tensors of no part ({listed(list(self._left))})"
+            )
+
+
 def _build(
     raw: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Wrapped | None
 ) -> Model:
-    encoders: list[Encoder] = []
-    adapters: list[nn.Module] = []
-    known = [f"encoders.{n}." for n in range(len(raw["encoders"]))]
-    for n, told in enumerate(raw["encoders"]):
-        part = _part(state, f"encoders.{n}.")
-        encoder = _encoder(told, part, path=path, given=given)
-        if told["compression"] is not None:
-            known.append(f"compressions.{n}.")
-            part = _part(state, known[-1])
-            encoder = _compressed(encoder, told["compression"], part, path=path)
-        encoders.append(encoder)
+    tensors = _Tensors(state, path=path)
+    encoders = [_encoder(n, told, tensors, given=given) for n, told in enumerate(raw["encoders"])]
     for encoder in encoders:
         check_takes_clips(encoder, path=path)
     card = _card(raw["card"])
+    adapters: list[nn.Module] = []
     for n, told in enumerate(raw["encoders"]):
         if told["adapter"] is not None:
-            known.append(f"adapters.{n}.")
-            joins = card.join[n] if n < len(card.join) else card.join[0]
-            adapter = _adapter(told["adapter"], encoders[n], num_clips=joins or 1)
-            _fill(adapter, _part(state, known[-1]), name="the adapters", path=path)
-            adapters.append(adapter)
+            join = card.join[n] if n < len(card.join) else card.join[0]
+            adapters.append(_adapter(told["adapter"], encoders[n], num_clips=join or 1))
+            tensors.fill(adapters[-1], f"adapters.{n}.", name="the adapters")
     context = None
     if raw["context"] is not None:
-        if raw["context"]["kind"] != "collaborative":
-            raise ValueError(f"context {raw['context']['kind']!r}")
-        known.append("context.")
         first: Any = adapters[0] if adapters else None
         channels = memory_channels(encoders[0]) if first is None else first.channels
-        with torch.device("meta"):  # nothing is allocated before it is compared
-            context = CollaborativeMemory(channels, **dict(raw["context"]["options"]))
-        _fill(context, _part(state, "context."), name="the memory", path=path)
-    told = raw["aggregator"]
-    aggregator: Learned | None = None
-    if told["kind"] not in ("average", "max"):
-        known.append("aggregator.")
-        with torch.device("meta"):
-            aggregator = create_aggregator(
-                str(told["kind"]),
-                channels=_number(told["channels"], "channels"),
-                num_classes=_number(told["num_classes"], "classes"),
-                **dict(told["options"]),
-            )
-        _fill(aggregator, _part(state, "aggregator."), name=aggregator.name, path=path)
-    elif (told["kind"] == "max") != card.is_multilabel:
-        raise ValueError(f"aggregator {told['kind']!r}")
-    unknown = [name for name in state if not name.startswith(tuple(known))]
-    if unknown:
-        raise CheckpointError(f"{path}: holds tensors of no part ({listed(unknown)})")
+        context = _context(raw["context"], channels)
+        tensors.fill(context, "context.", name="the memory")
+    aggregator = _aggregator(raw["aggregator"], is_multilabel=card.is_multilabel)
+    if aggregator is not None:
+        tensors.fill(aggregator, "aggregator.", name=aggregator.name)
+    tensors.check_empty()
     return Model(
         encoders,
         adapters=adapters if aggregator is not None and adapters else None,
@@ -247,12 +246,16 @@ def check_takes_clips(encoder: Encoder, *, path: Path) -> None:
 
 
 def _encoder(
-    told: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Wrapped | None
+    n: int, told: Mapping[str, Any], tensors: _Tensors, *, given: Wrapped | None
 ) -> Encoder:
+    state, path = tensors.take(f"encoders.{n}."), tensors.path
     if told.get("wrapped") is not None:
-        return _given(told["wrapped"], given, path=path)
-    header = header_of(told["backbone"])
-    return build_network(header, state, path=path).eval()
+        encoder: Encoder = _given(told["wrapped"], given, path=path)
+    else:
+        encoder = build_network(header_of(told["backbone"]), state, path=path).eval()
+    if told["compression"] is None:
+        return encoder
+    return _compressed(encoder, told["compression"], tensors, prefix=f"compressions.{n}.")
 
 
 def _given(told: Mapping[str, Any], given: Wrapped | None, *, path: Path) -> Wrapped:
@@ -271,13 +274,13 @@ def _given(told: Mapping[str, Any], given: Wrapped | None, *, path: Path) -> Wra
 
 
 def _compressed(
-    backbone: Any, told: Mapping[str, Any], state: dict[str, Tensor], *, path: Path
+    backbone: Any, told: Mapping[str, Any], tensors: _Tensors, *, prefix: str
 ) -> Compressed:
     at = str(told["at"])
     clip_of(backbone)
     with torch.device("meta"):
         compression = TemporalCompression(map_channels(backbone, at), **dict(told["options"]))
-    _fill(compression, state, name="the compression", path=path)
+    tensors.fill(compression, prefix, name="the compression")
     model = Compressed(
         backbone, at=at, compression=compression, transform=transform_of(told["transform"])
     )
@@ -308,6 +311,28 @@ def _adapter(told: Mapping[str, Any], encoder: Encoder, *, num_clips: int) -> Ad
             raise ValueError(f"{list(places)} places of a map of {list(shape[1:])}")
     with torch.device("meta"):
         return Adapter(shape[0], _number(told["channels"], "channels"), places=places)
+
+
+def _context(told: Mapping[str, Any], channels: int) -> CollaborativeMemory:
+    if told["kind"] != "collaborative":
+        raise ValueError(f"context {told['kind']!r}")
+    with torch.device("meta"):  # nothing is allocated before it is compared
+        return CollaborativeMemory(channels, **dict(told["options"]))
+
+
+def _aggregator(told: Mapping[str, Any], *, is_multilabel: bool) -> Learned | None:
+    """Return a trained aggregator, None for the mean of the encoders' class scores."""
+    if told["kind"] in ("average", "max"):
+        if (told["kind"] == "max") != is_multilabel:
+            raise ValueError(f"aggregator {told['kind']!r}")
+        return None
+    with torch.device("meta"):
+        return create_aggregator(
+            str(told["kind"]),
+            channels=_number(told["channels"], "channels"),
+            num_classes=_number(told["num_classes"], "classes"),
+            **dict(told["options"]),
+        )
 
 
 def _card(told: Mapping[str, Any]) -> Card:
@@ -355,15 +380,6 @@ def _told_adapter(adapter: nn.Module) -> dict[str, Any] | None:
 
 def _own(what: str, part: object) -> UsageError:
     return UsageError(f"a file holds parts of ours, no {what} {type(part).__name__} of your own")
-
-
-def _fill(module: nn.Module, state: dict[str, Tensor], *, name: str, path: Path) -> None:
-    check_state(module, state, name=name, path=path)
-    assign_state(module, state)
-
-
-def _part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
 
 
 def _prefixed(prefix: str, module: nn.Module) -> dict[str, Tensor]:

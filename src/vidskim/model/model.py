@@ -85,11 +85,8 @@ class Model(nn.Module):
     ) -> None:
         super().__init__()
         card = card or Card()
-        join = card.join * len(encoders) if len(card.join) == 1 else card.join
-        if len(join) != len(encoders):
-            raise UsageError(f"{len(encoders)} encoders need a join each, got {list(join)}")
         self.clip = same_span(encoders)
-        self.card = replace(card, join=join)
+        self.card = replace(card, join=_one_each(card.join, encoders))
         if 1 in self.pattern.period and len(encoders) < MAX_ENCODERS:
             raise UsageError(
                 f"pattern {self.pattern} needs a cheap encoder beside {encoders[0].name}: give "
@@ -97,27 +94,11 @@ class Model(nn.Module):
             )
         if adapters is not None and len(adapters) != len(encoders):
             raise UsageError(f"{len(encoders)} encoders need as many adapters, got {len(adapters)}")
-        if adapters is not None and aggregator is None:
-            raise UsageError("adapters bring maps to an aggregator: give one, or no adapters")
-        if aggregator is None and len(encoders) > 1:
-            if context is not None:
-                raise UsageError(
-                    "a memory relates maps, and the mean of two encoders' class scores has none "
-                    "in common: give an aggregator of maps, such as fast_gru"
-                )
-            adapters = [Head(encoder) for encoder in encoders]
         if aggregator is None:
-            mean = TemporalMax if card.is_multilabel else Average
-            aggregator = mean(nn.Identity() if len(encoders) > 1 else encoders[0].classify)
-        for part, kind, names in (
-            (aggregator, Aggregator, "start, step and read"),
-            (context, Context, "write and read"),
-        ):
-            if part is not None and not isinstance(part, kind):
-                raise UsageError(
-                    f"{type(part).__name__} is no {kind.__name__.lower()}: it has the methods "
-                    f"{names}, see vidskim.model.contract"
-                )
+            if adapters is not None:
+                raise UsageError("adapters bring maps to an aggregator: give one, or no adapters")
+            aggregator, adapters = _mean_of(encoders, context, several=card.is_multilabel)
+        _check_protocols(aggregator, context)
         self.encoders = nn.ModuleList([as_module(encoder) for encoder in encoders])
         self.adapters = nn.ModuleList(adapters or [nn.Identity() for _ in encoders])
         self.context = context
@@ -225,6 +206,40 @@ def same_span(encoders: Sequence[Encoder]) -> ClipSpec:
     return wanted
 
 
+def _one_each(join: tuple[Join, ...], encoders: Sequence[Encoder]) -> tuple[Join, ...]:
+    """Return the join of each encoder; one that is given alone is that of all."""
+    if len(join) not in (1, len(encoders)):
+        raise UsageError(f"{len(encoders)} encoders need a join each, got {list(join)}")
+    return join * len(encoders) if len(join) == 1 else join
+
+
+def _mean_of(
+    encoders: Sequence[Encoder], context: Context | None, *, several: bool
+) -> tuple[Aggregator, list[nn.Module] | None]:
+    """Return the aggregator that averages what the encoders' own classifiers say, and adapters."""
+    mean = TemporalMax if several else Average
+    if len(encoders) == 1:
+        return mean(encoders[0].classify), None
+    if context is not None:
+        raise UsageError(
+            "a memory relates maps, and the mean of two encoders' class scores has none in common: "
+            "give an aggregator of maps, such as fast_gru"
+        )
+    return mean(nn.Identity()), [Head(encoder) for encoder in encoders]
+
+
+def _check_protocols(aggregator: object, context: object) -> None:
+    for part, kind, names in (
+        (aggregator, Aggregator, "start, step and read"),
+        (context, Context, "write and read"),
+    ):
+        if part is not None and not isinstance(part, kind):
+            raise UsageError(
+                f"{type(part).__name__} is no {kind.__name__.lower()}: it has the methods {names}, "
+                "see vidskim.model.contract"
+            )
+
+
 def check_fit(model: Model) -> None:
     """Raise unless the encoders' maps fit context and aggregator; nothing is computed for it.
 
@@ -235,21 +250,25 @@ def check_fit(model: Model) -> None:
         if n != 1 and not isinstance(encoder, Compressed):
             map_shape(encoder, num_clips=n or 2)  # says what a network of one length does not take
     takes: Any = model.aggregator
-    channels = getattr(takes, "channels", None)
     known = getattr(takes, "num_classes", model.num_classes)
     if known != model.num_classes:
         raise UsageError(
             f"{takes.name} has {known} classes, {model.networks[0].name} {model.num_classes}: give "
             "both the same"
         )
-    reads = getattr(model.context, "channels", None)
+    channels = getattr(takes, "channels", None)
     if model.context is not None or channels is not None:
-        for encoder in model.networks:
-            if not getattr(encoder, "has_maps", True):
-                raise UsageError(
-                    f"{encoder.name} gives class scores only: wrap it with features and classify "
-                    "for what works on maps, a memory or a trained aggregator"
-                )
+        _check_maps(model, channels=channels, reads=getattr(model.context, "channels", None))
+
+
+def _check_maps(model: Model, *, channels: int | None, reads: int | None) -> None:
+    """Raise unless encoders and adapters give an aggregator and a context their channels."""
+    for encoder in model.networks:
+        if not getattr(encoder, "has_maps", True):
+            raise UsageError(
+                f"{encoder.name} gives class scores only: wrap it with features and classify for "
+                "what works on maps, a memory or a trained aggregator"
+            )
     if channels is None and reads is None:
         return
     joins = [1 if n is None else n for n in model.card.join]
@@ -257,14 +276,15 @@ def check_fit(model: Model) -> None:
         map_shape(encoder, adapter, num_clips=n)
         for encoder, adapter, n in zip(model.networks, model.adapters, joins, strict=True)
     ]
-    told = " and ".join(str(list(shape)) for shape in shapes)
+    given = " and ".join(str(list(shape)) for shape in shapes)
     if channels is not None and any(s != (channels, *shapes[0][1:]) for s in shapes):
+        name = getattr(model.aggregator, "name", type(model.aggregator).__name__)
         raise UsageError(
-            f"{takes.name} takes maps of {channels} channels and one size, the adapters give "
-            f"{told}: give others, or none for new ones"
+            f"{name} takes maps of {channels} channels and one size, the adapters give {given}: "
+            "give others, or none for new ones"
         )
     if reads is not None and any(shape[0] < reads for shape in shapes):
-        raise UsageError(f"a memory of {reads} channels cannot act on maps {told}")
+        raise UsageError(f"a memory of {reads} channels cannot act on maps {given}")
 
 
 def describe(model: Model) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -126,35 +126,46 @@ def wrap(
     check_classes(number, names)
     if not isinstance(module, nn.Module):
         raise UsageError(f"wrap takes an nn.Module, got {type(module).__name__}")
-    if (features is not None or stages) and classify is None:
-        raise UsageError(f"{name}: features or stages go with classify, from maps to logits")
-    if classify is not None and features is None and not stages:
-        raise UsageError(f"{name}: classify goes with features or stages, which give the maps")
-    if features is not None and stages:
-        raise UsageError(f"{name}: stages are its features: leave one of both out")
-    for part in (features, classify, *(stages or ())):
-        if isinstance(part, str) and _found(module, part) is None:
-            raise UsageError(f"{name}: {type(module).__name__} has no part {part!r}")
     split = Split(features, classify, tuple(stages or ()))
+    _check_split(module, split, name=name)
     wrapped = Wrapped(
         module, name=name, clip=clip, transform=transform, classes=names, split=split
     ).eval()
-    ghost: Any = on_meta(wrapped)
-    maps = _tried(wrapped.name, ghost.features, torch.empty(clip.input_shape, device="meta"))
+    wrapped.num_classes, wrapped.num_features = number, _num_features(wrapped, clip, number)
+    return wrapped
+
+
+def _check_split(module: nn.Module, split: Split, *, name: str) -> None:
+    features, classify, stages = split.features, split.classify, split.stages
+    if features is not None and stages:
+        raise UsageError(f"{name}: stages are its features: leave one of both out")
+    has_features = features is not None or bool(stages)
+    if has_features and classify is None:
+        raise UsageError(f"{name}: features or stages go with classify, from maps to logits")
+    if classify is not None and not has_features:
+        raise UsageError(f"{name}: classify goes with features or stages, which give the maps")
+    for part in (features, classify, *stages):
+        if isinstance(part, str) and _found(module, part) is None:
+            raise UsageError(f"{name}: {type(module).__name__} has no part {part!r}")
+
+
+def _num_features(wrapped: Wrapped, clip: ClipSpec, num_classes: int) -> int:
+    """Return C of its maps, once they and its logits have the right shapes."""
+    name, ghost = wrapped.name, cast(Wrapped, on_meta(wrapped))
+    maps = _tried(name, ghost.features, torch.empty(clip.input_shape, device="meta"))
     if maps.ndim != 5:
         raise UsageError(
             f"{name}: features give {list(maps.shape)} for a clip, maps are [1, C, T, H, W]"
             if wrapped.has_maps
-            else f"{name}: gives {list(maps.shape)} for a clip, logits are [1, {number}]"
+            else f"{name}: gives {list(maps.shape)} for a clip, logits are [1, {num_classes}]"
         )
-    logits = _tried(wrapped.name, ghost.classify, maps)
-    if tuple(logits.shape) != (1, number):
+    logits = _tried(name, ghost.classify, maps)
+    if tuple(logits.shape) != (1, num_classes):
         raise UsageError(
-            f"{name}: gives {list(logits.shape)} for a clip, {number} classes are logits "
-            f"[1, {number}]: give as many classes as it has"
+            f"{name}: gives {list(logits.shape)} for a clip, {num_classes} classes are logits "
+            f"[1, {num_classes}]: give as many classes as it has"
         )
-    wrapped.num_classes, wrapped.num_features = number, maps.shape[1]
-    return wrapped
+    return maps.shape[1]
 
 
 def _tried(name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -194,6 +194,12 @@ def _describe(source: ModelFiles) -> Description:
             f"{source.name}: holds {what}, expected one of "
             f"{', '.join(f.model for f in FAMILIES.values())}"
         )
+    classes, num_classes = _classes(values, name=source.name)
+    return Description(source, found[0], values, classes, num_classes, source.read_processor())
+
+
+def _classes(values: Mapping[str, Any], *, name: str) -> tuple[tuple[str, ...] | None, int]:
+    """Return the names of the classes, where a configuration has any, and their number."""
     names = values.get("id2label")
     classes = None
     num_classes = values.get("num_labels", 2)
@@ -201,12 +207,12 @@ def _describe(source: ModelFiles) -> Description:
         num_classes = len(names)
         listed = [names.get(str(i)) for i in range(num_classes)]
         if None in listed:
-            raise CheckpointError(f"{source.name}: id2label does not number its classes from 0 on")
+            raise CheckpointError(f"{name}: id2label does not number its classes from 0 on")
         if listed != [f"LABEL_{i}" for i in range(num_classes)]:  # put where there are no names
             classes = tuple(str(n) for n in listed)
     if type(num_classes) is not int or not 1 <= num_classes <= MAX_CLASSES:
-        raise CheckpointError(f"{source.name}: a head of {num_classes!r} classes")
-    return Description(source, found[0], values, classes, num_classes, source.read_processor())
+        raise CheckpointError(f"{name}: a head of {num_classes!r} classes")
+    return classes, num_classes
 
 
 def _load(description: Description, state: dict[str, Tensor]) -> nn.Module:

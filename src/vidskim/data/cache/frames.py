@@ -203,7 +203,27 @@ def _identity(row: Row) -> list[object]:
 
 
 def _open(rows: Sequence[Row], data: Path, index: Path, *, told: str) -> Store | None:
-    """Return a finished store, None if it is missing, cut short or not readable."""
+    """Return a finished store, None if it is missing, cut short or not readable; warn of gaps."""
+    read = _read(rows, data, index)
+    if read is None:
+        return None
+    store, failures = read
+    if failures:
+        warnings.warn(
+            f"{told}{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
+            stacklevel=4,
+        )
+    if store.damaged:
+        warnings.warn(
+            f"{told}{len(store.damaged)} of {len(rows)} videos are damaged and are used as far as "
+            f"they can be read, the first: {store.damaged[0]}",
+            stacklevel=4,
+        )
+    return store
+
+
+def _read(rows: Sequence[Row], data: Path, index: Path) -> tuple[Store, list[str]] | None:
+    """Return a finished store and what kept the other videos out of it, None where it is none."""
     try:
         record = json.loads(index.read_text())
         shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
@@ -221,18 +241,7 @@ def _open(rows: Sequence[Row], data: Path, index: Path, *, told: str) -> Store |
         flat = np.memmap(data, dtype=dtype, mode="r") if sum(sizes) else np.empty(0, dtype)
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
         return None
-    if failures:
-        warnings.warn(
-            f"{told}{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
-            stacklevel=4,
-        )
-    if damaged:
-        warnings.warn(
-            f"{told}{len(damaged)} of {len(rows)} videos are damaged and are used as far as they "
-            f"can be read, the first: {damaged[0]}",
-            stacklevel=4,
-        )
-    return Store(
+    store = Store(
         rows=kept,
         flat=flat,
         offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
@@ -240,6 +249,7 @@ def _open(rows: Sequence[Row], data: Path, index: Path, *, told: str) -> Store |
         counts=counts,
         damaged=damaged,
     )
+    return store, failures
 
 
 def _make(
