@@ -16,7 +16,7 @@ from tinynets import (
 )
 from vidskim import Card, Model, Recognizer, Runtime, presets
 from vidskim.clips.views import views_of
-from vidskim.cost.faster import video_cost
+from vidskim.cost.video import video_cost
 from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.motion import MotionEnergy

@@ -11,7 +11,7 @@ from vidskim import Recognizer, presets
 from vidskim.account import count
 from vidskim.backbones.contract import Features
 from vidskim.clips.views import views_of
-from vidskim.cost.faster import video_count
+from vidskim.cost.video import video_count
 from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.look import Look
@@ -330,5 +330,5 @@ def test_other_classes_are_refused():
 
 def test_a_pattern_that_needs_an_encoder_which_is_not_there(video):
     recognizer = Recognizer(tiny_classifier(), look=presets.dense(), schedule=parse_pattern("1:7"))
-    with pytest.raises(UsageError, match=r"schedule 1:7 needs a cheap encoder beside r3d_18"):
+    with pytest.raises(UsageError, match=r"schedule 1:7 needs a cheap encoder"):
         recognizer(video)

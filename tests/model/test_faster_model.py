@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool3d
 from tinynets import CLASSES, tiny_cheap, tiny_classifier, tiny_faster
 from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec, Features
-from vidskim.cost.faster import video_count
+from vidskim.cost.video import video_count
 from vidskim.errors import UsageError
 from vidskim.model.adapter import Adapter, make_adapters, map_shape
 from vidskim.model.aggregate import FastGru, Gru

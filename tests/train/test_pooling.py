@@ -9,7 +9,7 @@ import torch
 
 from tinynets import tiny_classifier
 from vidskim.account import count
-from vidskim.cost.faster import video_count
+from vidskim.cost.video import video_count
 from vidskim.data.cache.maps import Maps, VideoMaps
 from vidskim.data.manifest import Row
 from vidskim.model.aggregate import create_aggregator

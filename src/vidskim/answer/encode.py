@@ -10,9 +10,11 @@ from tqdm import tqdm
 
 from vidskim.account import Account
 from vidskim.answer.lane import Encoded, Lane
-from vidskim.clips.grid import at_spec
+from vidskim.backbones.contract import ClipSpec
+from vidskim.clips.grid import at_spec, with_rest
 from vidskim.clips.views import views_of
 from vidskim.errors import UsageError
+from vidskim.look.look import Choice
 from vidskim.model.schedule import cut_runs
 from vidskim.types import ChosenClip, Clip, TimeAttention
 from vidskim.video import Video
@@ -71,6 +73,41 @@ def runs_of(
     return [ClipRun(place, tuple(islice(rest, count))) for place, count in cut]
 
 
+def runs_of_choice(
+    choice: Choice,
+    chosen: Sequence[int],
+    places: Sequence[int],
+    *,
+    join: Sequence[int | None],
+    total: int,
+    end_seconds: float,
+) -> list[ClipRun]:
+    """Return the inputs of the encoders in time order.
+
+    Where all clips are chosen and all are joined, they are all of the video, the rest behind the
+    last one too.
+
+    Args:
+        choice: with the grid of a video.
+        chosen: clips of it.
+        places: of the encoder of each.
+        join: clips in a run of each encoder; None for all.
+        total: frames of the video.
+        end_seconds: end of the last one.
+    """
+    clips = [choice.grid[n] for n in chosen]
+    if len(clips) == len(choice.grid) and all(join[place] is None for place in places):
+        clips = with_rest(clips, total, end_seconds=end_seconds)
+    return runs_of(clips, places, join)
+
+
+def of_spec(clip: Clip, spec: ClipSpec, *, laid_by: ClipSpec) -> Clip:
+    """Return a clip of the grid, which the first encoder lays, with the frames of another."""
+    if (spec.num_frames, spec.stride) == (laid_by.num_frames, laid_by.stride):
+        return clip
+    return at_spec(clip, num_frames=spec.num_frames, stride=spec.stride)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """The encoders of a recognizer and how runs of clips are brought to them.
@@ -94,7 +131,12 @@ class Encoding:
         times longer for the clip of a batch of one than for one of two, where a network is narrow.
         Joined ones are encoded one by one, their frames as they come.
         """
-        clips = [self._of_lane(clip, run.place) for run in runs for clip in run.clips]
+        laid_by = self.lanes[0].clip
+        clips = [
+            of_spec(clip, self.lanes[run.place].clip, laid_by=laid_by)
+            for run in runs
+            for clip in run.clips
+        ]
         stream = _Stream(video.iter_frames(clips), account)
         with tqdm(
             desc="recognizing", total=len(clips), unit="clip", leave=False, delay=2, disable=None
@@ -110,13 +152,6 @@ class Encoding:
                         yield batch
                     bar.update(sum(len(run.clips) for run in several))
             stream.close()
-
-    def _of_lane(self, clip: Clip, place: int) -> Clip:
-        """Return a clip of the grid, which the first encoder lays, with the frames of another."""
-        own, laid = self.lanes[place].clip, self.lanes[0].clip
-        if (own.num_frames, own.stride) == (laid.num_frames, laid.stride):
-            return clip
-        return at_spec(clip, num_frames=own.num_frames, stride=own.stride)
 
     def _batched(self, runs: list[ClipRun]) -> list[list[ClipRun]]:
         count = -(-len(runs) // max(1, self.batch_size // self.num_crops))

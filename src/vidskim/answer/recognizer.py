@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from vidskim.account import Account, MacCounter
 from vidskim.answer.attention import together
-from vidskim.answer.encode import Answer, Batch, ClipRun, Encoding, runs_of
+from vidskim.answer.encode import Answer, Batch, ClipRun, Encoding, runs_of_choice
 from vidskim.answer.lane import Encoded, labels_of, make_lane
 from vidskim.answer.precision import check_precision
 from vidskim.answer.scans import MAX_KEPT_BYTES, related
 from vidskim.answer.stream import answers
 from vidskim.backbones.contract import ClipSpec
-from vidskim.clips.grid import with_rest
 from vidskim.clips.views import check_crops, fold
 from vidskim.errors import CheckpointError, UsageError, VideoError, memory_told
 from vidskim.look.look import Choice, Look
@@ -25,7 +24,7 @@ from vidskim.look.selection import uniform
 from vidskim.model.compressed import Compressed
 from vidskim.model.contract import Encoder
 from vidskim.model.model import Model, as_model
-from vidskim.model.schedule import Pattern, Routed, Schedule
+from vidskim.model.schedule import Routed, Schedule, places_of
 from vidskim.types import ChosenClip, Prediction, Score, TimeAttention, VideoInfo
 from vidskim.video import Video
 
@@ -276,18 +275,15 @@ class Recognizer:
         return Answer(tuple(seen), self.read(state, account), attention)
 
     def _runs(self, video: Video, choice: Choice, chosen: Sequence[int]) -> list[ClipRun]:
-        """Return the inputs of the encoders in time order.
-
-        Where all clips are chosen and all are joined, they are all of the video, the rest behind
-        the last one too.
-        """
-        clips = [choice.grid[n] for n in chosen]
-        join = self.model.card.join
-        places = self.places(len(clips), scores=choice.scores_to_route(chosen))
-        if len(clips) == len(choice.grid) and all(join[place] is None for place in places):
-            total = len(video.timestamps_seconds)
-            clips = with_rest(clips, total, end_seconds=video.packets.end_seconds)
-        return runs_of(clips, places, join)
+        """Return the inputs of the encoders in time order."""
+        return runs_of_choice(
+            choice,
+            chosen,
+            self.places(len(chosen), scores=choice.scores_to_route(chosen)),
+            join=self.model.card.join,
+            total=len(video.timestamps_seconds),
+            end_seconds=video.packets.end_seconds,
+        )
 
     def _related(self, video: Video, runs: Sequence[ClipRun], account: Account) -> Iterator[Batch]:
         """Yield runs and their maps, which share a memory if there is one."""
@@ -330,18 +326,7 @@ class Recognizer:
         Raises:
             UsageError: the schedule needs scores, or names an encoder that is not there.
         """
-        schedule, join = self.schedule, self.model.card.join
-        if isinstance(schedule, Pattern):
-            places = schedule.over(num_clips, join)
-        elif isinstance(schedule, Routed):
-            places = schedule(num_clips, scores, join=join)
-        else:
-            places = schedule(num_clips, scores)
-        if max(places, default=0) >= len(self.lanes):
-            raise UsageError(
-                f"schedule {schedule} needs a cheap encoder beside {self.lanes[0].label}"
-            )
-        return places
+        return places_of(self.schedule, num_clips, join=self.model.card.join, scores=scores)
 
     def _attention(
         self, video: Video, attended: Sequence[tuple[ClipRun, Encoded]]

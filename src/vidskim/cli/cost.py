@@ -53,7 +53,7 @@ def cost(
         len(model.networks) > 1
         or (model.card.join[0] is not None and isinstance(first, Compressed))
     ):
-        from vidskim.cost.faster import video_cost
+        from vidskim.cost.video import video_cost
 
         if input is not None or sampler is not None:
             raise UsageError("--input and --sampler go with a single backbone, not with FASTER")

@@ -144,10 +144,10 @@ def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
     shared: dict[object, Recognizer] = {}
 
     def whole(ask: Ask) -> Recognizer:
-        """Return the recognizer of a choice of parts, which methods share."""
+        """Return the recognizer of a choice of parts, which methods of any pattern share."""
         key = (ask.cheap, ask.context, ask.compress, ask.join, ask.aggregator, ask.segment_frames)
         if key not in shared:
-            made = composed(model, ask)[0]
+            made = composed(model, replace(ask, pattern=None))[0]
             shared[key] = Recognizer(made, look=dense(), runtime=_runtime(made, ask))
         return shared[key]
 

@@ -153,6 +153,35 @@ class Routed:
         return f"{self.pattern} by saliency"
 
 
+def places_of(
+    schedule: Schedule,
+    num_clips: int,
+    *,
+    join: Sequence[int | None],
+    scores: Tensor | None = None,
+) -> list[int]:
+    """Return the encoder's place for each of so many clips; a pattern counts runs.
+
+    Args:
+        schedule: any; one of your own counts clips.
+        num_clips: how many.
+        join: clips in a run of each encoder.
+        scores: of the clips ``[N]``, for a schedule that follows them.
+
+    Raises:
+        UsageError: the schedule needs scores, or names an encoder that is not there.
+    """
+    if isinstance(schedule, Pattern):
+        places = schedule.over(num_clips, join)
+    elif isinstance(schedule, Routed):
+        places = schedule(num_clips, scores, join=join)
+    else:
+        places = schedule(num_clips, scores)
+    if max(places, default=0) >= len(join):
+        raise UsageError(f"schedule {schedule} needs a cheap encoder beside the expensive one")
+    return places
+
+
 def cut_runs(places: Sequence[int], join: Sequence[int | None]) -> list[tuple[int, int]]:
     """Return the encoder and the clips of each run: neighbors that go to the same encoder.
 

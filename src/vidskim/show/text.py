@@ -20,10 +20,10 @@ from vidskim.types import ChosenClip, Prediction, VideoInfo
 if TYPE_CHECKING:
     from vidskim.account import Count
     from vidskim.backbones.catalog.record import Weights
-    from vidskim.cost.faster import VideoCost
     from vidskim.cost.look import MinuteCost
     from vidskim.cost.model import WholeCost
     from vidskim.cost.papers import PaperRow
+    from vidskim.cost.video import VideoCost
     from vidskim.cost.zoo import ModelRecord
     from vidskim.look.moments import Selection
     from vidskim.look.reel import Reel

@@ -13,7 +13,7 @@ import torch
 
 from vidskim.account import count
 from vidskim.backbones.network import Network
-from vidskim.cost.faster import video_count
+from vidskim.cost.video import video_count
 from vidskim.data.cache.cache import write_whole
 from vidskim.data.cache.maps import Maps
 from vidskim.model.model import Model

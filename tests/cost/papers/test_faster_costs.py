@@ -9,8 +9,8 @@ import torch
 from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import shapes_of
-from vidskim.cost.faster import video_count
 from vidskim.cost.papers.faster import FastGruStep, as_printed, fast_gru_count, video_macs
+from vidskim.cost.video import video_count
 from vidskim.model.aggregate import create_aggregator
 from vidskim.model.aggregate.fast_gru import FastGruCell
 from vidskim.model.model import Model
