@@ -10,6 +10,8 @@ present; what holds for the others stands in their help.
     RunOptions ──┤                    │
                  ├── StreamOptions    │
                  └─────────────────── ┴─ EvaluateOptions (its methods stand in a list)
+
+What `vidskim cost` shares with them, in `PlanOptions`, stands in classes of its own below these.
 """
 
 from collections.abc import Sequence
@@ -19,8 +21,8 @@ from typing import Annotated, Any, TypedDict
 from vidskim.declare import Option
 
 
-class LookOptions(TypedDict, total=False):
-    """How many clips are chosen, and how saliency networks are used for it."""
+class NumberOptions(TypedDict, total=False):
+    """How many clips are chosen."""
 
     k: Annotated[
         int | None,
@@ -30,6 +32,11 @@ class LookOptions(TypedDict, total=False):
             low=1,
         ),
     ]
+
+
+class LookOptions(NumberOptions, total=False):
+    """How many clips are chosen, and how saliency networks are used for it."""
+
     sampler: Annotated[
         Any,
         Option(
@@ -65,8 +72,8 @@ class LookOptions(TypedDict, total=False):
     ]
 
 
-class MethodOptions(LookOptions, total=False):
-    """Which clips of a video are chosen."""
+class NameOptions(TypedDict, total=False):
+    """Which method chooses them."""
 
     method: Annotated[
         str | None,
@@ -80,6 +87,10 @@ class MethodOptions(LookOptions, total=False):
             ),
         ),
     ]
+
+
+class MethodOptions(NameOptions, LookOptions, total=False):
+    """Which clips of a video are chosen."""
 
 
 class SelectOptions(MethodOptions, total=False):
@@ -117,8 +128,8 @@ class SelectOptions(MethodOptions, total=False):
     stride: Annotated[int | None, Option("distance between them (default: 1)", low=1)]
 
 
-class PartOptions(TypedDict, total=False):
-    """The model and its parts."""
+class ModelOptions(TypedDict, total=False):
+    """The model."""
 
     model: Annotated[
         Any,
@@ -130,6 +141,11 @@ class PartOptions(TypedDict, total=False):
             is_file=True,
         ),
     ]
+
+
+class CompositionOptions(TypedDict, total=False):
+    """The parts of a model."""
+
     pattern: Annotated[
         str | None,
         Option(
@@ -172,6 +188,11 @@ class PartOptions(TypedDict, total=False):
             choices=("average", "fast_gru", "gru", "lstm", "concat", "trained_average"),
         ),
     ]
+
+
+class PartOptions(ModelOptions, CompositionOptions, total=False):
+    """The model and its parts."""
+
     size: Annotated[
         int | None,
         Option(
@@ -232,8 +253,8 @@ class WholeOptions(TypedDict, total=False):
     ]
 
 
-class RunOptions(TypedDict, total=False):
-    """How networks run."""
+class CropOptions(TypedDict, total=False):
+    """The views of a clip."""
 
     crops: Annotated[
         int | None,
@@ -243,6 +264,15 @@ class RunOptions(TypedDict, total=False):
             low=1,
         ),
     ]
+
+
+class PlanOptions(NumberOptions, NameOptions, CompositionOptions, CropOptions, total=False):
+    """What an answer is priced for, before there is a video."""
+
+
+class RunOptions(CropOptions, total=False):
+    """How networks run."""
+
     precision: Annotated[
         str | None,
         Option(

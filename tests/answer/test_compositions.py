@@ -1,5 +1,7 @@
 """Every look with every model, against a loop over decoded frames that knows nothing of it."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from tinynets import (
 )
 from vidskim import Card, Model, Recognizer, Runtime, presets
 from vidskim.clips.views import views_of
-from vidskim.cost.video import video_cost
+from vidskim.cost.video import VideoShape, planned_cost, video_cost
 from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
 from vidskim.look.motion import MotionEnergy
@@ -225,6 +227,24 @@ def test_what_is_predicted_is_charged(video, kind, num_clips):
     model = MODELS[kind]()
     answer = Recognizer(model, look=presets.uniform(k=num_clips))(video)
     assert video_cost(model, num_clips=num_clips).whole.macs == answer.cost.macs
+
+
+PLANS = [
+    *((kind, look, 1) for kind in MODELS for look in ("dense", "uniform", "motion", "cascade")),
+    *((kind, "uniform", 3) for kind in MODELS if kind != "sfc"),
+]
+
+
+@pytest.mark.parametrize(("kind", "look", "crops"), PLANS)
+def test_what_a_video_is_priced_at_is_charged(video, kind, look, crops):
+    model, chooses = MODELS[kind](), LOOKS[look]()
+    answer = Recognizer(model, look=chooses, runtime=Runtime(crops))(video)
+    there = VideoShape(FRAMES / 24, Fraction(24), (96, 128))
+    assert (there.num_frames, there.size) == (FRAMES, (answer.video.height, answer.video.width))
+    priced = planned_cost(model, chooses, model.pattern, there, num_crops=crops)
+    assert priced.whole.macs == answer.cost.macs - answer.cost.look_macs
+    assert priced.planned.dense_macs == answer.cost.dense_macs
+    assert priced.planned.num_clips == len(answer.clips)
 
 
 def test_a_memory_that_keeps_no_maps_gives_the_same_answer(video):

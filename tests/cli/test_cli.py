@@ -265,7 +265,7 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
         ("cost r3d_81", 2, "did you mean 'r3d_18'"),
         ("cost r3d_18 --papers", 2, "--papers"),
         ("cost --papers --input 3x8x64x64", 2, "--input goes with the name"),
-        ("cost r3d_18 --sampler motion --input 3x8x64x64", 2, "--sampler goes with the name"),
+        ("cost r3d_18 --sampler motion --input 3x8x64x64", 2, "--sampler cannot go with --input"),
         ("cost resnet_18 --sampler motion", 2, "no clip classifier"),
         (f"{MODEL} --method empirical", 2, "evaluate --study"),
         ("cost r3d_18 --input 3x112", 2, "channels x frames x height x width, got 3x112"),

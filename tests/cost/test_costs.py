@@ -12,8 +12,9 @@ from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
 from vidskim.clips.transform import Transform
-from vidskim.cost.model import cost_of, read_shape, whole_cost, whole_input
+from vidskim.cost.model import cost_of, read_shape
 from vidskim.cost.papers import paper_rows
+from vidskim.cost.whole import whole_cost, whole_input
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.model.adapter import map_shape
 from vidskim.model.aggregate import FastGru
@@ -21,6 +22,7 @@ from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import TemporalCompression
 from vidskim.model.file import load_model, save_model
 from vidskim.model.presets import compressed, faster, sfc
+from vidskim.video import Video
 
 # What torchvision publishes with its weights: 1e9 multiply-adds (to the digits given), parameters.
 TORCHVISION = {
@@ -134,8 +136,9 @@ def test_a_file_s_price_is_what_an_answer_pays(faster_file, sample_video, capsys
 
 def test_the_price_as_text(faster_file, capsys):
     assert main(["cost", str(faster_file)]) == 0
-    first, _, head, _, *cells, _, last = capsys.readouterr().out.splitlines()
-    assert first.endswith("4 clips of 3 x 8 x 32 x 32, pattern 1:3")
+    first, how, _, head, _, *cells, _, last = capsys.readouterr().out.splitlines()
+    assert first.endswith("input 4x3x8x32x32")
+    assert how == "4 clips, pattern 1:3"
     assert head.split() == ["part", "role", "clips", "MMACs", "M", "params"]
     assert [cell.split()[:3] for cell in (cells[0], cells[1], cells[3])] == [
         ["r3d_18", "expensive", "1"],
@@ -150,13 +153,73 @@ def test_the_price_as_text(faster_file, capsys):
     [
         (["faster"], "give its path, or faster16, faster32"),
         (["fastr16"], "did you mean 'faster16'"),
-        (["faster16", "--input", "3x8x112x112"], "not with FASTER"),
-        (["faster32", "--sampler", "motion"], "not with FASTER"),
+        (["faster16", "--input", "3x8x112x112"], "a model of several parts: leave the input out"),
+        (["faster32", "--sampler", "motion", "--input", "3x8x9x9"], "cannot go with --input"),
+        (["r3d_18", "--size", "3x4"], "--size goes with --seconds"),
+        (["r3d_18", "--seconds", "0"], "a length, a frame rate and a size above 0"),
+        (["r3d_18", "--seconds", "1e9"], "at most 10000000 frames"),
+        (["r3d_18", "--seconds", "9", "--size", "64"], "height x width, such as 256x340"),
+        (["r3d_18", "--seconds", "9", "--frame-rate", "1e9"], "written like 25, 29.97"),
+        (["r3d_18", "--seconds", "9", "--frame-rate", "0"], "a frame rate and a size above 0"),
+        (["r3d_18", "--seconds", "9", "--method", "faster/motion"], "give method 'faster'"),
+        (["--papers", "--seconds", "9"], "--seconds goes with the name of a backbone"),
+        (["resnet_18", "--seconds", "9"], "no clip classifier"),
     ],
 )
 def test_what_has_no_price_of_a_video_is_refused(words, message, capsys):
     assert main(["cost", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_any_composition_is_priced_for_any_video(sample_video, capsys):
+    parts = [
+        "--cheap",
+        "r2d_26",
+        "--pattern",
+        "1:7",
+        "--context",
+        "memory",
+        "--aggregator",
+        "fast_gru",
+        "--k",
+        "9",
+    ]
+    assert main(["cost", "r3d_18", *parts, "--json"]) == 0
+    clips = json.loads(capsys.readouterr().out)
+    assert sum(part["num_clips"] for part in clips["parts"][:2]) == 9
+    info = Video(sample_video).info
+    video = ["--seconds", str(info.duration_seconds), "--size", f"{info.height}x{info.width}"]
+    video += ["--frame-rate", str(info.frame_rate)]
+    assert main(["cost", "r3d_18", *parts, *video, "--method", "uniform", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    options = {"pattern": "1:7", "context": "memory", "aggregator": "fast_gru", "k": 9}
+    answer = recognize(
+        sample_video, model="r3d_18", cheap="r2d_26", random_weights=True, method="uniform",
+        **options,
+    )  # fmt: skip
+    assert told["macs"] == answer.cost.macs
+    assert told["dense_macs"] == answer.cost.dense_macs
+    assert told["frame_rate"] == f"{info.frame_rate.numerator}/{info.frame_rate.denominator}"
+    assert main(["cost", "r3d_18", *parts, *video]) == 0
+    text = capsys.readouterr().out.splitlines()
+    assert "method faster: " in text[1]
+    assert text[2].endswith("of looking at every clip")
+
+
+def test_the_paper_s_methods_are_priced_for_any_video(capsys):
+    """SFC of its own video: 288 frames of 256 x 312, see below; FASTER sees its clips alone."""
+    assert main(["cost", "sfc", "--seconds", "9.6", "--size", "256x312", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["input"] == [1, 3, 36, 256, 312]
+    classifier = told["parts"][1]["macs"]
+    assert main(["cost", "sfc", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["macs"] == told["macs"]
+    assert classifier == 2048 * 400
+    assert main(["cost", "faster16", "--seconds", "60", "--sampler", "motion", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["look"]["dense_macs"] == told["dense_macs"]
+    assert main(["cost", "faster16", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["macs"] == told["macs"]
 
 
 def test_the_paper_s_compression_by_name(capsys):
@@ -223,11 +286,10 @@ def test_a_compressed_file_s_price_as_text(sfc_file, capsys):
     first, shape, how, _, head, _, *cells, _, share, attention, mac, _ = (
         capsys.readouterr().out.splitlines()
     )
-    assert "GMACs per video in one pass, 0." in first
-    assert first.endswith("M of them compress)")
-    assert shape == "input 3x72x32x43 (288 frames of 256x312, as the model sees them)"
-    assert how == "compressed 3 to 1 after res3: 36 steps to 12"
-    assert head.split() == ["GMACs", "MAC+2BN"]
+    assert first.endswith("input 1x3x72x32x43")
+    assert shape == "288 frames of 256x312 in one pass, as the model sees them"
+    assert how.startswith("compressed 3 to 1 after res3: 36 steps to 12, 0.")
+    assert head.split() == ["MMACs", "MAC+2BN"]
     names = ("one", "of it attention's", "without them", "one pass, nothing", "10 clips x 3 crops")
     assert len(cells) == len(names)
     for cell, name in zip(cells, names, strict=True):
@@ -238,7 +300,7 @@ def test_a_compressed_file_s_price_as_text(sfc_file, capsys):
     assert attention.startswith("attention's own products are ")
     assert mac.startswith("MAC: ")
     assert main(["cost", str(sfc_file), "--input", "3x16x32x32"]) == 0
-    assert capsys.readouterr().out.splitlines()[1] == "input 3x16x32x32"
+    assert capsys.readouterr().out.splitlines()[0].endswith("input 1x3x16x32x32")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +353,7 @@ def test_networks_that_see_clips_of_one_length_only(tmp_path):
     [
         (["--input", "3x16x32"], "takes channels x frames x height x width, got 3x16x32"),
         (["--input", "4x16x32x32"], "does not take an input of shape"),
-        (["--sampler", "motion"], "goes with a backbone that sees clips"),
+        (["--sampler", "motion", "--input", "3x16x32x32"], "cannot go with --input"),
     ],
 )
 def test_what_no_whole_video_is_or_takes_is_refused(sfc_file, words, message, capsys):

@@ -8,7 +8,7 @@ from vidskim import presets
 from vidskim.account import Account, count
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.registry import create_backbone
-from vidskim.cost.look import RESIDUALS, look_cost, minute_cost, networks_of
+from vidskim.cost.look import RESIDUALS, look_cost, networks_of, sampler_cost
 from vidskim.cost.model import clip_of
 from vidskim.errors import UsageError
 from vidskim.io.write.video import write_video
@@ -51,7 +51,7 @@ def test_what_is_told_is_what_a_look_counts(moving, clip, residuals):
 
 def test_a_minute_by_hand():
     networks = networks_of("motion,residual,audio")
-    told = minute_cost(networks, clip=clip_of("r3d_18"), clip_macs=40)
+    told = sampler_cost(networks, clip=clip_of("r3d_18"), clip_macs=40)
     assert told.num_clips == 113  # 1800 frames by 16, the half that is left over included
     assert told.dense_macs == 113 * 40
     assert [look.residuals for look in told.looks] == [*RESIDUALS[:-1], None]
@@ -65,7 +65,7 @@ def test_a_minute_by_hand():
 
 
 def test_without_residuals_there_is_one_look():
-    told = minute_cost(networks_of("keyframe"), clip=clip_of("r3d_18"), clip_macs=1)
+    told = sampler_cost(networks_of("keyframe"), clip=clip_of("r3d_18"), clip_macs=1)
     (look,) = told.looks
     assert look.residuals is None
     assert told.to_json()["looks"][0]["look_macs"] == look.total == look.macs["keyframe"]

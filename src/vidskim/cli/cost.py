@@ -1,9 +1,11 @@
-"""The verb `cost`: what a network costs on a clip, FASTER on a video, and the papers' figures."""
+"""The verb `cost`: what a network costs on a clip, a model on a video, and the papers' figures."""
 
-from typing import Any
+from typing import Unpack
 
 from vidskim.cli import console
+from vidskim.cli.words import refuse
 from vidskim.errors import UsageError
+from vidskim.options import PlanOptions
 
 
 def cost(
@@ -11,75 +13,63 @@ def cost(
     /,
     input: str | None = None,
     sampler: str | None = None,
+    seconds: float | None = None,
+    frame_rate: str | None = None,
+    size: str | None = None,
     papers: bool = False,
     json: bool = False,
+    **options: Unpack[PlanOptions],
 ) -> None:
-    """Count the multiply-adds and parameters of a network, or check the papers' tables.
+    """Count the multiply-adds and parameters of a network or a model, or check the papers' tables.
 
     Args:
-        name: a backbone, hf:<id or folder>, or the path of a checkpoint; faster16, faster32 or the
-            path of a FASTER model for a whole video, part by part; sfc or the path of a model with
-            a compression inside for a whole video in one pass.
+        name: a backbone, hf:<id or folder>, or the path of a checkpoint; faster16, faster32, sfc or
+            the path of a model of several parts for a whole video, part by part.
         input: another input than the one it was made for: channels, frames, height and width of a
             clip (3x32x256x256) or whole video, channels, height and width of an image (2x14x14).
-        sampler: also count what these saliency networks cost to look at a minute of video, for each
-            number of residual frames per clip; checkpoints, or kinds of sources for the paper's
-            networks (motion,residual,audio).
+        sampler: also count what these saliency networks cost to look at the video, by default a
+            minute, for each number of residual frames per clip; checkpoints, or kinds of sources
+            for the paper's networks (motion,residual,audio).
+        seconds: count the answer to a video of this length.
+        frame_rate: its frames per second, 25 or 30000/1001 (default: 30).
+        size: height and width of its frames (default: 256x340).
         papers: print the papers' figures beside ours.
         json: print JSON.
     """
-    from vidskim.cost.look import minute_cost, networks_of
-    from vidskim.cost.model import clip_of, cost_of, find_model, read_shape, whole_cost
+    from vidskim.cost.look import networks_of, sampler_cost
+    from vidskim.cost.model import dense_clip, price, read_shape, read_video
     from vidskim.cost.papers import paper_rows
-    from vidskim.model.compressed import Compressed
     from vidskim.show import text as printing
 
     if papers == (name is not None):
         raise UsageError("give the name of a backbone, or --papers")
-    if papers and input is not None:
-        raise UsageError("--input goes with the name of a backbone, not with --papers")
-    if sampler is not None and (papers or input is not None):
-        raise UsageError("--sampler goes with the name of a backbone alone")
+    given: dict[str, object] = {
+        "input": input,
+        "sampler": sampler,
+        "seconds": seconds,
+        "size": size,
+    }
+    given |= {"frame_rate": frame_rate, "size": size, **options}
+    words = {key for key, value in given.items() if value is not None}
     if papers:
+        refuse(words, reason="goes with the name of a backbone, not with --papers")
         rows = paper_rows()
         console.show([row.to_json() for row in rows] if json else printing.paper_costs(rows))
         return
-    named = str(name)
+    if input is not None:
+        refuse(words - {"input"}, reason="cannot go with --input, which is that of one network")
+    if seconds is None:
+        refuse(words & {"frame_rate", "size"}, reason="goes with --seconds")
+    named, parts = str(name), dict(options)
+    if "crops" in parts:
+        parts["num_crops"] = parts.pop("crops")
+    video = None if seconds is None else read_video(seconds, frame_rate, size)
     shape = None if input is None else read_shape(input)
-    more: dict[str, Any] = {}
-    model = find_model(named)
-    first = None if model is None else model.networks[0]
-    if model is not None and (
-        len(model.networks) > 1
-        or (model.card.join[0] is not None and isinstance(first, Compressed))
-    ):
-        from vidskim.cost.video import video_cost
-
-        if input is not None or sampler is not None:
-            raise UsageError("--input and --sampler go with a single backbone, not with FASTER")
-        priced = video_cost(model)
-        counted, more, text = priced.whole, priced.to_json(), printing.video_cost(named, priced)
-    elif isinstance(first, Compressed):
-        if sampler is not None:
-            raise UsageError(
-                "--sampler goes with a backbone that sees clips, not with one that sees the whole "
-                "video"
-            )
-        whole = whole_cost(first, name=named, input_shape=shape)
-        counted, more = whole.one_pass.counted, whole.to_json()
-        text = printing.whole_cost(named, whole)
-    else:
-        counted = cost_of(named, input_shape=shape)
-        text = printing.cost(named, counted)
+    priced = price(named, input_shape=shape, video=video, parts=parts)
+    record, text = {"name": name, **priced.to_json()}, printing.cost(named, priced)
     if sampler is not None:
-        minute = minute_cost(networks_of(sampler), clip=clip_of(named), clip_macs=counted.macs)
-        more["minute"] = minute.to_json()
-        text = f"{text}\n\n{printing.minute_cost(minute)}"
-    record = {
-        "name": name,
-        "macs": counted.macs,
-        "params": counted.params,
-        "input": list(counted.input_shape),
-        **more,
-    }
+        clip, macs = dense_clip(named)
+        look = sampler_cost(networks_of(sampler), clip=clip, clip_macs=macs, video=video)
+        record["minute" if video is None else "look"] = look.to_json()
+        text = f"{text}\n\n{printing.sampler_cost(look)}"
     console.show(record if json else text)

@@ -11,18 +11,14 @@ from typing import Any
 from vidskim.account import count
 from vidskim.backbones.contract import ClipSpec
 from vidskim.clips.grid import split
+from vidskim.cost.video import VideoShape
 from vidskim.look.network import NetworkSaliency
 from vidskim.look.open import open_sampler
 from vidskim.look.sampler import Sampler
 from vidskim.look.sources import ALL_FRAMES, LogMels, MotionMaps, Residuals, Source
 
-FRAME_RATE = 30
-NUM_FRAMES = 60 * FRAME_RATE
-"""A minute."""
 GOP_FRAMES = 12
 """One I-frame and 11 P-frames (SCSampler, section 3.3.1)."""
-FRAME_SIZE = (256, 340)
-"""(H, W) of the video, which only motion maps that are not resized depend on."""
 RESIDUALS = (1, 2, 4, 8, ALL_FRAMES)
 """Residual frames per clip whose cost is told."""
 
@@ -47,9 +43,10 @@ class LookCost:
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteCost:
-    """What a minute of video costs to look at, beside classifying every clip of it."""
+class SamplerCost:
+    """What a video costs to look at, beside classifying every clip of it."""
 
+    video: VideoShape
     num_clips: int
     clip_macs: int
     inputs: Mapping[str, tuple[int, ...]]
@@ -69,8 +66,7 @@ class MinuteCost:
             for look in self.looks
         ]
         return {
-            "seconds": NUM_FRAMES / FRAME_RATE,
-            "frame_rate": f"{FRAME_RATE}/1",
+            **self.video.to_json(),
             "clips": self.num_clips,
             "dense_macs": self.dense_macs,
             "inputs": {kind: list(shape) for kind, shape in self.inputs.items()},
@@ -92,27 +88,38 @@ def networks_of(names: str) -> Sequence[NetworkSaliency]:
     return sampler.networks
 
 
-def minute_cost(
-    networks: Sequence[NetworkSaliency], *, clip: ClipSpec, clip_macs: int
-) -> MinuteCost:
-    """Count a sampler's look at a minute of video at 30 frames per second, groups of 12 pictures.
+def sampler_cost(
+    networks: Sequence[NetworkSaliency],
+    *,
+    clip: ClipSpec,
+    clip_macs: int,
+    video: VideoShape | None = None,
+) -> SamplerCost:
+    """Count a sampler's look at a video of groups of 12 pictures.
 
     Args:
         networks: the sampler's.
         clip: length and stride of the classifier's clips, which lay the grid.
         clip_macs: multiply-adds of the classifier on one clip.
+        video: by default a minute at 30 frames per second; of the size of its frames only motion
+            maps that are not resized depend.
     """
-    grid = split(
-        [n / FRAME_RATE for n in range(NUM_FRAMES)], num_frames=clip.num_frames, stride=clip.stride
-    )
+    video = video or VideoShape()
+    grid = split(range(video.num_frames), num_frames=clip.num_frames, stride=clip.stride)
     has_residuals = any(isinstance(saliency.source, Residuals) for saliency in networks)
     settings = RESIDUALS if has_residuals else (None,)
     looks = [
-        look_cost(networks, clip=clip, num_frames=NUM_FRAMES, residuals=number)
+        look_cost(
+            networks,
+            clip=clip,
+            num_frames=video.num_frames,
+            residuals=number,
+            frame_size=video.size,
+        )
         for number in settings
     ]
-    inputs = {s.kind: _shape(s.source, FRAME_SIZE) for s in networks}
-    return MinuteCost(len(grid), clip_macs, inputs, tuple(looks))
+    inputs = {s.kind: _shape(s.source, video.size) for s in networks}
+    return SamplerCost(video, len(grid), clip_macs, inputs, tuple(looks))
 
 
 def look_cost(
@@ -122,7 +129,7 @@ def look_cost(
     num_frames: int,
     residuals: int | None = None,
     gop_frames: int = GOP_FRAMES,
-    frame_size: tuple[int, int] = FRAME_SIZE,
+    frame_size: tuple[int, int] = VideoShape().size,
 ) -> LookCost:
     """Count a sampler's look at a video of groups of one I-frame and P-frames.
 

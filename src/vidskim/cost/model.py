@@ -1,7 +1,9 @@
-"""What backbones cost on the clips they were made for, or on a whole video in one pass."""
+"""What a network or a model costs that has a name: on its clip, or on a video."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -9,35 +11,117 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.account import Count, count
-from vidskim.backbones.contract import ClipSpec, Maps
+from vidskim.answer import build
+from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.checkpoint import load_backbone
 from vidskim.backbones.files.header import read_raw
 from vidskim.backbones.hf.create import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import IMAGE_BACKBONES, list_networks, shapes_of
+from vidskim.cost.video import VideoCost, VideoShape, planned_cost, video_cost
+from vidskim.cost.whole import Compression, check_dimensions, whole_cost
 from vidskim.errors import UsageError, unknown_name
+from vidskim.look.look import Look
 from vidskim.look.methods import METHODS
 from vidskim.model.card import is_around
-from vidskim.model.compressed import Compressed
-from vidskim.model.compression import attention_macs
+from vidskim.model.compressed import Compressed, bare_of
 from vidskim.model.file import is_bare, load_model
 from vidskim.model.model import Model
 from vidskim.model.presets import compressed, faster, sfc
+from vidskim.model.schedule import Schedule
 
 CHEAP_ENCODER = "r2d_26"
 
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What anything costs that has a name.
+
+    Attributes:
+        counted: the sum.
+        video: part by part, of a model of several parts or where a video is given.
+        compression: of a whole video that is one input.
+    """
+
+    counted: Count
+    video: VideoCost | None = None
+    compression: Compression | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``vidskim cost --json`` tells."""
+        known = [part.to_json() for part in (self.video, self.compression) if part is not None]
+        return {
+            "macs": self.counted.macs,
+            "params": self.counted.params,
+            "input": list(self.counted.input_shape),
+            **{key: value for part in known for key, value in part.items()},
+        }
+
+
+def price(
+    name: str,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    video: VideoShape | None = None,
+    parts: Mapping[str, Any] | None = None,
+) -> Price:
+    """Count a network on its clip, or a model on a video.
+
+    Args:
+        name: as `cost_of` and `find_model` take it.
+        input_shape: another input of a single network, see `cost_of`, or of one that sees whole
+            videos: ``(C, T, h, w)``, T after the stride.
+        video: count the answer to such a video instead.
+        parts: options of `vidskim.make_recognizer`; parts that would have to be trained are built
+            untrained.
+
+    Raises:
+        UsageError: an unknown name, parts or an input that the model does not take.
+        CheckpointError: a file that cannot be read.
+    """
+    if (video is not None or parts) and input_shape is not None:
+        raise UsageError("an input is that of a single network: give it, or a video and parts")
+    model, counted = find_model(name), None
+    if video is not None or parts:
+        model, look, schedule, num_crops = _composed(name, model, dict(parts or {}))
+        if video is not None:
+            counted = planned_cost(model, look, schedule, video, num_crops=num_crops)
+    if counted is None and model is not None:
+        first = model.networks[0]
+        if (
+            len(model.networks) == 1
+            and isinstance(first, Compressed)
+            and model.card.join == (None,)
+        ):
+            told = whole_cost(first, name=name, input_shape=input_shape)
+            return Price(told.one_pass.counted, compression=told)
+        if len(model.networks) > 1 or isinstance(first, Compressed) or parts:
+            if input_shape is not None:
+                raise UsageError(
+                    f"{name} is a model of several parts: leave the input out, or give the video"
+                )
+            counted = video_cost(model, num_clips=(parts or {}).get("k"))
+    if counted is None:
+        return Price(cost_of(name, input_shape=input_shape))
+    return Price(counted.whole, counted)
+
+
+def _composed(
+    name: str, model: Model | None, asked: dict[str, Any]
+) -> tuple[Model, Look, Schedule, int]:
+    """Return a model with the parts and the method that are asked for, and how it is used."""
+    if model is not None and name in METHODS:
+        asked = {"method": name, **asked}
+        model = _filled(model)
+    ask = build.ask_of(**asked, random_weights=True)
+    made, ask = build.opened(name if model is None else model, ask)
+    made, method = build.composed(made, ask)
+    look, schedule = build.aimed(made, method, ask)
+    return made, look, schedule, ask.runtime.crops
+
+
 SUFFIXES = (".safetensors", ".pth", ".pt", ".pyth")
 """By which a name is known to be a checkpoint's path."""
-
-VIDEO_FRAMES = 288
-"""Of the video that a pass over a whole one is counted for, before the stride: the paper's (Liu et
-al., "Selective Feature Compression", ICCV 2021: 36, 72 and 144 at strides 8, 4 and 2)."""
-
-VIDEO_SIZE = (256, 312)
-"""(height, width) of its frames before the transform; the paper's, too."""
-
-NUM_CLIPS, NUM_CROPS = 10, 3
-"""The views that a pass over a whole video takes the place of."""
 
 
 def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
@@ -62,7 +146,7 @@ def cost_of(name: str, *, input_shape: tuple[int, ...] | None = None) -> Count:
     channels = input_shape[0] if input_shape is not None and name in IMAGE_BACKBONES else None
     network = _without_numbers(name, in_channels=channels)
     if input_shape is not None:
-        _check_dimensions(name, input_shape, wanted=3 if network.clip is None else 4)
+        check_dimensions(name, input_shape, wanted=3 if network.clip is None else 4)
         return count(network, (1, *input_shape))
     if network.clip is None:
         return count(network, (1, network.options["in_channels"], *network.image_size))
@@ -84,161 +168,6 @@ class OneClip(nn.Module):
             maps = self.context.read(maps, self.context.write(maps))
         logits: Tensor = self.encoder.classify(maps[:, 0])
         return logits
-
-
-@dataclass(frozen=True, slots=True)
-class PassCost:
-    """What one pass over a whole video costs, and what attention's own two products are of it."""
-
-    counted: Count
-    """All that runs."""
-    num_steps: int
-    """T of the map that is compressed."""
-    num_kept: int
-    attention_macs: int
-    """Of M and of its mixing, which the paper leaves out of its costs."""
-
-    @property
-    def as_in_paper(self) -> Count:
-        """All that runs but these products."""
-        return replace(
-            self.counted,
-            macs=self.counted.macs - self.attention_macs,
-            macs_with_2bn=self.counted.macs_with_2bn - self.attention_macs,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WholeCost:
-    """What a backbone with a compression inside costs for a whole video, and what without it."""
-
-    one_pass: PassCost
-    at: str
-    """Stage after which it compresses."""
-    ratio: str
-    """Tau."""
-    compression_params: int
-    is_papers_video: bool
-    """The input is a video of the paper's length and shape, as the model's transform gives it."""
-    uncompressed: Count
-    """One pass over the same input, nothing compressed."""
-    views: Count
-    """The backbone on ten clips of its own size with three crops each."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what ``vidskim cost --json`` tells of such a model besides the sum."""
-        return {
-            "macs_with_2bn": self.one_pass.counted.macs_with_2bn,
-            "attention_macs": self.one_pass.attention_macs,
-            "compression": {
-                "at": self.at,
-                "ratio": self.ratio,
-                "params": self.compression_params,
-                "num_steps": self.one_pass.num_steps,
-                "num_kept": self.one_pass.num_kept,
-            },
-            "uncompressed": _to_json(self.uncompressed),
-            "views": _to_json(self.views),
-        }
-
-
-class OnePass(nn.Module):
-    """A model on all frames of a video at once, as it answers, with or without its compression."""
-
-    def __init__(self, model: Compressed, *, compresses: bool = True) -> None:
-        super().__init__()
-        self.model = model
-        self.compresses = compresses
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map a video ``[1, 3, T, h, w]`` to its logits ``[1, K]``."""
-        model = self.model
-        maps = model.encode_parts(iter([x])) if model.takes_own_length() else model.encode(x)
-        if self.compresses:
-            maps = model.compression(maps)
-        logits: Tensor = model.classify(model.late(maps))
-        return logits
-
-
-def pass_cost(model: Compressed, input_shape: Sequence[int]) -> PassCost:
-    """Count a pass over a whole video, on the meta device.
-
-    A long video goes through the early part in windows that overlap, which costs a little more.
-
-    Args:
-        model: whose compression and size of frames are taken as they are.
-        input_shape: ``(1, 3, T, h, w)``, T after the stride.
-
-    Raises:
-        UsageError: the network does not take this shape.
-    """
-    seen: list[Maps] = []
-    hook = model.compression.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    try:
-        counted = count(OnePass(model), input_shape)
-    finally:
-        hook.remove()
-    compression, maps = model.compression, seen[-1]
-    first, *others = maps if isinstance(maps, tuple) else (maps,)
-    _, C, T, H, W = first.shape
-    K = compression.num_kept(T)
-    # the abstraction's stride: half of the height and width, rounded up
-    small = (H, W) if compression.abstraction is None else ((H + 1) // 2, (W + 1) // 2)
-    mixed = small if compression.value == "abstracted" else (H, W)
-    macs = attention_macs((C, T, *mixed), num_kept=K, small=small)
-    for _, c, t, h, w in (other.shape for other in others):
-        if (t, h, w) != (1, 1, 1):  # a class token passes as it is
-            macs += attention_macs((c, T, t // T * h, w), num_kept=K, small=(0, 0))
-    return PassCost(counted, T, K, macs)
-
-
-def whole_cost(
-    model: Compressed, *, name: str, input_shape: tuple[int, ...] | None = None
-) -> WholeCost:
-    """Count a backbone with a compression inside on a whole video, beside what it saves.
-
-    Args:
-        model: any.
-        name: what it is called where it does not fit.
-        input_shape: ``(C, T, h, w)``, T after the stride; by default that of `VIDEO_FRAMES` of
-            `VIDEO_SIZE`.
-
-    Raises:
-        UsageError: an input that the network does not take.
-    """
-    if input_shape is not None:
-        _check_dimensions(name, input_shape, wanted=4)
-    shape = whole_input(model) if input_shape is None else (1, *input_shape)
-    clip = count(model.backbone, model.own_clip.input_shape)
-    times = NUM_CLIPS * NUM_CROPS
-    return WholeCost(
-        pass_cost(model, shape),
-        model.at,
-        str(model.compression.ratio),
-        sum(p.numel() for p in model.compression.parameters()),
-        input_shape is None,
-        count(OnePass(model, compresses=False), shape),
-        replace(
-            clip,
-            macs=times * clip.macs,
-            macs_with_2bn=times * clip.macs_with_2bn,
-            input_shape=(times, *clip.input_shape[1:]),
-        ),
-    )
-
-
-def whole_input(model: Compressed) -> tuple[int, int, int, int, int]:
-    """Return ``(1, 3, T, h, w)`` of the paper's video as a model sees it.
-
-    Where a model takes more frames, or a multiple of some number, the video is as much longer, as
-    an answer's is.
-    """
-    least = max(VIDEO_FRAMES // model.own_clip.stride, model.min_frames)
-    multiple = model.frame_multiple
-    if model.takes_own_length():
-        multiple = model.own_clip.num_frames
-    size = model.transform.crop or model.transform.resized_size(*VIDEO_SIZE)
-    return (1, 3, -(-least // multiple) * multiple, *size)
 
 
 def find_model(name: str) -> Model | None:
@@ -282,6 +211,33 @@ def _of_file(name: str) -> Model | None:
     return load_model(path) if is_file and is_around(read_raw(path)) else None
 
 
+def _filled(model: Model) -> Model:
+    """Give a model without numbers some: what its encoders reach over time is measured."""
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            tensor.fill_(1)
+    return model
+
+
+def dense_clip(name: str) -> tuple[ClipSpec, int]:
+    """Return the clip of a model's first encoder and what its bare classifier costs on one.
+
+    Args:
+        name: as `price` takes it.
+
+    Raises:
+        UsageError: an unknown name, or a network on images or sound.
+        CheckpointError: a file that cannot be read.
+    """
+    model = find_model(name)
+    first, *others = (None,) if model is None else model.networks
+    if not others and not isinstance(first, Compressed):
+        return clip_of(name), cost_of(name).macs
+    bare = bare_of(first)
+    return bare.clip, count(bare, bare.clip.input_shape).macs
+
+
 def clip_of(name: str) -> ClipSpec:
     """Return the clip that a classifier was made for.
 
@@ -316,21 +272,6 @@ def _without_numbers(name: str, *, in_channels: int | None = None) -> Network:
     raise unknown_name("backbone", name, [*list_networks(), "faster16", "faster32", "sfc"])
 
 
-def _check_dimensions(name: str, input_shape: tuple[int, ...], *, wanted: int) -> None:
-    if len(input_shape) != wanted:
-        size = "height x width" if wanted == 3 else "frames x height x width"
-        given = "x".join(map(str, input_shape))
-        raise UsageError(f"{name} takes channels x {size}, got {given}")
-
-
-def _to_json(counted: Count) -> dict[str, Any]:
-    return {
-        "macs": counted.macs,
-        "macs_with_2bn": counted.macs_with_2bn,
-        "input": list(counted.input_shape),
-    }
-
-
 def read_shape(text: str) -> tuple[int, ...]:
     """Read an input shape as people type it.
 
@@ -345,3 +286,31 @@ def read_shape(text: str) -> tuple[int, ...]:
     if not numbers or not all(len(part) < 10 and int(part) > 0 for part in parts):
         raise UsageError(f"an input is written like 3x32x256x256, got {text[:80]!r}")
     return tuple(int(part) for part in parts)
+
+
+def read_video(
+    seconds: float, frame_rate: str | None = None, size: str | None = None
+) -> VideoShape:
+    """Read a video as people type it.
+
+    Args:
+        seconds: how long it is.
+        frame_rate: a number or a fraction, "25" or "30000/1001".
+        size: "HEIGHTxWIDTH".
+
+    Raises:
+        UsageError: anything else.
+    """
+    video = VideoShape(seconds)
+    if frame_rate is not None:
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6}|/[1-9]\d{0,5})?", frame_rate, re.ASCII):
+            raise UsageError(
+                f"a frame rate is written like 25, 29.97 or 30000/1001, got {frame_rate[:80]!r}"
+            )
+        video = replace(video, frame_rate=Fraction(frame_rate))
+    if size is not None:
+        shape = read_shape(size)
+        if len(shape) != 2:
+            raise UsageError(f"a size is height x width, such as 256x340, got {size[:80]!r}")
+        video = replace(video, size=(shape[0], shape[1]))
+    return video

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from math import ceil
 from typing import Any, NamedTuple, cast
 
@@ -27,6 +28,8 @@ ROLES = ("expensive", "cheap")
 
 MOST_FRAMES = 10_000_000
 """Of a video that is priced: four days at 30 frames per second."""
+MOST_PIXELS = 16_384
+"""Along a side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +46,32 @@ class VideoShape:
     """
 
     seconds: float = 60.0
-    frame_rate: float = 30.0
+    frame_rate: Fraction = Fraction(30)
     size: tuple[int, int] = (256, 340)
 
     def __post_init__(self) -> None:
-        if not (self.seconds > 0 and self.frame_rate > 0):
+        rate = float(self.frame_rate)
+        if not (self.seconds > 0 and rate > 0 and min(self.size) > 0):
             raise UsageError(
-                f"a video has seconds and a frame rate above 0, got {self.seconds:g} and "
-                f"{self.frame_rate:g}"
+                f"a video has a length, a frame rate and a size above 0, got {self.seconds:g} s, "
+                f"{rate:g} and {self.size[0]}x{self.size[1]}"
             )
-        if not self.seconds * self.frame_rate <= MOST_FRAMES:
+        if not (self.seconds * rate <= MOST_FRAMES and max(self.size) <= MOST_PIXELS):
             raise UsageError(
-                f"{self.seconds:g} s of {self.frame_rate:g} frames per second are more than "
-                f"{MOST_FRAMES} frames: give less"
+                f"a video of at most {MOST_FRAMES} frames and {MOST_PIXELS} pixels a side is "
+                f"priced, got {self.seconds:g} s of {rate:g} frames per second and "
+                f"{self.size[0]}x{self.size[1]}"
             )
 
     @property
     def num_frames(self) -> int:
         """Rounded, at least one."""
-        return max(1, round(self.seconds * self.frame_rate))
+        return max(1, round(self.seconds * float(self.frame_rate)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON."""
+        rate = f"{self.frame_rate.numerator}/{self.frame_rate.denominator}"
+        return {"seconds": self.seconds, "frame_rate": rate, "size": list(self.size)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,8 @@ class Planned:
     num_clips: int
     """Those that are encoded."""
     num_crops: int
+    is_scored: bool
+    """Whether clips are chosen by scores, which cost something."""
     dense_macs: int
     """Of the first encoder's bare classifier on every clip of the grid."""
 
@@ -127,9 +139,7 @@ class VideoCost:
         }
         if (plan := self.planned) is not None:
             record |= {
-                "seconds": plan.video.seconds,
-                "frame_rate": plan.video.frame_rate,
-                "size": list(plan.video.size),
+                **plan.video.to_json(),
                 "method": plan.method,
                 "clips": plan.num_grid,
                 "num_crops": plan.num_crops,
@@ -138,14 +148,23 @@ class VideoCost:
         return record
 
 
+Use = tuple[nn.Module, tuple[int, ...], int]
+"""A module, the shape of its input, and how often it takes one."""
+
+
 class Run(NamedTuple):
     """One input of an encoder."""
 
     place: int
     """Of the encoder."""
-    num_clips: int
-    shape: tuple[int, ...]
-    """``(1, 3, T, h, w)``."""
+    lengths: tuple[int, ...]
+    """Frames of each of its clips."""
+    size: tuple[int, int]
+    """(h, w) of them."""
+
+    def shape(self, num_crops: int) -> tuple[int, ...]:
+        """Return ``(V, 3, T, h, w)``."""
+        return (num_crops, 3, sum(self.lengths), *self.size)
 
 
 def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
@@ -163,8 +182,9 @@ def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
     N = model.card.num_clips if num_clips is None else num_clips
     places = model.pattern.over(N, model.card.join)
     runs = [
-        Run(place, length, model.networks[place].clip.joined(length).input_shape)
+        Run(place, (clip.num_frames,) * length, clip.size)
         for place, length in cut_runs(places, model.card.join)
+        for clip in [model.networks[place].clip]
     ]
     bare = bare_of(model.networks[EXPENSIVE])
     return VideoCost(
@@ -208,7 +228,11 @@ def planned_cost(
     scores = torch.zeros(len(choice.chosen))
     places = places_of(schedule, len(choice.chosen), join=model.card.join, scores=scores)
     runs = [
-        Run(run.place, len(run.clips), _shape(model, run.place, run.clips, video))
+        Run(
+            run.place,
+            _lengths(model, run.place, run.clips),
+            _size(model.networks[run.place], video),
+        )
         for run in runs_of_choice(
             choice,
             choice.chosen,
@@ -225,7 +249,13 @@ def planned_cost(
     dense = count(bare, own).macs * num_crops
     num_dense = ceil(choice.num_touching * first.clip.num_frames / bare.clip.num_frames)
     plan = Planned(
-        video, look.method, choice.num_touching, len(choice.chosen), num_crops, num_dense * dense
+        video,
+        look.method,
+        choice.num_touching,
+        len(choice.chosen),
+        num_crops,
+        look.saliency is not None,
+        num_dense * dense,
     )
     return VideoCost(
         _parts(model, runs, num_crops=num_crops),
@@ -252,7 +282,7 @@ class _Absent:
 
     @property
     def _times(self) -> list[float]:
-        return [n / self.shape.frame_rate for n in range(self.shape.num_frames)]
+        return [n / float(self.shape.frame_rate) for n in range(self.shape.num_frames)]
 
     def clips(self, *, num_frames: int, stride: int) -> list[Clip]:
         return split(self._times, num_frames=num_frames, stride=stride)
@@ -281,34 +311,35 @@ def _size(encoder: Any, video: VideoShape) -> tuple[int, int]:
     return size
 
 
-def _shape(model: Model, place: int, clips: Sequence[Clip], video: VideoShape) -> tuple[int, ...]:
+def _lengths(model: Model, place: int, clips: Sequence[Clip]) -> tuple[int, ...]:
+    """Return the frames of each clip that an encoder takes; a compressed one takes no repeats."""
     encoder = model.networks[place]
     own = [of_spec(clip, encoder.clip, laid_by=model.clip) for clip in clips]
-    counts = (c.num_valid if isinstance(encoder, Compressed) else len(c.frame_indices) for c in own)
-    return (1, 3, sum(counts), *_size(encoder, video))
+    is_compressed = isinstance(encoder, Compressed)
+    return tuple(clip.num_valid if is_compressed else len(clip.frame_indices) for clip in own)
 
 
 def _input_shape(runs: Sequence[Run]) -> tuple[int, ...]:
-    """Return ``(N, 3, T, h, w)`` of the first encoder's inputs; N of the first one's shape."""
+    """Return ``(n, 3, T, h, w)``: how many inputs there are, and the first encoder's first one."""
     own = [run for run in runs if run.place == EXPENSIVE] or list(runs)
-    shape = own[0].shape
-    return (sum(run.num_clips for run in runs) if len(runs) > 1 else 1, *shape[1:])
+    return (len(runs), *own[0].shape(1)[1:])
 
 
 class _Stretch(nn.Module):
-    """An encoder on one input as it answers: a long one in windows, where it is compressed."""
+    """An encoder on one input whose frames come clip by clip, as it answers."""
 
-    def __init__(self, encoder: Any) -> None:
+    def __init__(self, encoder: Any, lengths: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = encoder
+        self.lengths = lengths
+        if isinstance(encoder, Compressed) and not encoder.takes_own_length():
+            encoder.reach()  # measured on its weights, before it is counted without
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[1, 3, T, h, w]`` to ``[1, C, T', H', W']``."""
-        maps: Tensor = (
-            self.encoder.attend(iter([x]))[0]
-            if isinstance(self.encoder, Compressed)
-            else self.encoder.features(x)
-        )
+        """Map ``[V, 3, T, h, w]`` to ``[V, C, T', H', W']``."""
+        if isinstance(self.encoder, Compressed):
+            return self.encoder.attend(iter(torch.split(x, list(self.lengths), 2)))[0]
+        maps: Tensor = self.encoder.features(x)
         return maps
 
 
@@ -326,15 +357,16 @@ class _Classify(nn.Module):
 
 
 class _Related(nn.Module):
-    """A context on the maps of all runs of a video, each of which writes and reads it."""
+    """A context on the maps of all runs: the center crop writes it, each crop reads it."""
 
     def __init__(self, context: Any) -> None:
         super().__init__()
         self.context = context
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Map ``[1, N, C, T', H', W']`` to the same shape."""
-        related: Tensor = self.context.read(maps, self.context.write(maps))
+        """Map ``[V, N, C, T', H', W']`` to the same shape."""
+        written = self.context.write(maps[:1])
+        related: Tensor = self.context.read(maps, written.shared_by(len(maps)))
         return related
 
 
@@ -344,73 +376,72 @@ def _parts(model: Model, runs: Sequence[Run], *, num_crops: int) -> tuple[Part, 
     adapters: list[Part] = []
     adapted: Counter[tuple[int, ...]] = Counter()
     for place, encoder in enumerate(model.networks):
-        own = [run for run in runs if run.place == place]
-        shapes = Counter(run.shape for run in own) or {encoder.clip.input_shape: 0}
-        seen = sum(run.num_clips for run in own)
-        stretch, adapter = _Stretch(encoder), model.adapters[place]
-        if isinstance(encoder, Compressed) and not encoder.takes_own_length():
-            encoder.reach()  # measured on its weights, before it is counted without
-        encoders.append(
-            _part(stretch, shapes, name=encoder.name, role=ROLES[place], num_clips=seen)
-        )
-        maps = Counter[tuple[int, ...]]()
-        for shape, times in shapes.items():
-            maps[_after(stretch, shape)] += times
+        own = Counter(run for run in runs if run.place == place)
+        inputs = {
+            run: (_Stretch(encoder, run.lengths), run.shape(num_crops))
+            for run in own or [Run(place, (encoder.clip.num_frames,), encoder.clip.size)]
+        }
+        seen = sum(times * len(run.lengths) for run, times in own.items())
+        counts: list[Use] = [(*pair, own[run]) for run, pair in inputs.items()]
+        encoders.append(_part(counts, name=encoder.name, role=ROLES[place], num_clips=seen))
+        maps = {run: _after(*pair) for run, pair in inputs.items()}
+        adapter = model.adapters[place]
         is_head = isinstance(adapter, Head)
         role = "classifier" if is_head else "adapter"
         module = _Classify(encoder) if is_head else adapter
+        counts = [(module, shape, own[run]) for run, shape in maps.items()]
         name = f"{role} of {encoder.name}"
-        adapters.append(_part(module, maps, name=name, role=role, num_clips=len(own)))
+        adapters.append(_part(counts, name=name, role=role, num_clips=own.total()))
         if not is_head:
-            for shape, times in maps.items():
-                adapted[_after(adapter, shape)] += times
-    around = _around(model, adapted, num_clips=sum(run.num_clips for run in runs))
-    parts = [*encoders, *(part for part in adapters if part.macs or part.params), *around]
-    return tuple(
-        replace(p, macs=num_crops * p.macs, macs_with_2bn=num_crops * p.macs_with_2bn)
-        for p in parts
-    )
+            for run, shape in maps.items():
+                adapted[_after(adapter, shape)] += own[run]
+    around = _around(model, adapted, num_clips=sum(len(run.lengths) for run in runs), V=num_crops)
+    return (*encoders, *(part for part in adapters if part.macs or part.params), *around)
 
 
-def _around(model: Model, maps: Counter[tuple[int, ...]], *, num_clips: int) -> list[Part]:
-    """Return the context and what makes an answer of maps of these shapes, ``(1, C, T, H, W)``."""
+def _around(model: Model, maps: Counter[tuple[int, ...]], *, num_clips: int, V: int) -> list[Part]:
+    """Return the context and what makes an answer of maps of these shapes, ``(V, C, T, H, W)``."""
     total = maps.total()
+    together = (V, total, *next(iter(maps), ())[1:])
     found: list[Part] = []
     if model.context is not None:
-        together = {(1, total, *shape[1:]): 1 for shape in list(maps)[:1]}
-        module = _Related(model.context)
-        found.append(_part(module, together, name="memory", role="context", num_clips=total))
-    aggregator: Any = model.aggregator
-    if isinstance(aggregator, Learned):
-        together = {(1, total, *shape[1:]): 1 for shape in list(maps)[:1]}
-        return [
-            *found,
+        found.append(
             _part(
-                aggregator, together, name=aggregator.name, role="aggregator", num_clips=num_clips
-            ),
-        ]
-    if len(model.networks) == 1:
+                [(_Related(model.context), together, 1)],
+                name="memory",
+                role="context",
+                num_clips=total,
+            )
+        )
+    learned: Any = model.aggregator
+    if isinstance(learned, Learned):
+        found.append(
+            _part(
+                [(learned, together, 1)], name=learned.name, role="aggregator", num_clips=num_clips
+            )
+        )
+    elif len(model.networks) == 1:
         head = _Classify(model.networks[0])
-        found.append(_part(head, maps, name="classifier", role="classifier", num_clips=total))
+        uses: list[Use] = [(head, shape, times) for shape, times in maps.items()]
+        found.append(_part(uses, name="classifier", role="classifier", num_clips=total))
     return found
 
 
 def _part(
-    module: nn.Module,
-    shapes: "Counter[tuple[int, ...]] | dict[tuple[int, ...], int]",
+    uses: Sequence[Use],
     *,
     name: str,
     role: str,
     num_clips: int,
 ) -> Part:
-    """Count a module on inputs of these shapes, each so many times."""
-    counts = [(count(module, shape), times) for shape, times in shapes.items()]
+    """Count a module, which takes each of these shapes so many times."""
+    counts = [(count(module, shape), times) for module, shape, times in uses]
     return Part(
         name,
         role,
         num_clips,
         sum(times * one.macs for one, times in counts),
-        _params(module),
+        _params(uses[0][0]),
         sum(times * one.macs_with_2bn for one, times in counts),
     )
 

@@ -18,12 +18,12 @@ from vidskim.show.turns import is_cheap, shares_text, take_turns
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 
 if TYPE_CHECKING:
-    from vidskim.account import Count
     from vidskim.backbones.catalog.record import Weights
-    from vidskim.cost.look import MinuteCost
-    from vidskim.cost.model import WholeCost
+    from vidskim.cost.look import SamplerCost
+    from vidskim.cost.model import Price
     from vidskim.cost.papers import PaperRow
     from vidskim.cost.video import VideoCost
+    from vidskim.cost.whole import Compression
     from vidskim.cost.zoo import ModelRecord
     from vidskim.look.moments import Selection
     from vidskim.look.reel import Reel
@@ -210,18 +210,34 @@ def inspection(report: Inspection) -> str:
     return "\n".join(lines)
 
 
-def cost(name: str, counted: Count) -> str:
-    """Return one network's cost."""
-    shape = " x ".join(str(n) for n in counted.input_shape)
-    return f"{name}: {_giga(counted.macs)}, {counted.params / 1e6:.2f} M parameters, input {shape}"
+def cost(name: str, priced: Price) -> str:
+    """Return what a network or model costs: the sum, what it is made of, what it is instead of."""
+    whole = priced.counted
+    lines = [
+        f"{printable(name)}: {_giga(whole.macs)}, {whole.params / 1e6:.2f} M parameters, input "
+        f"{_by(whole.input_shape)}"
+    ]
+    if priced.video is not None:
+        lines += _video_lines(priced.video)
+    if priced.compression is not None:
+        lines += _compression_lines(priced.compression)
+    return "\n".join(lines)
 
 
-def video_cost(name: str, counted: VideoCost) -> str:
-    """Return what FASTER costs for a video, part by part."""
-    whole = counted.whole
-    N, *clip = whole.input_shape
-    scale, unit = (1e9, "GMACs") if whole.macs >= 1e9 else (1e6, "MMACs")
-    head = ["part", "role", "clips", unit, "M params"]
+def _video_lines(counted: VideoCost) -> list[str]:
+    """Return what a model costs for a video, part by part."""
+    whole, plan = counted.whole, counted.planned
+    N = sum(part.num_clips for part in counted.parts if part.role in ("expensive", "cheap"))
+    lines = [f"{N} clips, pattern {counted.pattern}"]
+    if plan is not None:
+        video, rate = plan.video, float(plan.video.frame_rate)
+        lines = [
+            f"{video.seconds:g} s of {_by(video.size)} at {rate:g} frames per second, method "
+            f"{plan.method}: {N} of {plan.num_grid} clips, pattern {counted.pattern}",
+            f"{whole.macs / plan.dense_macs:.1%} of the {_giga(plan.dense_macs)} of looking at "
+            f"every clip{', without what choosing costs' if plan.is_scored else ''}",
+        ]
+    scale, unit = _unit(whole.macs)
     cells = [
         [
             printable(part.name),
@@ -233,26 +249,23 @@ def video_cost(name: str, counted: VideoCost) -> str:
         for part in counted.parts
     ]
     share = whole.macs / counted.expensive_macs
-    return "\n".join(
-        [
-            f"{printable(name)}: {_giga(whole.macs)} per video, {whole.params / 1e6:.2f} M "
-            f"parameters, {N} clips of {' x '.join(map(str, clip))}, pattern {counted.pattern}",
-            "",
-            _table(head, cells),
-            "",
-            f"{share:.1%} of the {_giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
-            f"{'every clip' if N > 1 else 'the clip'}",
-        ]
-    )
+    return [
+        *lines,
+        "",
+        _table(["part", "role", "clips", unit, "M params"], cells),
+        "",
+        f"{share:.1%} of the {_giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
+        f"{'every clip' if N > 1 else 'the clip'}",
+    ]
 
 
-def whole_cost(name: str, counted: WholeCost) -> str:
-    """Return what a pass over a whole video costs, and what it takes the place of."""
-    from vidskim.cost.model import NUM_CLIPS, NUM_CROPS, VIDEO_FRAMES, VIDEO_SIZE
+def _compression_lines(told: Compression) -> list[str]:
+    """Return what a compression does to a whole video, and what that is instead of."""
+    from vidskim.cost.whole import NUM_CLIPS, NUM_CROPS, VIDEO_FRAMES, VIDEO_SIZE
 
-    one, bare, views = counted.one_pass, counted.uncompressed, counted.views
+    one, bare, views = told.one_pass, told.uncompressed, told.views
     whole, paper, attention = one.counted, one.as_in_paper, one.attention_macs
-    scale, unit = (1e9, "GMACs") if whole.macs >= 1e7 else (1e6, "MMACs")
+    scale, unit = _unit(whole.macs)
     crops = f"{NUM_CLIPS} clips x {NUM_CROPS} crops"
     cells = [
         [what, *(f"{n / scale:.4g}" for n in numbers)]
@@ -264,31 +277,30 @@ def whole_cost(name: str, counted: WholeCost) -> str:
             (f"{crops}, {_by(views.input_shape[1:])}", views.macs, views.macs_with_2bn),
         )
     ]
-    video = f" ({VIDEO_FRAMES} frames of {_by(VIDEO_SIZE)}, as the model sees them)"
-    return "\n".join(
-        [
-            f"{printable(name)}: {_giga(whole.macs)} per video in one pass, "
-            f"{whole.params / 1e6:.2f} M parameters "
-            f"({counted.compression_params / 1e6:.2f} M of them compress)",
-            f"input {_by(whole.input_shape[1:])}{video if counted.is_papers_video else ''}",
-            f"compressed {counted.ratio} to 1 after {counted.at}: {one.num_steps} steps to "
-            f"{one.num_kept}",
-            "",
-            _table(["", unit, "MAC+2BN"], cells),
-            "",
-            f"{whole.macs / views.macs:.1%} of {crops}, {whole.macs / bare.macs:.1%} of the pass "
-            "that compresses nothing",
-            f"attention's own products are {attention / whole.macs:.1%} of the pass",
-            COUNTERS,
-        ]
-    )
+    video = f"{VIDEO_FRAMES} frames of {_by(VIDEO_SIZE)} in one pass, as the model sees them"
+    return [
+        *([video] if told.is_papers_video else []),
+        f"compressed {told.ratio} to 1 after {told.at}: {one.num_steps} steps to {one.num_kept}, "
+        f"{told.params / 1e6:.2f} M parameters",
+        "",
+        _table(["", unit, "MAC+2BN"], cells),
+        "",
+        f"{whole.macs / views.macs:.1%} of {crops}, {whole.macs / bare.macs:.1%} of the pass that "
+        "compresses nothing",
+        f"attention's own products are {attention / whole.macs:.1%} of the pass",
+        COUNTERS,
+    ]
 
 
-def minute_cost(minute: MinuteCost) -> str:
+def _unit(macs: int) -> tuple[float, str]:
+    return (1e9, "GMACs") if macs >= 1e9 else (1e6, "MMACs")
+
+
+def sampler_cost(told: SamplerCost) -> str:
     """Return what choosing costs beside classifying everything."""
-    from vidskim.cost.look import FRAME_RATE, GOP_FRAMES
+    from vidskim.cost.look import GOP_FRAMES
 
-    kinds = list(minute.inputs)
+    video, kinds = told.video, list(told.inputs)
     with_residuals = "residual" in kinds
     first = ["residuals/clip"] if with_residuals else []
     head = [*first, *kinds, "look, GMACs", "of dense", "in clips"]
@@ -297,16 +309,17 @@ def minute_cost(minute: MinuteCost) -> str:
             *([str(look.residuals or "all")] if with_residuals else []),
             *(f"{look.macs[kind] / 1e9:.2f}" for kind in kinds),
             f"{look.total / 1e9:.2f}",
-            f"{look.total / minute.dense_macs:.1%}",
-            f"{look.total / minute.clip_macs:.1f}",
+            f"{look.total / told.dense_macs:.1%}",
+            f"{look.total / told.clip_macs:.1f}",
         ]
-        for look in minute.looks
+        for look in told.looks
     ]
-    inputs = [f"{k:<9} {' x '.join(map(str, shape))}" for k, shape in minute.inputs.items()]
+    inputs = [f"{k:<9} {' x '.join(map(str, shape))}" for k, shape in told.inputs.items()]
     return "\n".join(
         [
-            f"a minute at {FRAME_RATE} frames per second, I-frames {GOP_FRAMES} apart, no B-frames",
-            f"dense     {minute.num_clips} clips, {minute.dense_macs / 1e9:.0f} GMACs",
+            f"{video.seconds:g} s at {float(video.frame_rate):g} frames per second, I-frames "
+            f"{GOP_FRAMES} apart, no B-frames",
+            f"dense     {told.num_clips} clips, {told.dense_macs / 1e9:.0f} GMACs",
             *inputs,
             "",
             _table(head, cells),
@@ -467,6 +480,8 @@ def _by(numbers: Sequence[int]) -> str:
 
 
 def _giga(macs: int) -> str:
+    if macs >= 1e12:
+        return f"{macs / 1e9:.0f} GMACs"
     return f"{macs / 1e9:.3g} GMACs" if macs >= 1e7 else f"{macs / 1e6:.3g} MMACs"
 
 

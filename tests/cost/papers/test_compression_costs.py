@@ -8,8 +8,8 @@ from vidskim.account import count
 from vidskim.backbones.contract import Features, split_at
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import create_backbone
-from vidskim.cost.model import OnePass, pass_cost
 from vidskim.cost.papers.compression import compression_rows, sfc, sfc_r2plus1d, sfc_tpn
+from vidskim.cost.whole import OnePass, pass_cost
 from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import TemporalCompression
 

@@ -14,9 +14,9 @@ from vidskim.account import Count, count
 from vidskim.backbones.contract import split_at
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import shapes_of
-from vidskim.cost.model import PassCost, pass_cost
 from vidskim.cost.papers.counted import counted
 from vidskim.cost.papers.row import Counter, PaperRow, Table
+from vidskim.cost.whole import PassCost, pass_cost
 from vidskim.model.compressed import Compressed, map_channels
 from vidskim.model.compression import Kernel, TemporalCompression
 
