@@ -166,8 +166,8 @@ class Runner:
                 expensive=expensive,
                 cheap=cheap,
                 pattern=pattern,
-                aggregator=aggregator,
-                route=route,
+                aggregator=aggregator,  # type: ignore[arg-type]
+                route=route,  # type: ignore[arg-type]
                 sampler=self.options.sampler if route == "scsampler" else None,
                 num_clips=num_clips,
                 max_clips=self.options.max_frames // num_frames,

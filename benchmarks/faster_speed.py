@@ -83,6 +83,9 @@ def average(name: str, *, size: int) -> Recognizer:
 def faster(method: str, expensive: str, cheap: str, *, size: int) -> Recognizer:
     """Return a configuration of FASTER."""
     row = METHODS[method]
+    assert row.num_frames is not None
+    assert row.pattern is not None
+    assert row.num_clips is not None
     networks = [
         sized(untrained(name), num_frames=row.num_frames, size=size) for name in (expensive, cheap)
     ]

@@ -31,6 +31,7 @@ from vidskim.io.frames import read_clips
 from vidskim.io.keyframes import iter_key_frames
 from vidskim.io.motion import iter_motion
 from vidskim.io.packets import read_packets
+from vidskim.io.reading import Reading
 from vidskim.io.residual import iter_residuals
 from vidskim.io.write.video import write_video
 from vidskim.video import Video
@@ -135,32 +136,30 @@ def exhaust(items: Iterator[object]) -> None:
 
 def steps_of(path: Path) -> dict[str, Callable[[], None]]:
     """Every way to look at a whole file."""
-    index = read_packets(path)
     clips = Video(path).clips(num_frames=16)
     steps: dict[str, Callable[[], None]] = {
         "bare decode to YUV": lambda: bare_decode(path),
         "packet index": lambda: exhaust(iter([read_packets(path)])),
-        "motion maps": lambda: exhaust(iter_motion(path, index, clips)),
-        "residual, one RGB frame per clip": lambda: exhaust(iter_residuals(path, index, clips)),
-        "key frames, RGB": lambda: exhaust(iter_key_frames(path, index, clips)),
-        "all frames, RGB": lambda: exhaust(read_clips(path, index, clips)),
+        "motion maps": lambda: exhaust(iter_motion(Reading(path), clips)),
+        "residual, one RGB frame per clip": lambda: exhaust(iter_residuals(Reading(path), clips)),
+        "key frames, RGB": lambda: exhaust(iter_key_frames(Reading(path), clips)),
+        "all frames, RGB": lambda: exhaust(read_clips(Reading(path), clips)),
     }
     if importlib.util.find_spec("mvextractor"):
         steps["motion-vector-extractor"] = lambda: motion_vector_extractor(path)
     with av.open(str(path)) as container:
         if container.streams.audio:
-            steps["log-mel windows"] = lambda: exhaust(iter([log_mel(path, clips)]))
+            steps["log-mel windows"] = lambda: exhaust(iter([log_mel(Reading(path), clips)]))
     return steps
 
 
 def steps_of_long(path: Path) -> dict[str, Callable[[], None]]:
     """What is done to a file too long to be decoded whole."""
-    index = read_packets(path)
     clips = Video(path).clips(num_frames=16)
     ten = clips[len(clips) // 20 :: len(clips) // 10][:10]
     return {
         "packet index": lambda: exhaust(iter([read_packets(path)])),
-        "ten clips of 16 frames": lambda: exhaust(read_clips(path, index, ten)),
+        "ten clips of 16 frames": lambda: exhaust(read_clips(Reading(path), ten)),
     }
 
 
@@ -211,7 +210,7 @@ def judge(file: str, step: str, times: list[float], *, bare: float | None, secon
         "ms per video second": per_second,
         "times a bare decode": ratio,
         "CPU seconds": median,
-    }.get(unit)
+    }.get(str(unit))
     return Row(
         file=file,
         step=step,

@@ -149,17 +149,18 @@ def dense_seconds(recognizer: Recognizer, path: Path, *, num_clips: int) -> dict
     start = time.process_time()
     video = Video(path)
     clips = video.clips(num_frames=recognizer.clip.num_frames, stride=recognizer.clip.stride)
-    inputs = []
+    lane, batch = recognizer.lanes[0], recognizer.encoding.batch_size
+    inputs: list[torch.Tensor] = []
     for _, frames in video.iter_frames(clips):
-        x = recognizer.transform(frames)
+        x = lane.transform(frames)
         if len(inputs) < num_clips:
             inputs.append(x)
     read = time.process_time() - start
-    network = recognizer.encoder
+    network = lane.encoder
     start = time.process_time()
     with torch.inference_mode():
-        for first in range(0, len(inputs), recognizer.batch_size):
-            x = torch.stack(inputs[first : first + recognizer.batch_size])
+        for first in range(0, len(inputs), batch):
+            x = torch.stack(inputs[first : first + batch])
             network.classify(network.features(x.contiguous(memory_format=torch.channels_last_3d)))
     encode = (time.process_time() - start) / len(inputs) * len(clips)
     return {

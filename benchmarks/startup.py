@@ -37,8 +37,8 @@ def main() -> None:
                 seconds[name].append(took)
     torch = statistics.median(seconds["import torch"])
     print("| command | CPU s | of `import torch` |\n|---|---|---|")
-    for name, took in seconds.items():
-        median = statistics.median(took)
+    for name, runs in seconds.items():
+        median = statistics.median(runs)
         print(f"| `{name}` | {median:.2f} | {median / torch:.2f} |")
 
 

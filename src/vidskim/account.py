@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from vidskim.errors import UsageError, unknown_name
+from vidskim.errors import UsageError, first_line, unknown_name
 from vidskim.types import Cost
 
 STAGES = ("look", "read", "encode", "aggregate")
@@ -65,7 +65,7 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
         try:
             with torch.device("meta"), torch.no_grad(), MacCounter() as counter:
                 ghost(torch.empty(tried))
-        except (RuntimeError, ValueError, IndexError, UsageError) as error:
+        except Exception as error:  # of any network, wrapped
             reason = reason or error
             continue
         return Count(
@@ -76,7 +76,7 @@ def count(model: nn.Module, input_shape: Sequence[int]) -> Count:
         )
     raise UsageError(
         f"{type(model).__name__} does not take an input of shape {list(shape)}: "
-        f"{str(reason).splitlines()[0]}"
+        f"{first_line(reason) if reason else ''}"
     )
 
 

@@ -1,9 +1,9 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Unpack
+from typing import BinaryIO, Unpack
 
 from vidskim.answer import build
 from vidskim.answer.recognizer import Recognizer
@@ -14,13 +14,11 @@ from vidskim.io.live.growing import check_source
 from vidskim.look.look import Look
 from vidskim.look.methods import needs
 from vidskim.look.moments import Budget, Selection, select_moments
-from vidskim.look.open import SamplerOptions, look_of
+from vidskim.look.open import look_of
 from vidskim.model.load import is_name
 from vidskim.options import MakeOptions, RecognizeOptions, SelectOptions, StreamOptions
 from vidskim.types import Prediction
 from vidskim.video import Video
-
-SAMPLER_KEYS = ("rule", "visual_k", "alpha", "residuals", "every", "candidates")
 
 
 @takes(RecognizeOptions)
@@ -86,7 +84,7 @@ def make_recognizer(**options: Unpack[MakeOptions]) -> Recognizer:
             or out of range, options that mean nothing to the method or the parts at hand.
         CheckpointError: weights that cannot be had.
     """
-    return build.make_recognizer(**as_built(given(options, MakeOptions)))
+    return build.make_recognizer(**build.as_built(given(options, MakeOptions)))
 
 
 @takes(StreamOptions)
@@ -115,7 +113,7 @@ def stream(
     asked = given(options, StreamOptions)
     idle_seconds = asked.pop("idle_seconds", 10.0)
     check_source(source)  # before weights are fetched for nothing
-    recognizer = build.make_recognizer(method="dense", **as_built(asked))
+    recognizer = build.make_recognizer(method="dense", **build.as_built(asked))
     return recognizer.stream(source, idle_seconds=idle_seconds, warnings=warnings)
 
 
@@ -135,7 +133,7 @@ def select(path: str | Path, **options: Unpack[SelectOptions]) -> Selection:
         CheckpointError: the sampler's weights cannot be had.
     """
     check_path(path)
-    asked = as_built(given(options, SelectOptions))
+    asked = build.as_built(given(options, SelectOptions))
     method, sampler = asked.get("method", build.DEFAULT_METHOD), asked.get("sampler")
     k, steered = asked.get("k"), asked.get("options")
 
@@ -159,23 +157,3 @@ def select(path: str | Path, **options: Unpack[SelectOptions]) -> Selection:
         num_frames=asked.get("num_frames", 16),
         stride=asked.get("stride", 1),
     )
-
-
-def as_built(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as `vidskim.answer.build` takes them: those of saliency networks together.
-
-    Args:
-        asked: the options that are given, see `vidskim.declare.given`.
-
-    Raises:
-        UsageError: impossible options of saliency networks.
-    """
-    built = {key: value for key, value in asked.items() if key not in (*SAMPLER_KEYS, "crops")}
-    steered = {key: asked[key] for key in SAMPLER_KEYS if key in asked}
-    if "rule" in steered:
-        steered["rule"] = steered["rule"].replace("-", "_")
-    if steered:
-        built["options"] = SamplerOptions(**steered)
-    if "crops" in asked:
-        built["num_crops"] = asked["crops"]
-    return built

@@ -8,6 +8,7 @@ import operator
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from math import inf
 from numbers import Real
 from os import PathLike
@@ -144,6 +145,16 @@ def given(values: Mapping[str, Any], options: type) -> dict[str, Any]:
     return {name: _typed(known[name], value) for name, value in values.items() if value is not None}
 
 
+def takes_key(function: Callable[..., Any], key: str) -> bool:
+    """Return whether a function takes a keyword argument of a name.
+
+    >>> takes_key(sorted, "reverse"), takes_key(sorted, "counts")
+    (True, False)
+    """
+    parameters = signature(function).parameters
+    return key in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def flag(name: str) -> str:
     """Return how an option is written on the command line.
 
@@ -153,15 +164,19 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def check_path(path: object) -> None:
+def check_path(path: object, *, what: str = "a video") -> None:
     """Raise unless something can name a file.
+
+    Args:
+        path: anything.
+        what: it would name.
 
     Raises:
         UsageError: anything but a string or path.
     """
-    if not isinstance(path, str | PathLike):
+    if not isinstance(path, str | PathLike) or not str(path):
         shown = printable(repr(path)[:60])
-        raise UsageError(f"a video is given by its path, a string or pathlib.Path, got {shown}")
+        raise UsageError(f"{what} is given by its path, a string or pathlib.Path, got {shown}")
 
 
 def described(options: type, *, indent: str = " " * 8) -> str:

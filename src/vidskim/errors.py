@@ -56,6 +56,11 @@ class ManifestError(VidskimError):
     """A manifest is missing or malformed."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, of one without any what it is."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Return the error for a mistyped name, with the nearest valid one.
 

@@ -20,6 +20,9 @@ from typing import Annotated, Any, TypedDict
 
 from vidskim.declare import Option
 
+MAX_FRAMES = 4096
+"""Of a clip, and of its stride."""
+
 
 class NumberOptions(TypedDict, total=False):
     """How many clips are chosen."""
@@ -124,8 +127,12 @@ class SelectOptions(MethodOptions, total=False):
         str | None,
         Option("what to choose, clip or frame (default: clip)", choices=("clip", "frame")),
     ]
-    num_frames: Annotated[int | None, Option("frames of a clip (default: 16)", low=1)]
-    stride: Annotated[int | None, Option("distance between them (default: 1)", low=1)]
+    num_frames: Annotated[
+        int | None, Option("frames of a clip (default: 16)", low=1, high=MAX_FRAMES)
+    ]
+    stride: Annotated[
+        int | None, Option("distance between them (default: 1)", low=1, high=MAX_FRAMES)
+    ]
 
 
 class ModelOptions(TypedDict, total=False):
@@ -285,8 +292,8 @@ class RunOptions(CropOptions, total=False):
     device: Annotated[Any, Option("where the networks run, for example cuda (default: cpu)", "run")]
 
 
-class RecognizeOptions(MethodOptions, OpenOptions, WholeOptions, RunOptions, total=False):
-    """All that one answer can be asked for."""
+class BatchOptions(RunOptions, total=False):
+    """The same of a video that is there as a whole."""
 
     batch_size: Annotated[
         int | None,
@@ -297,6 +304,10 @@ class RecognizeOptions(MethodOptions, OpenOptions, WholeOptions, RunOptions, tot
             low=1,
         ),
     ]
+
+
+class RecognizeOptions(MethodOptions, OpenOptions, WholeOptions, BatchOptions, total=False):
+    """All that one answer can be asked for."""
 
 
 class MakeOptions(RecognizeOptions, total=False):
@@ -346,7 +357,7 @@ class VideosOptions(TypedDict, total=False):
 
 
 class EvaluateOptions(
-    LookOptions, PartOptions, WholeOptions, RunOptions, VideosOptions, total=False
+    LookOptions, OpenOptions, WholeOptions, BatchOptions, VideosOptions, total=False
 ):
     """What an evaluation can be asked for; its methods are a list."""
 

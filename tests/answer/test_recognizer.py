@@ -173,7 +173,7 @@ class Last(torch.nn.Module):
 
     def __init__(self, network) -> None:
         super().__init__()
-        self.head = torch.nn.Linear(network.num_features, 2)
+        self.head = torch.nn.Linear(network.num_features, len(CLASSES))
 
     def start(self) -> None:
         return None
@@ -216,11 +216,10 @@ def test_an_aggregator_of_ones_own_takes_all_clips_in_order(short_video, network
     x = network.transform(decoded(short_video)[list(answer.clips[-1].clip.frame_indices)])
     with torch.no_grad():
         logits = last.head(network.features(x[None]).mean((2, 3, 4)))[0]
-    found = {score.label: score.score for score in answer.predictions}
-    expected = logits.softmax(0).tolist()
-    assert [found["class 0"], found["class 1"]] == pytest.approx(expected, abs=1e-5)
-    features = count(network, (1, 3, 8, 32, 32)).macs - network.num_features * len(CLASSES)
-    assert answer.cost.macs == 5 * features + network.num_features * 2
+    assert by_label(answer) == pytest.approx(logits.softmax(0).tolist(), abs=1e-5)
+    head = network.num_features * len(CLASSES)
+    features = count(network, (1, 3, 8, 32, 32)).macs - head
+    assert answer.cost.macs == 5 * features + head
 
 
 def test_a_context_relates_the_clips(short_video, network):
@@ -395,9 +394,7 @@ def test_the_clips_of_one_crop_are_related_and_aggregated_alone(short_video, net
             last.head((network.features(views[-1:, crop])[0] + shared).mean((1, 2, 3))).softmax(0)
             for crop in range(3)
         ]
-    found = {score.label: score.score for score in answer.predictions}
-    expected = torch.stack(rows).mean(0).tolist()
-    assert [found["class 0"], found["class 1"]] == pytest.approx(expected, abs=1e-5)
+    assert by_label(answer) == pytest.approx(torch.stack(rows).mean(0).tolist(), abs=1e-5)
 
 
 @pytest.mark.cuda

@@ -77,8 +77,8 @@ def test_moments_give_precision(evaluate, folder):
     [
         ({"methods": ()}, UsageError, "at least one method of dense"),
         ({"methods": ("orakel",)}, UsageError, "did you mean 'oracle'"),
-        ({"k": 0}, UsageError, "k must be at least 1"),
-        ({"limit": 0}, UsageError, "limit must be at least 1"),
+        ({"k": 0}, UsageError, "k is at least 1"),
+        ({"limit": 0}, UsageError, "limit is at least 1"),
         ({"device": "gpu"}, UsageError, "gpu"),
         ({"precision": "fp8"}, UsageError, "fp8"),
         ({"split": "tset"}, UsageError, "did you mean 'test'"),

@@ -120,7 +120,7 @@ def test_other_checkpoints_are_refused(files, tmp_path):
         {"source": {"kind": "residual", "per_clip": 1.5}, "in_channels": 3},
         {"source": {"kind": "audio", "num_mels": "8"}, "in_channels": 1},
         {"source": {"kind": "audio", "num_mels": 10**6}, "in_channels": 1},
-        {"source": {"kind": "audio", "window_clips": float("nan")}, "in_channels": 1},
+        {"source": {"kind": "audio", "window_clips": "nan"}, "in_channels": 1},
         {"source": {"kind": "audio", "window_clips": 1e12}, "in_channels": 1},
         {"objective": "sal"},
         *[{"map_size": s} for s in ([4], [0, 3], "big", [4, 5, 6], 7, [None, 2], [10**6, 4])],
@@ -180,5 +180,11 @@ def test_options_that_mean_nothing_to_a_sampler_are_refused(files):
     with pytest.raises(UsageError, match="a cascade skips clips itself"):
         look_of("cascade", k=3, sampler=files["motion"], options=SamplerOptions(every=2))
     both = f"{files['motion']},{files['audio']}"
-    look = look_of("scsampler", k=3, sampler=both, options=SamplerOptions(alpha=0.7))
-    assert look.method == "scsampler"
+    for options in (SamplerOptions(rule="convex_list", alpha=0.7), SamplerOptions(visual_k=2)):
+        assert look_of("scsampler", k=3, sampler=both, options=options).method == "scsampler"
+    for options, words in (
+        (SamplerOptions(alpha=0.7), "alpha weighs sound in the convex rules"),
+        (SamplerOptions(rule="convex_score", visual_k=2), "visual_k is for rule union_list"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            look_of("scsampler", k=3, sampler=both, options=options)

@@ -22,14 +22,15 @@ from tinynets import (
 from vidskim import Card, Model, load_model, save_model, wrap
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.checkpoint import load_backbone, save_backbone
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.model import file as module
 from vidskim.model.adapter import Adapter, make_adapters
-from vidskim.model.aggregate import create_aggregator
+from vidskim.model.aggregate import Average, Gru, TemporalMax, create_aggregator
 from vidskim.model.file import read_metadata
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.presets import memory, sfc, single
+from vidskim.model.presets import faster, memory, sfc, single
 
 
 def combined(*, compressed: bool) -> Model:
@@ -289,16 +290,18 @@ class Plain(nn.Module):
         return self.pooled(self.body(x).relu())
 
 
+WRAPPED = {
+    "name": "mine",
+    "clip": ClipSpec(8, 1, (16, 16)),
+    "transform": Transform(short_side=16, crop=(16, 16)),
+    "classes": ("a", "b"),
+    "features": "body",
+    "classify": "pooled",
+}
+
+
 def wrapped(seed: int = 0):
-    return wrap(
-        Plain(seed),
-        name="mine",
-        clip=ClipSpec(8, 1, (16, 16)),
-        transform=Transform(short_side=16, crop=(16, 16)),
-        classes=("a", "b"),
-        features="body",
-        classify="pooled",
-    )
+    return wrap(Plain(seed), **WRAPPED)
 
 
 def test_parts_around_a_wrapped_network_go_with_that_network(tmp_path):
@@ -318,3 +321,124 @@ def test_parts_around_a_wrapped_network_go_with_that_network(tmp_path):
 
 def test_adapters_of_ours_say_their_channels():
     assert Adapter(4, 8).channels == 8
+
+
+class Mine(Gru):
+    def read(self, state):
+        return super().read(state) + 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_encoder_without_an_adapter_beside_one_with(tmp_path, turned):
+    encoders = [tiny_classifier(), tiny_cheap()]
+    adapters = [nn.Identity(), Adapter(64, 32, places=(1, 2, 2))]
+    model = Model(
+        encoders[:: -1 if turned else 1],
+        adapters=adapters[:: -1 if turned else 1],
+        aggregator=create_aggregator("gru", channels=32, num_classes=4),
+        card=Card("faster", "1:1", (1, 1)),
+    ).eval()
+    save_model(model, tmp_path / "m.safetensors")
+    assert torch.equal(answer(load_model(tmp_path / "m.safetensors")), answer(model))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Model([tiny_classifier()], aggregator=Mine(32, 4)), "no aggregator Mine"),
+        (
+            lambda: Model([tiny_classifier()], aggregator=Average(nn.Identity())),
+            "no aggregator Average",
+        ),
+        (
+            lambda: Model([tiny_classifier()], aggregator=TemporalMax(tiny_classifier().classify)),
+            "no aggregator TemporalMax",
+        ),
+        (
+            lambda: Model(
+                [tiny_classifier()],
+                adapters=[nn.Hardtanh(-0.1, 0.1)],
+                aggregator=create_aggregator("gru", channels=32, num_classes=4),
+            ),
+            "no adapter Hardtanh",
+        ),
+        (lambda: single_of(num_clips=70_000), "a file cannot hold this model: 70000 clips"),
+        (lambda: single_of(join=(70_000,)), "a file cannot hold this model: 70000 clips joined"),
+    ],
+)
+def test_what_would_come_back_as_something_else_is_not_written(tmp_path, make, words):
+    with pytest.raises(UsageError, match=words) as error:
+        save_model(make(), tmp_path / "m.safetensors")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def single_of(**card) -> Model:
+    return Model([tiny_classifier()], card=Card(**card))
+
+
+def test_a_model_is_not_bare_whose_card_says_more(tmp_path):
+    save_model(single_of(num_clips=3, method="uniform"), tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors").card == Card("uniform", num_clips=3)
+
+
+def test_segments_of_another_length_are_kept(tmp_path):
+    model = sfc(tiny_compressed().of_segments(32), join=1)
+    save_model(model, tmp_path / "m.safetensors")
+    again = load_model(tmp_path / "m.safetensors")
+    assert again.clip == model.clip
+    assert again.clip.num_frames == 32
+
+
+def test_metadata_are_json(tmp_path):
+    with pytest.raises(UsageError, match="plain JSON values"):
+        save_model(tiny_memory(), tmp_path / "m.safetensors", metadata={"loss": float("nan")})
+
+
+@pytest.mark.parametrize("version", [1.5, True, "2", None])
+def test_a_version_is_a_whole_number(tmp_path, version):
+    save_model(tiny_memory(), tmp_path / "m.safetensors")
+    tensors, header = opened(tmp_path / "m.safetensors")
+    written(tmp_path / "m.safetensors", tensors, {**header, "version": version})
+    assert "header is damaged" in refusal(tmp_path / "m.safetensors")
+
+
+def other(**values):
+    return wrap(Plain(0), **{**WRAPPED, **values})
+
+
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        (lambda: other(classes=("b", "a")), "with other classes"),
+        (lambda: other(clip=ClipSpec(16, 1, (16, 16))), "with other clip"),
+        (lambda: other(transform=Transform(short_side=20, crop=(16, 16))), "with other transform"),
+        (lambda: other(classify=lambda m, maps: -m.pooled(maps)), "with other answers"),
+    ],
+)
+def test_a_network_wrapped_in_another_way_is_another(tmp_path, encoder, words):
+    path = tmp_path / "m.safetensors"
+    save_model(memory(wrapped()), path)
+    load_model(path, encoder=other(classify=lambda m, maps: m.pooled(maps)))
+    with pytest.raises(UsageError, match=words):
+        load_model(path, encoder=encoder())
+
+
+def test_two_wrapped_networks_are_given_in_any_order(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = faster([wrapped(), wrapped(seed=1)], pattern="1:1", num_clips=4).eval()
+    save_model(model, path)
+    for given in ([wrapped(), wrapped(seed=1)], (wrapped(seed=1), wrapped())):
+        again = load_model(path, encoder=given)
+        assert [weights_sha256(e) for e in again.networks] == [
+            weights_sha256(e) for e in model.networks
+        ]
+    with pytest.raises(UsageError, match="with other weights"):
+        load_model(path, encoder=wrapped())
+
+
+def test_a_file_of_its_own_networks_takes_no_encoder(tmp_path):
+    for make in (tiny_memory, lambda: single(tiny_classifier())):
+        save_model(make(), tmp_path / "m.safetensors")
+        with pytest.raises(UsageError, match="leave encoder out"):
+            load_model(tmp_path / "m.safetensors", encoder=wrapped())

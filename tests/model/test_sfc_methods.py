@@ -217,10 +217,10 @@ def test_segments_that_cannot_be(file):
         (["--model", "FILE", "--random-weights"], "random weights go with"),
         (["--model", "FILE", "--k", "0"], "--k is at least 1"),
         (["--model", "FILE", "--crops", "3"], "3 crops need a transform that crops"),
-        (["--model", "FILE", "--batch-size", "2"], "one pass: leave batch_size out"),
+        (["--model", "FILE", "--batch-size", "2"], "joined clips are one input, encoded alone"),
         (["--model", "FILE", "--size", "0"], "--size is at least 1"),
         (["--model", "FILE", "--stream"], "recognize it when it is finished"),
-        (["--model", "FILE", "--fast", "bf16"], "memory or compression inside"),
+        (["--model", "FILE", "--fast", "bf16"], "no second encoder, memory, compression"),
     ],
 )
 def test_refused(video, file, capsys, words, told):
@@ -299,7 +299,7 @@ def test_evaluate_at_another_size(named_csv, file):
         (("sfc/1:3",), {}, "two encoders"),
         (("sfx",), {}, "did you mean 'sfc'"),
         (("memory",), {}, "needs a backbone with a memory"),
-        (("sfc",), {"fast": "bf16"}, "memory or compression inside"),
+        (("sfc",), {"fast": "bf16"}, "no second encoder, memory, compression"),
     ],
 )
 def test_evaluate_refuses(named_csv, file, methods, changes, told):

@@ -105,13 +105,23 @@ def test_evaluate_and_benchmark_take_it(tmp_path):
         ({**STAGES, "stages": ("stem", "head")}, "Net has no part 'head'"),
         ({**PARTS, "features": "score"}, "does not take"),
         ({"features": lambda m, x: x.mean(2), "classify": "score"}, "maps are"),
-        ({"clip": ClipSpec(8, 1, (0 + 1, 1))}, None),
+        ({"clip": ClipSpec(8, 1, (1, 1))}, "frames of 32x32, its clip has 1x1"),
+        ({"clip": (8, 1, 32)}, "clip is a vidskim.ClipSpec, got tuple"),
+        ({"transform": None}, "transform is a vidskim.Transform, got NoneType"),
+        ({"name": None}, "has a name, a word"),
+        ({"classes": "ab"}, "a list of their names, or how many, got 'ab'"),
+        ({"classes": {"a", "b"}}, "a list of their names"),
+        ({"classes": 2.0}, "a list of their names"),
+        ({"classes": True}, "a list of their names"),
+        ({"classes": ["a", "a"]}, "two classes have the same name"),
+        ({**PARTS, "classify": lambda m, x: {"logits": x}}, "gives a dict for a clip"),
+        ({**PARTS, "features": lambda m, x: (x, x)}, "gives a tuple for a clip"),
+        ({**PARTS, "features": lambda m, x: None}, "gives a NoneType for a clip"),
+        ({**PARTS, "classify": lambda m, x: 1 / 0}, "does not take .*: division by zero"),
+        ({**STAGES, "stages": "stem"}, "stages are a list of names"),
     ],
 )
 def test_what_is_no_encoder_is_one_line(options, told):
-    if told is None:
-        assert wrapped(**options).clip.size == (1, 1)
-        return
     with pytest.raises(UsageError, match=told) as error:
         wrapped(**options)
     assert "\n" not in str(error.value)

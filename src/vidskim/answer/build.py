@@ -1,6 +1,6 @@
 """From what is asked for to the recognizer that answers: model, parts, look, schedule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from vidskim.look.motion import MotionEnergy
 from vidskim.look.open import SamplerOptions, check_options, check_used, open_sampler
 from vidskim.look.packets import PacketSaliency
 from vidskim.model.compose import DEFAULT_STAGE, MEMORY, NONE, Parts, compose
-from vidskim.model.compressed import Compressed
+from vidskim.model.compressed import Compressed, is_joined
 from vidskim.model.load import is_name, open_any
-from vidskim.model.model import Model
+from vidskim.model.model import Model, is_alone
 from vidskim.model.schedule import EXPENSIVE, Pattern, Routed, Schedule, parse_pattern
 
 DEFAULT_MODEL = "r2plus1d_18"
@@ -30,6 +30,8 @@ CHEAP_ENCODER, AGGREGATOR = "r2d_26", "fast_gru"
 
 ROUTES: dict[str, Callable[[], Saliency]] = {"packets": PacketSaliency, "motion": MotionEnergy}
 TRAINED_ROUTE = "scsampler"
+
+SAMPLER_KEYS = ("rule", "visual_k", "alpha", "residuals", "every", "candidates")
 
 RECIPES = {"cheap": "faster", "context": "memory", "compression": "sfc"}
 """Where a part that a model lacks is trained."""
@@ -92,6 +94,26 @@ def make_recognizer(*, model: Any = DEFAULT_MODEL, **asked: Any) -> Recognizer:
         CheckpointError: weights that cannot be had.
     """
     return assemble(*opened(model, ask_of(**asked)))
+
+
+def as_built(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as `ask_of` takes them: those of saliency networks together.
+
+    Args:
+        asked: the options that are given, see `vidskim.declare.given`.
+
+    Raises:
+        UsageError: impossible options of saliency networks.
+    """
+    built = {key: value for key, value in asked.items() if key not in (*SAMPLER_KEYS, "crops")}
+    steered = {key: asked[key] for key in SAMPLER_KEYS if key in asked}
+    if "rule" in steered:
+        steered["rule"] = steered["rule"].replace("-", "_")
+    if steered:
+        built["options"] = SamplerOptions(**steered)
+    if "crops" in asked:
+        built["num_crops"] = asked["crops"]
+    return built
 
 
 def ask_of(
@@ -188,8 +210,8 @@ def composed(model: Model, ask: Ask) -> tuple[Model, str]:
     )
     if ask.fast is not None:
         model = accelerated(model, ask)
-    if ask.runtime.batch_size is not None and all(join is None for join in model.card.join):
-        raise UsageError("a whole video is one pass: leave batch_size out")
+    if ask.runtime.batch_size is not None and all(map(is_joined, model.networks, model.card.join)):
+        raise UsageError("joined clips are one input, encoded alone: leave batch_size out")
     return model, name or model.card.method
 
 
@@ -259,6 +281,8 @@ def look_of(model: Model, name: str, row: Method, ask: Ask) -> Look:
     """
     if ask.k is not None:
         selection.check_k(ask.k)
+        if name == "dense":
+            raise UsageError("method 'dense' takes every clip: leave k out")
     number = row.num_clips or model.card.num_clips
     check_options(
         name,
@@ -356,10 +380,10 @@ def accelerated(model: Model, ask: Ask, *, labels: Sequence[str] | None = None) 
         UsageError: more than one classifier that can be compiled.
     """
     network = model.networks[0]
-    if len(model.networks) > 1 or model.context is not None or not isinstance(network, Network):
+    if not is_alone(model) or not isinstance(network, Network):
         raise UsageError(
-            "fast runs a single classifier by OpenVINO, no FASTER model, memory or compression "
-            "inside: omit it"
+            "fast runs a single classifier by OpenVINO, clip by clip: no second encoder, memory, "
+            "compression, trained aggregator or joined clips: omit it"
         )
     assert ask.fast is not None
     compiled = accelerate(

@@ -13,7 +13,7 @@ from vidskim.answer.precision import resolve, running_in
 from vidskim.backbones.contract import ClipSpec, Features, clip_of
 from vidskim.clips.transform import Transform
 from vidskim.errors import UsageError
-from vidskim.model.compressed import Compressed, bare_of
+from vidskim.model.compressed import Compressed, bare_of, is_joined
 from vidskim.model.compression import Attention
 from vidskim.model.contract import Encoder
 from vidskim.model.model import Join
@@ -85,7 +85,7 @@ class Lane:
     @property
     def is_joined(self) -> bool:
         """Whether the frames of a run are one input, of any length."""
-        return self.join != 1 or isinstance(self.encoder, Compressed)
+        return is_joined(self.encoder, self.join)
 
     @property
     def clip_macs(self) -> int:
@@ -115,7 +115,7 @@ class Lane:
         with account.stage("encode"):
             with running_in(self.precision, self.device):
                 features = self.encoder.features(x)
-            features = features.float()
+            features = self._checked(features, x, by=self.encoder.name).float()
         account.add_macs(macs.features * len(x), stage="encode")
         return self._adapted(features, account)
 
@@ -127,7 +127,8 @@ class Lane:
             if isinstance(self.encoder, Compressed):
                 features, attention, num_steps = self.encoder.attend(parts)
             else:
-                features = self.encoder.features(torch.cat(list(parts), dim=2))
+                x = torch.cat(list(parts), dim=2)
+                features = self._checked(self.encoder.features(x), x, by=self.encoder.name)
             features = features if features.dtype == torch.float64 else features.float()
         account.add_macs(counter.macs, stage="encode")
         return Encoded(self._adapted(features, account), attention, num_steps)
@@ -136,9 +137,25 @@ class Lane:
         if isinstance(self.adapter, nn.Identity):
             return features
         with account.stage("aggregate"), MacCounter() as counter:
-            adapted: Tensor = self.adapter(features)
+            adapted = self._checked(
+                self.adapter(features), features, by=type(self.adapter).__name__
+            )
         account.add_macs(counter.macs, stage="aggregate")
         return adapted
+
+    def _checked(self, made: Tensor, given: Tensor, *, by: str) -> Tensor:
+        """Return what was made of some inputs.
+
+        Raises:
+            UsageError: it is not one map or vector of class scores for each of them.
+        """
+        is_right = isinstance(made, Tensor) and made.is_floating_point()
+        if not is_right or len(made) != len(given) or made.ndim < 2:
+            told = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise UsageError(
+                f"{by} gives {told} for {len(given)} inputs: one map [C, T, H, W] for each of them"
+            )
+        return made
 
     def count(self, shape: tuple[int, ...]) -> ClipMacs:
         """Return the MACs of the bare classifier on one view of a shape ``(1, 3, T, h, w)``."""

@@ -18,7 +18,7 @@ from vidskim.answer.scans import MAX_KEPT_BYTES, related
 from vidskim.answer.stream import answers
 from vidskim.backbones.contract import ClipSpec
 from vidskim.clips.views import check_crops, fold
-from vidskim.errors import CheckpointError, UsageError, VideoError, memory_told
+from vidskim.errors import CheckpointError, UsageError, VideoError, first_line, memory_told
 from vidskim.look.look import Choice, Look
 from vidskim.look.selection import uniform
 from vidskim.model.compressed import Compressed
@@ -61,8 +61,11 @@ class Runtime:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, got {self.batch_size}")
+        for name in ("crops", "batch_size", "max_kept_bytes"):
+            value = getattr(self, name)
+            least = 0 if name == "max_kept_bytes" else 1
+            if value is not None and (type(value) is not int or value < least):
+                raise UsageError(f"{name} is a whole number, at least {least}, got {value!r}")
 
 
 class Recognizer:
@@ -89,6 +92,13 @@ class Recognizer:
         schedule: Schedule | None = None,
         runtime: Runtime | None = None,
     ) -> None:
+        for what, given, kind in (("look", look, Look), ("runtime", runtime, Runtime | None)):
+            if not isinstance(given, kind):
+                raise UsageError(f"{what} is a vidskim.{what.title()}, got {given!r}")
+        if schedule is not None and not callable(schedule):
+            raise UsageError(
+                f"a schedule is a pattern or function of vidskim.model.schedule, got {schedule!r}"
+            )
         self.model = model = as_model(model).eval()
         self.look = look
         self.schedule: Schedule = model.pattern if schedule is None else schedule
@@ -318,6 +328,13 @@ class Recognizer:
         with account.stage("aggregate"), MacCounter() as counter:
             logits = self.model.aggregator.read(state)
         account.add_macs(counter.macs, stage="aggregate")
+        wanted = (self.runtime.crops, self.model.num_classes)
+        if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
+            given = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise UsageError(
+                f"aggregator {type(self.model.aggregator).__name__} gives {given} for "
+                f"{wanted[0]} crops and {wanted[1]} classes: logits {list(wanted)}"
+            )
         return logits
 
     def places(self, num_clips: int, *, scores: Tensor | None = None) -> list[int]:
@@ -350,7 +367,7 @@ class Recognizer:
 
     def _ranked(self, probability: Tensor) -> tuple[Score, ...]:
         names = self.model.classes
-        if names is None or len(names) != len(probability):
+        if names is None:
             names = tuple(f"class {i}" for i in range(len(probability)))
         order = torch.sort(probability, descending=True, stable=True).indices.tolist()
         return tuple(Score(names[i], float(probability[i])) for i in order)
@@ -366,7 +383,7 @@ def usable_device(name: str | torch.device) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UsageError(
             f"device {str(name)!r} cannot be used here ({reason}): try 'cpu'"
         ) from None

@@ -10,8 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from vidskim.account import Account, MacCounter
 from vidskim.answer.encode import Batch, Encoding
+from vidskim.errors import UsageError
 from vidskim.model.contract import Context
 
 MAX_KEPT_BYTES = 2**28
@@ -42,6 +45,11 @@ def related(
     for batch in batches(first):
         with account.stage("aggregate"), MacCounter() as counter:
             written = context.write(batch.maps[center : center + 1], written)
+            if not hasattr(written, "shared_by"):
+                raise UsageError(
+                    f"context {type(context).__name__} writes a {type(written).__name__}: what it "
+                    "writes has shared_by(num_crops), see vidskim.model.contract.Context"
+                )
         account.add_macs(counter.macs, stage="aggregate")
         if keeps:
             kept.append(batch)
@@ -50,5 +58,11 @@ def related(
     for batch in kept if keeps else batches(encoding):
         with account.stage("aggregate"), MacCounter() as counter:
             infused = context.read(batch.maps, written.shared_by(encoding.num_crops))
+            if not isinstance(infused, Tensor) or infused.shape[:2] != batch.maps.shape[:2]:
+                told = list(infused.shape) if isinstance(infused, Tensor) else type(infused)
+                raise UsageError(
+                    f"context {type(context).__name__} gives {told} for maps "
+                    f"{list(batch.maps.shape)}: one map for each"
+                )
         account.add_macs(counter.macs, stage="aggregate")
         yield replace(batch, maps=infused)

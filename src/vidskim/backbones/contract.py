@@ -34,7 +34,8 @@ class ClipSpec:
             raise UsageError(
                 f"a clip's rate is a Fraction of frames per second above zero, got {self.rate!r}"
             )
-        numbers = (self.num_frames, self.stride, *self.size)
+        size = self.size if isinstance(self.size, tuple) else ()
+        numbers = (self.num_frames, self.stride, *size)
         if len(numbers) != 4 or any(type(n) is not int or n < 1 for n in numbers):
             raise UsageError(
                 "a clip has frames, a stride and a (height, width), whole numbers above zero, got "

@@ -16,7 +16,7 @@ from vidskim.account import on_meta
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.clips.transform import Transform
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, first_line
 
 
 def set_test_size(backbone: Network, size: int) -> None:
@@ -59,7 +59,7 @@ def map_size(backbone: Network, clip: ClipSpec) -> tuple[int, int]:
             features: Tensor = ghost.features(torch.empty(clip.input_shape))
     except (RuntimeError, ValueError) as error:
         raise UsageError(
-            f"{backbone.name} does not take clips of {clip}: {str(error).splitlines()[0]}"
+            f"{backbone.name} does not take clips of {clip}: {first_line(error)}"
         ) from None
     height, width = features.shape[-2:]
     return height, width

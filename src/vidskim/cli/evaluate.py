@@ -7,7 +7,6 @@ from vidskim.cli.words import only, paths_of, refuse, words_of
 from vidskim.declare import Option
 from vidskim.options import EvaluateOptions, StudyOptions
 
-METHODS = "dense,uniform,random,packets,motion"
 MODEL = "demo"
 
 STUDIED = {"k", "rule", "visual_k", "alpha", "residuals", "model", "precision", "device"}
@@ -43,19 +42,17 @@ def evaluate(*, data: str, **options: Unpack[CompareOptions]) -> None:
 
 def _compared(data: str, **options: Unpack[CompareOptions]) -> Any:
     """Return the report of methods side by side."""
-    from vidskim.api import as_built
     from vidskim.evaluate.run import evaluate_manifest
 
-    asked = as_built(only(options, EvaluateOptions))
-    methods = words_of(asked.pop("methods", METHODS))
+    asked = only(options, EvaluateOptions)
     if "calibrate" in asked:
         asked["calibrate"] = paths_of(asked["calibrate"])
-    return evaluate_manifest(data, methods=methods, model=asked.pop("model", MODEL), **asked)
+    return evaluate_manifest(data, **asked)
 
 
 def _studied(data: str, **options: Unpack[CompareOptions]) -> Any:
     """Return the tables of studies."""
-    from vidskim.api import as_built
+    from vidskim.answer.build import as_built
     from vidskim.evaluate.studies.run import run_studies
 
     asked = as_built({key: value for key, value in options.items() if key != "json"})

@@ -4,7 +4,7 @@ from typing import Annotated, Unpack
 
 from vidskim.cli import console
 from vidskim.cli.arguments import typed
-from vidskim.cli.words import only
+from vidskim.cli.words import only, refuse
 from vidskim.declare import Option
 from vidskim.options import SelectOptions
 
@@ -48,6 +48,7 @@ def select(video: str, /, **options: Unpack[ChoiceOptions]) -> None:
     from vidskim.look.reel import SUFFIXES, write_reel
     from vidskim.show import text as printing
 
+    refuse([] if "reel" in options else options.keys() & {"widen"}, reason="goes with --reel")
     reel = console.output(options, "reel", SUFFIXES)
     report = console.output(options, "report", [".html", ".htm"])
     chosen = api.select(video, **only(options, SelectOptions))

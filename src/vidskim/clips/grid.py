@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MOST = 2**24
+"""Frames of a clip, its stride and the step of a grid: beyond it is a mistyped number."""
+
+
 def split(
     timestamps_seconds: Sequence[float],
     *,
@@ -252,6 +256,11 @@ def check_grid(*, num_frames: int, stride: int, step: int | None = None) -> None
     Raises:
         UsageError: a length, stride or step below one.
     """
+    if max(num_frames, stride, step or 0) > MOST:
+        raise UsageError(
+            f"clips have a num_frames, stride and step of at most {MOST}, got {num_frames}, "
+            f"{stride}, {step}"
+        )
     if num_frames < 1 or stride < 1 or (step is not None and step < 1):
         raise UsageError(
             f"clips need num_frames, stride and step of at least 1, got {num_frames}, {stride}, "

@@ -26,7 +26,7 @@ from vidskim.look.methods import METHODS
 from vidskim.model.card import is_around
 from vidskim.model.compressed import Compressed, bare_of
 from vidskim.model.file import is_bare, load_model
-from vidskim.model.model import Model
+from vidskim.model.model import Model, answers_by_clip
 from vidskim.model.presets import compressed, faster, sfc
 from vidskim.model.schedule import Schedule
 
@@ -95,7 +95,7 @@ def price(
         ):
             told = whole_cost(first, name=name, input_shape=input_shape)
             return Price(told.one_pass.counted, compression=told)
-        if len(model.networks) > 1 or isinstance(first, Compressed) or parts:
+        if parts or isinstance(first, Compressed) or not answers_by_clip(model):
             if input_shape is not None:
                 raise UsageError(
                     f"{name} is a model of several parts: leave the input out, or give the video"

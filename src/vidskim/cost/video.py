@@ -18,7 +18,7 @@ from vidskim.errors import UsageError
 from vidskim.look.look import Look
 from vidskim.model.adapter import Head
 from vidskim.model.aggregate import Learned
-from vidskim.model.compressed import Compressed, bare_of
+from vidskim.model.compressed import Compressed, bare_of, is_joined
 from vidskim.model.model import Model
 from vidskim.model.schedule import EXPENSIVE, Schedule, cut_runs, places_of
 from vidskim.types import Clip
@@ -244,7 +244,7 @@ def planned_cost(
     ]
     bare = bare_of(first)
     own = bare.clip.input_shape
-    if not _is_joined(model, EXPENSIVE):
+    if not is_joined(first, model.card.join[EXPENSIVE]):
         own = (*own[:3], *_size(first, video))
     dense = count(bare, own).macs * num_crops
     num_dense = ceil(choice.num_touching * first.clip.num_frames / bare.clip.num_frames)
@@ -299,10 +299,6 @@ class _Absent:
 
 def _indifferent(video: object, clips: Sequence[Clip]) -> Tensor:
     return torch.zeros(len(clips))
-
-
-def _is_joined(model: Model, place: int) -> bool:
-    return model.card.join[place] != 1 or isinstance(model.networks[place], Compressed)
 
 
 def _size(encoder: Any, video: VideoShape) -> tuple[int, int]:

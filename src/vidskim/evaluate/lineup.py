@@ -71,8 +71,9 @@ def asked_for(name: str, base: Ask) -> Ask:
             if key in given:
                 raise _misplaced(name, word)
             given[key] = value
-    if METHODS[method].needs == "compression" and given.get("compress") != NONE:
-        given.setdefault("k", None)  # the whole video, however many clips the others choose
+    is_whole = METHODS[method].needs == "compression" and given.get("compress") != NONE
+    if is_whole or method == "dense":
+        given.setdefault("k", None)  # all of the video, however many clips the others choose
     return replace(base, **given)  # type: ignore[arg-type]
 
 

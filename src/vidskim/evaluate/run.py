@@ -4,18 +4,20 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
-from vidskim.answer.build import Ask, accelerated, ask_of, sampler_of
+from vidskim.answer.build import Ask, accelerated, as_built, ask_of, sampler_of
 from vidskim.answer.openvino import check_fast_options
 from vidskim.answer.precision import resolve
 from vidskim.answer.recognizer import Runtime, usable_device
 from vidskim.backbones.files.fingerprint import weights_sha256
+from vidskim.backbones.open import DEMO
 from vidskim.clips.views import check_crops
 from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Manifest
+from vidskim.declare import check_path, given
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
 from vidskim.evaluate.journal import Journal, key_of
@@ -28,9 +30,12 @@ from vidskim.look.open import SamplerOptions, settings_of
 from vidskim.look.sampler import Sampler
 from vidskim.model.compose import Parts, compose
 from vidskim.model.compressed import Compressed, bare_of
-from vidskim.model.contract import Encoder
 from vidskim.model.load import open_any
 from vidskim.model.model import Model
+from vidskim.options import EvaluateOptions
+
+METHODS = ("dense", "uniform", "random", "packets", "motion")
+"""Evaluated where none are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +86,17 @@ class Videos:
 
 
 def evaluate_manifest(
-    data: str | Path,
-    *,
-    methods: Sequence[str],
-    model: str | Path | Model | Encoder,
-    split: str | None = None,
-    moments: str | Path | None = None,
-    limit: int | None = None,
-    out: str | Path | None = None,
-    title: str | None = None,
-    **asked: Any,
+    data: str | Path, *, title: str | None = None, **options: Unpack[EvaluateOptions]
 ) -> Report:
-    """Compare methods on the videos of a manifest; see `vidskim.cli.evaluate` for the arguments.
+    """Compare methods on the videos of a manifest.
 
     With ``out``, every answer is kept there in answers.jsonl as it comes: the same call goes on
     where an interrupted one stopped. The file is gone when the report is written.
 
     Args:
         data: manifest (CSV), or a folder with one folder per class.
-        methods: their names, with words behind them, see `vidskim.evaluate.lineup`.
-        model: a name, a file, a model or an encoder.
-        split: only the rows of this split.
-        moments: manifest with one row per moment in which the class shows.
-        limit: only the first so many videos.
-        out: folder for the report.
         title: of the report.
-        asked: options of `vidskim.recognize`, for all methods.
+        **options: see `vidskim.options.EvaluateOptions`.
 
     Raises:
         UsageError: an unknown method, model, precision or device, no methods, a limit below 1, an
@@ -114,14 +104,18 @@ def evaluate_manifest(
         ManifestError: unusable data.
         CheckpointError: weights that cannot be had.
     """
+    check_path(data, what="a manifest or folder")
+    asked = as_built(given(options, EvaluateOptions))
+    methods, model = _words(asked.pop("methods", METHODS)), asked.pop("model", DEMO)
+    split, limit, out = (asked.pop(key, None) for key in ("split", "limit", "out"))
+    moments = asked.pop("moments", None)
     check_methods(methods)
-    methods = tuple(dict.fromkeys(methods))
     ask = ask_of(**asked)
     check_ask(ask, methods)
     usable_device(ask.runtime.device)
     videos = Videos(data, split, limit, moments)
     manifest, told = videos.load()
-    whole = open_any(model)
+    whole = open_any(model, random_weights=ask.random_weights)
     if ask.fast is not None:
         whole = compose(whole, Parts(size=ask.size))
         ask = replace(ask, size=None)
@@ -168,6 +162,14 @@ def evaluate_manifest(
         shown = write_report(results, protocol, out, title=title)
         journal.finish()
     return Report(tuple(results), tuple(shown), protocol)
+
+
+def _words(methods: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of methods, each once; of a text, those with commas between."""
+    names = methods.split(",") if isinstance(methods, str) else list(methods)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"methods are given by their names, got {names}")
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
 def check_ask(ask: Ask, methods: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """The cheap half of every method: lay the grid, score all clips, choose few."""
 
+import operator
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vidskim.account import Account, MacCounter
-from vidskim.errors import UsageError, VideoError
+from vidskim.errors import UsageError, VideoError, printable
 from vidskim.look.contract import PartedSaliency, Saliency
 from vidskim.look.network import warn
-from vidskim.look.selection import Select
+from vidskim.look.selection import Select, check_k
 from vidskim.types import ChosenClip, Clip
 from vidskim.video import Video
 
@@ -87,6 +88,12 @@ class Look:
     k: int | None = None
     overlaps: bool = False
 
+    def __post_init__(self) -> None:
+        if not callable(self.select) or not (self.saliency is None or callable(self.saliency)):
+            raise UsageError(f"look {self.method!r}: select and saliency are functions or objects")
+        if self.k is not None:
+            check_k(self.k)
+
     @torch.inference_mode()
     def __call__(
         self, video: Video, *, num_frames: int, stride: int, account: Account | None = None
@@ -122,8 +129,26 @@ class Look:
         # one number of 32 bits: the generator takes no more
         start = zlib.crc32(video.packets.sizes.tobytes(), zlib.crc32(str(self.seed).encode()))
         generator = torch.Generator().manual_seed(start)
-        chosen = tuple(self.select(scores, len(grid), generator))
+        chosen = self._checked(self.select(scores, len(grid), generator), len(grid))
         return Choice(tuple(grid), scores, chosen, num_touching, parts)
+
+    def _checked(self, chosen: Sequence[int], num_clips: int) -> tuple[int, ...]:
+        """Return what a selection chose.
+
+        Raises:
+            UsageError: anything but sorted, unique indices into the grid.
+        """
+        try:
+            numbers = [operator.index(n) for n in chosen if not isinstance(n, bool)]
+            is_right = len(numbers) == len(chosen) > 0
+        except TypeError:
+            numbers, is_right = [], False
+        if not is_right or numbers != sorted({*numbers} & {*range(num_clips)}):
+            raise UsageError(
+                f"the selection of look {self.method!r} gives sorted, unique indices of the "
+                f"{num_clips} clips, at least one, got {printable(repr(chosen)[:80])}"
+            )
+        return tuple(numbers)
 
 
 def scored(
@@ -134,18 +159,38 @@ def scored(
     Raises:
         UsageError: the saliency does not give one score per clip.
     """
+    name = type(saliency).__name__
+    parts: Mapping[str, Tensor] = {}
     with MacCounter() as counter:
-        parts = saliency.parts(video, grid) if isinstance(saliency, PartedSaliency) else {}
-        whole = saliency.combine(parts) if isinstance(saliency, PartedSaliency) else None
-        scores = (saliency(video, grid) if whole is None else whole).float().cpu()
+        if isinstance(saliency, PartedSaliency):
+            parts = saliency.parts(video, grid)
+            if not isinstance(parts, Mapping):
+                raise UsageError(f"{name} gives parts by name, got a {type(parts).__name__}")
+            parts = {key: _scores(part, len(grid), name=name) for key, part in parts.items()}
+            scores = _scores(saliency.combine(parts), len(grid), name=name)
+        else:
+            scores = _scores(saliency(video, grid), len(grid), name=name)
     if account is not None:
         account.add_macs(counter.macs, stage="look")
-    if scores.shape != (len(grid),):
+    if bool(scores.isnan().all()):
+        warn(video, f"{name} says nothing of any clip: the first ones are chosen")
+    return torch.nan_to_num(scores), dict(parts)
+
+
+def _scores(given: Tensor, num_clips: int, *, name: str) -> Tensor:
+    """Return what a saliency gives, float32 ``[N]`` on the CPU; NaN where it says nothing.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    is_real = isinstance(given, Tensor) and not given.is_complex()
+    if not is_real or given.shape != (num_clips,) or bool(given.isinf().any()):
+        told = list(given.shape) if is_real else f"a {type(given).__name__}"
         raise UsageError(
-            f"{type(saliency).__name__} must give one score per clip, shape [{len(grid)}], got "
-            f"{list(scores.shape)}"
+            f"{name} must give one score per clip, a tensor of shape [{num_clips}] without "
+            f"infinities, got {told}"
         )
-    return torch.nan_to_num(scores), parts
+    return given.detach().float().cpu()
 
 
 def told_short(clip: Clip) -> str:

@@ -254,8 +254,8 @@ def _check_budget(budget: Budget, look: Look) -> None:
             f"method {look.method!r} scores nothing, so it knows no next best clip: min_gap and "
             "cover go with packets, motion, scsampler and cascade"
         )
-    if look.method == "dense" and (budget.seconds is not None or budget.share is not None):
-        raise UsageError("method 'dense' takes every clip: a budget goes with the other methods")
+    if look.method == "dense" and (budget.k, budget.seconds, budget.share) != (None, None, None):
+        raise UsageError("method 'dense' takes every clip: k and budgets go with other methods")
 
 
 def _number(video: Video, *, budget: Budget, unit: str, num_frames: int, stride: int) -> int:

@@ -134,6 +134,15 @@ def check_used(saliency: PartedSaliency, options: SamplerOptions) -> None:
             f"sight and sound cannot be combined: the sampler has {kinds} only; give networks of "
             "both, or no combination"
         )
+    if options.alpha is not None and not sampler.rule.startswith("convex"):
+        raise UsageError(
+            f"alpha weighs sound in the convex rules, rule is {sampler.rule}: give rule "
+            "convex_score or convex_list, or no alpha"
+        )
+    if options.visual_k is not None and sampler.rule != "union_list":
+        raise UsageError(
+            f"visual_k is for rule union_list, rule is {sampler.rule}: leave visual_k out"
+        )
     if options.residuals is not None and all(s.kind != "residual" for s in sampler.visual):
         raise UsageError(
             "the sampler looks at no residuals: give a network that does, or no residuals per clip"

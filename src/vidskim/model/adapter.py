@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool3d
 
 from vidskim.account import on_meta
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, first_line
 from vidskim.model.aggregate.base import pointwise
 from vidskim.model.contract import Encoder
 
@@ -98,9 +98,9 @@ def map_shape(
         with torch.device("meta"), torch.no_grad():
             maps = joined(ghost.features(torch.empty(shape)))
         _, channels, T, h, w = maps.shape
-    except (RuntimeError, ValueError, IndexError) as error:
+    except Exception as error:  # of any network, wrapped
         what = f"clips {encoder.clip}" if adapter is None else "the adapter given it"
         joins = f", {num_clips} of them joined" if num_clips > 1 else ""
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UsageError(f"{encoder.name} does not fit {what}{joins}: {reason}") from None
     return channels, T, h, w

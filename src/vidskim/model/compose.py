@@ -8,14 +8,14 @@ from typing import Any
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.network import Network
 from vidskim.backbones.resolution import set_test_size
-from vidskim.errors import UsageError, printable
+from vidskim.errors import UsageError, printable, unknown_name
 from vidskim.model.adapter import Adapter, make_adapters, map_shape
-from vidskim.model.aggregate import Learned, create_aggregator
-from vidskim.model.compressed import Compressed
+from vidskim.model.aggregate import AGGREGATORS, Learned, create_aggregator
+from vidskim.model.compressed import Compressed, check_stage
 from vidskim.model.contract import Aggregator, Context
 from vidskim.model.load import open_any
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Card, Join, Model
+from vidskim.model.model import Card, Join, Model, own_mean
 from vidskim.model.presets import compressed, default_stage, memory_channels, seeded
 from vidskim.types import Origin
 
@@ -77,7 +77,7 @@ def compose(model: Model, parts: Parts) -> Model:
         schedule=CHEAP_PATTERN if parts.cheap is not None else model.card.schedule,
         method=_method(model, encoders, context),
     )
-    if parts.compress == NONE:
+    if parts.compress == NONE and isinstance(model.networks[0], Compressed):
         card = replace(card, num_clips=Card().num_clips)
     if parts.pattern is not None:
         card = replace(card, schedule=parts.pattern)
@@ -136,11 +136,12 @@ def _with_compression(backbone: Any, join: Join, parts: Parts) -> Compressed:
     A whole video is seen in whole frames (Liu et al., section 3), stretches of a few clips as the
     backbone sees its clips.
     """
+    stage = default_stage(backbone) if parts.compress == DEFAULT_STAGE else str(parts.compress)
+    check_stage(backbone, stage)
     _refuse_untrained("a compression", "sfc", parts)
     if join is not None and parts.size is not None:
         backbone = _sized(backbone, parts.size)
-    stage = default_stage(backbone) if parts.compress == DEFAULT_STAGE else parts.compress
-    made = compressed(backbone, at=str(stage))
+    made = compressed(backbone, at=stage)
     if join is not None:
         made.transform = backbone.transform
     elif parts.size is not None:
@@ -150,7 +151,13 @@ def _with_compression(backbone: Any, join: Join, parts: Parts) -> Compressed:
 
 def _cheap(first: Any, parts: Parts) -> Any:
     untrained = parts.random_weights and _is_bare(parts.cheap)
-    cheap: Any = open_any(parts.cheap, random_weights=untrained).networks[0]
+    opened = open_any(parts.cheap, random_weights=untrained)
+    if not (len(opened.networks) == 1 and opened.context is None and own_mean(opened)):
+        raise UsageError(
+            f"the cheap encoder is one encoder, {opened.origin.model} is a model of several parts: "
+            "give a single network"
+        )
+    cheap: Any = opened.networks[0]
     if isinstance(cheap, Network) and untrained:
         cheap = _of_length(cheap, first.clip.num_frames, first.clip.stride)
         if cheap.num_classes != first.num_classes:
@@ -183,7 +190,7 @@ def _sized(encoder: Any, size: int) -> Any:
 def _joins(model: Model, number: int, parts: Parts) -> tuple[Join, ...]:
     first = model.card.join[0]
     if parts.compress == NONE:
-        first = 1
+        first = 1 if isinstance(model.networks[0], Compressed) else first
     elif parts.compress is not None:
         first = 1 if number > 1 or parts.context not in (None, NONE) else None
     if parts.join is not None:
@@ -210,14 +217,16 @@ def _aggregator(model: Model, encoders: list[Any], parts: Parts) -> Any:
     """Return the aggregator, None for the mean of the encoders' class scores."""
     had, wanted = model.aggregator, parts.aggregator
     if wanted is None:
-        return had if isinstance(had, Learned) else None
+        return None if own_mean(model) else had
     if not isinstance(wanted, str):
         return wanted
     if wanted == AVERAGE:
         return None
     if isinstance(had, Learned) and had.name == wanted:
         return had
-    _refuse_untrained(f"aggregator {printable(wanted)}", "faster", parts)
+    if wanted not in AGGREGATORS:
+        raise unknown_name("aggregator", wanted, (AVERAGE, *AGGREGATORS))
+    _refuse_untrained(f"aggregator {wanted}", "faster", parts)
     first = encoders[0]
     channels = map_shape(first, num_clips=1)[0]
     return seeded(
@@ -231,7 +240,7 @@ def _adapters(
     if not isinstance(aggregator, Learned):
         return None
     own = [adapter for adapter in model.adapters if isinstance(adapter, Adapter)]
-    if aggregator is model.aggregator and len(own) == len(encoders):
+    if aggregator is model.aggregator and len(own) == len(encoders) and parts.cheap is None:
         return own
     joins = [n or 1 for n in join]
     made = seeded(lambda: make_adapters(encoders, channels=aggregator.channels, num_clips=joins))

@@ -19,7 +19,7 @@ from vidskim.backbones.network import Network
 from vidskim.backbones.pathways import PathwayStem
 from vidskim.backbones.resolution import resized_transform
 from vidskim.clips.transform import Transform
-from vidskim.errors import UsageError, unknown_name
+from vidskim.errors import UsageError, first_line, unknown_name
 from vidskim.look.methods import MAX_FRAMES
 from vidskim.model.compression import Attention, TemporalCompression
 from vidskim.model.windows import WINDOW_FRAMES, Reach, find_reach, in_windows
@@ -293,12 +293,18 @@ def bare_of(encoder: Any) -> Any:
     return encoder.backbone if isinstance(encoder, Compressed) else encoder
 
 
+def is_joined(encoder: Any, join: int | None) -> bool:
+    """Return whether the frames of a run of clips are one input of an encoder, of any length."""
+    return join != 1 or isinstance(encoder, Compressed)
+
+
 def check_stage(backbone: Network, at: str) -> None:
     """Refuse a stage after which nothing can be compressed.
 
     Raises:
         UsageError: an unknown one, or the last.
     """
+    check_has_stages(backbone)
     valid = backbone.stages[:-1]
     if at not in backbone.stages:
         raise unknown_name(f"stage of {backbone.name}", at, valid)
@@ -306,6 +312,19 @@ def check_stage(backbone: Network, at: str) -> None:
         raise UsageError(
             f"{at} is the last stage of {backbone.name}, behind which nothing is left to be saved: "
             f"give one of {', '.join(valid)}"
+        )
+
+
+def check_has_stages(backbone: Network) -> None:
+    """Refuse a network of one piece.
+
+    Raises:
+        UsageError: fewer than two stages.
+    """
+    if len(backbone.stages) < 2:
+        raise UsageError(
+            f"{backbone.name} has no two stages to compress between: wrap it with stages=, the "
+            "names of its submodules in order"
         )
 
 
@@ -322,12 +341,13 @@ def map_shape(backbone: Network, at: str, clip: ClipSpec) -> tuple[int, int, int
     """
     check_stage(backbone, at)
     early = split_at(cast(Network, on_meta(backbone)), at)[0]
+    some = next(early.parameters(), torch.empty(0))
     try:
         with torch.device("meta"), torch.no_grad():
-            maps: Maps = early(torch.empty(clip.input_shape, dtype=next(early.parameters()).dtype))
-    except (RuntimeError, ValueError) as error:
+            maps: Maps = early(torch.empty(clip.input_shape, dtype=some.dtype))
+    except Exception as error:  # of any network, wrapped
         raise UsageError(
-            f"{backbone.name} does not take clips of {clip}: {str(error).splitlines()[0]}"
+            f"{backbone.name} does not take clips of {clip}: {first_line(error)}"
         ) from None
     _, C, T, H, W = (maps[0] if isinstance(maps, tuple) else maps).shape
     return C, T, H, W

@@ -1,6 +1,7 @@
 """A model to a file and back: one safetensors file with all of its parts in it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from vidskim.backbones.files.checkpoint import (
     load_backbone,
     save_backbone,
 )
-from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.backbones.files.header import (
     DAMAGE,
     MAX_CLIP_FRAMES,
@@ -30,16 +30,16 @@ from vidskim.backbones.files.header import (
 from vidskim.backbones.files.state_dict import check_finite, read_state_dict
 from vidskim.backbones.network import Network
 from vidskim.errors import CheckpointError, UsageError, listed
-from vidskim.model.adapter import Adapter, Places, map_shape
-from vidskim.model.aggregate import Average, Learned, TemporalMax, create_aggregator
+from vidskim.model.adapter import Adapter, Head, Places, map_shape
+from vidskim.model.aggregate import AGGREGATORS, Learned, create_aggregator
 from vidskim.model.card import VERSION, renamed, upgraded
-from vidskim.model.compressed import Compressed, map_channels
+from vidskim.model.compressed import Compressed, bare_of, map_channels
 from vidskim.model.compression import TemporalCompression
 from vidskim.model.contract import Encoder
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Card, Model, as_model
+from vidskim.model.model import Card, Model, as_model, describe, is_alone, own_mean
 from vidskim.model.presets import memory_channels
-from vidskim.model.wrap import Wrapped
+from vidskim.model.wrap import Wrapped, differs, identity
 
 MOST = 65536
 """Channels, classes, clips that a file may ask for: a damaged number would take all memory."""
@@ -66,6 +66,19 @@ def save_model(
     if is_bare(model):
         save_backbone(model.networks[0], path, metadata=metadata)
         return
+    header, tensors = _told(model)
+    wrapped = [m for m in map(bare_of, model.networks) if isinstance(m, Wrapped)]
+    _check_opens(model, header, tensors, path=Path(path), given=wrapped)
+    header["metadata"] = dict(metadata or {})
+    write_tensors(tensors, Path(path), header=header, version=VERSION)
+
+
+def _told(model: Model) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a file says of a model, and the tensors it holds.
+
+    Raises:
+        UsageError: a part is of a class of your own.
+    """
     tensors: dict[str, Tensor] = {}
     encoders = []
     for n, (encoder, adapter) in enumerate(zip(model.networks, model.adapters, strict=True)):
@@ -77,23 +90,24 @@ def save_model(
             tensors |= _prefixed(f"encoders.{n}.", inner)
         if isinstance(adapter, Adapter):
             tensors |= _prefixed(f"adapters.{n}.", adapter)
-    context, aggregator = model.context, model.aggregator
+    context: Any = model.context
+    aggregator: Any = model.aggregator
     told_context = None
-    if isinstance(context, CollaborativeMemory):
+    if context is not None:
+        if type(context) is not CollaborativeMemory:
+            raise _own("context", context)
         told_context = {"kind": "collaborative", "options": context.options}
         tensors |= _prefixed("context.", context)
-    elif context is not None:
-        raise _own("context", context)
-    if isinstance(aggregator, Learned):
-        told_aggregator: dict[str, Any] = {
+    if own_mean(model):
+        told_aggregator = {"kind": "max" if model.card.is_multilabel else "average"}
+    elif type(aggregator) in AGGREGATORS.values():
+        told_aggregator = {
             "kind": aggregator.name,
             "channels": aggregator.channels,
             "num_classes": aggregator.num_classes,
             "options": aggregator.options,
         }
         tensors |= _prefixed("aggregator.", aggregator)
-    elif isinstance(aggregator, Average | TemporalMax):
-        told_aggregator = {"kind": "max" if isinstance(aggregator, TemporalMax) else "average"}
     else:
         raise _own("aggregator", aggregator)
     header = {
@@ -101,17 +115,44 @@ def save_model(
         "context": told_context,
         "aggregator": told_aggregator,
         "card": asdict(model.card),
-        "metadata": dict(metadata or {}),
     }
-    write_tensors(tensors, Path(path), header=header, version=VERSION)
+    return header, tensors
 
 
-def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
+def _check_opens(
+    model: Model,
+    header: Mapping[str, Any],
+    tensors: dict[str, Tensor],
+    *,
+    path: Path,
+    given: Sequence[Wrapped],
+) -> None:
+    """Raise unless what is about to be written opens as the same model.
+
+    Raises:
+        UsageError: it does not.
+    """
+    try:
+        again = _build(json.loads(json.dumps(header)), tensors, path=path, given=given)
+    except (*DAMAGE, CheckpointError, IndexError, OverflowError) as error:
+        raise UsageError(f"{path}: a file cannot hold this model: {error}") from None
+    for what, one, other in (
+        ("parts", describe(model), describe(again)),
+        ("card", model.card, again.card),
+        ("clips", [e.clip for e in model.networks], [e.clip for e in again.networks]),
+    ):
+        if one != other:
+            raise UsageError(
+                f"{path}: a file cannot hold this model: its {what} {one} come back as {other}"
+            )
+
+
+def load_model(path: str | Path, *, encoder: Wrapped | Sequence[Wrapped] | None = None) -> Model:
     """Build a model with the weights of a file, of any kind and any publisher.
 
     Args:
         path: the file.
-        encoder: the wrapped network that a file's other parts are around.
+        encoder: the wrapped network that a file's other parts are around, or several.
 
     Returns:
         The model on the CPU in evaluation mode, float32.
@@ -119,10 +160,14 @@ def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
     Raises:
         CheckpointError: the file is missing, damaged, holds something else, or weights that are no
             numbers.
-        UsageError: parts around a wrapped network, and none or another one given.
+        UsageError: parts around a wrapped network, and none or another one given; one for a file
+            that holds its own networks.
     """
     path = Path(path)
+    given = [] if encoder is None else [encoder] if isinstance(encoder, Wrapped) else list(encoder)
     raw = read_raw(path)
+    if given and not _holds_wrapped(raw):
+        raise UsageError(f"{path}: holds its own networks: leave encoder out")
     if raw is None:
         network = load_backbone(checkpoint=path)
         check_takes_clips(network, path=path)
@@ -130,7 +175,7 @@ def load_model(path: str | Path, *, encoder: Wrapped | None = None) -> Model:
     try:
         header, prefixes = upgraded(raw)
         state = renamed(read_state_dict(path), prefixes)
-        model = _build(header, state, path=path, given=encoder)
+        model = _build(header, state, path=path, given=given)
     except (*DAMAGE, IndexError, OverflowError) as error:
         if isinstance(error, NotGivenError):
             raise UsageError(str(error)) from None
@@ -157,15 +202,14 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def is_bare(model: Model) -> bool:
-    """Return whether a model is a single network, and nothing around it."""
-    (first, *others), card = model.networks, model.card
-    return (
-        not others
-        and isinstance(first, Network)
-        and isinstance(model.adapters[0], nn.Identity)
-        and model.context is None
-        and isinstance(model.aggregator, Average)
-        and card == Card(num_clips=card.num_clips)
+    """Return whether a model is a single network of ours, and nothing around it."""
+    return is_alone(model) and isinstance(model.networks[0], Network) and model.card == Card()
+
+
+def _holds_wrapped(raw: Mapping[str, Any] | None) -> bool:
+    told = [] if raw is None else raw.get("encoders")
+    return isinstance(told, list) and any(
+        isinstance(one, dict) and one.get("wrapped") is not None for one in told
     )
 
 
@@ -200,23 +244,22 @@ class _Tensors:
 
 
 def _build(
-    raw: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Wrapped | None
+    raw: Mapping[str, Any], state: dict[str, Tensor], *, path: Path, given: Sequence[Wrapped]
 ) -> Model:
     tensors = _Tensors(state, path=path)
     encoders = [_encoder(n, told, tensors, given=given) for n, told in enumerate(raw["encoders"])]
     for encoder in encoders:
         check_takes_clips(encoder, path=path)
     card = _card(raw["card"])
-    adapters: list[nn.Module] = []
+    adapters: list[nn.Module] = [nn.Identity() for _ in encoders]
     for n, told in enumerate(raw["encoders"]):
         if told["adapter"] is not None:
             join = card.join[n] if n < len(card.join) else card.join[0]
-            adapters.append(_adapter(told["adapter"], encoders[n], num_clips=join or 1))
-            tensors.fill(adapters[-1], f"adapters.{n}.", name="the adapters")
+            adapters[n] = _adapter(told["adapter"], encoders[n], num_clips=join or 1)
+            tensors.fill(adapters[n], f"adapters.{n}.", name="the adapters")
     context = None
     if raw["context"] is not None:
-        first: Any = adapters[0] if adapters else None
-        channels = memory_channels(encoders[0]) if first is None else first.channels
+        channels = getattr(adapters[0], "channels", None) or memory_channels(encoders[0])
         context = _context(raw["context"], channels)
         tensors.fill(context, "context.", name="the memory")
     aggregator = _aggregator(raw["aggregator"], is_multilabel=card.is_multilabel)
@@ -225,7 +268,7 @@ def _build(
     tensors.check_empty()
     return Model(
         encoders,
-        adapters=adapters if aggregator is not None and adapters else None,
+        adapters=None if aggregator is None else adapters,
         context=context,
         aggregator=aggregator,
         card=card,
@@ -246,7 +289,7 @@ def check_takes_clips(encoder: Encoder, *, path: Path) -> None:
 
 
 def _encoder(
-    n: int, told: Mapping[str, Any], tensors: _Tensors, *, given: Wrapped | None
+    n: int, told: Mapping[str, Any], tensors: _Tensors, *, given: Sequence[Wrapped]
 ) -> Encoder:
     state, path = tensors.take(f"encoders.{n}."), tensors.path
     if told.get("wrapped") is not None:
@@ -258,19 +301,22 @@ def _encoder(
     return _compressed(encoder, told["compression"], tensors, prefix=f"compressions.{n}.")
 
 
-def _given(told: Mapping[str, Any], given: Wrapped | None, *, path: Path) -> Wrapped:
+def _given(told: Mapping[str, Any], given: Sequence[Wrapped], *, path: Path) -> Wrapped:
+    """Return the one of the wrapped networks given that a file's parts are around."""
     name = str(told["name"])
-    if given is None:
+    if not given:
         raise NotGivenError(
             f"{path}: holds parts around {name}, a network of yours that was wrapped: open it in "
             "Python by load_model(path, encoder=wrapped)"
         )
-    if weights_sha256(given) != told["fingerprint"]:
-        raise NotGivenError(
-            f"{path}: its parts were trained around {name} with other weights than the encoder "
-            "given has: give that network, wrapped"
-        )
-    return given
+    found = [(one, differs(one, told)) for one in given]
+    for one, other in found:
+        if not other:
+            return one
+    raise NotGivenError(
+        f"{path}: its parts were trained around {name} with other {found[0][1]} than the encoder "
+        "given has: give that network, wrapped as it was"
+    )
 
 
 def _compressed(
@@ -285,6 +331,8 @@ def _compressed(
         backbone, at=at, compression=compression, transform=transform_of(told["transform"])
     )
     model.segments = _segments(told["segments"])
+    if told.get("segment_frames") is not None:
+        model.segment_frames = _number(told["segment_frames"], "frames of a segment")
     if told["stride"] is not None:
         model.stride = _number(told["stride"], "as stride")
     return model
@@ -353,27 +401,28 @@ def _card(told: Mapping[str, Any]) -> Card:
 def _told_encoder(encoder: Any) -> tuple[dict[str, Any], nn.Module]:
     """Return what a file says of an encoder, and the network that is inside."""
     compression = None
-    if isinstance(encoder, Compressed):
+    if type(encoder) is Compressed:
         compression = {
             "at": encoder.at,
             "options": encoder.compression.options,
             "transform": encoder.transform.to_dict(),
             "segments": encoder.segments,
+            "segment_frames": encoder.segment_frames,
             "stride": encoder.stride,
         }
         encoder = encoder.backbone
     if isinstance(encoder, Network):
         return {"backbone": describe_network(encoder), "compression": compression}, encoder
     if isinstance(encoder, Wrapped):
-        told = {"name": encoder.name, "fingerprint": weights_sha256(encoder)}
-        return {"backbone": None, "wrapped": told, "compression": compression}, encoder
+        wrapped = {"name": encoder.name, **identity(encoder)}
+        return {"backbone": None, "wrapped": wrapped, "compression": compression}, encoder
     raise _own("encoder", encoder)
 
 
 def _told_adapter(adapter: nn.Module) -> dict[str, Any] | None:
-    if isinstance(adapter, Adapter):
+    if type(adapter) is Adapter:
         return {"channels": adapter.channels, "places": adapter.places}
-    if isinstance(adapter, nn.Identity) or not list(adapter.parameters()):
+    if type(adapter) in (nn.Identity, Head):
         return None
     raise _own("adapter", adapter)
 

@@ -6,13 +6,15 @@ its fields (see `vidskim.model.presets`), and so is every combination of them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import ClipSpec, clip_of
-from vidskim.errors import UsageError
+from vidskim.declare import takes_key
+from vidskim.errors import UsageError, unknown_name
+from vidskim.look.methods import RECOGNIZED
 from vidskim.model.adapter import Head, map_shape
 from vidskim.model.aggregate import Average, TemporalMax
 from vidskim.model.compressed import Compressed
@@ -31,7 +33,8 @@ class Card:
     """How a model is meant to be used; plain values that its file holds.
 
     Raises:
-        UsageError: a join or a number of clips below one, an unreadable schedule.
+        UsageError: an unknown method, a join or a number of clips below one, an unreadable
+            schedule.
     """
 
     method: str = "motion"
@@ -46,6 +49,14 @@ class Card:
     """Whether several classes may be true at once: scores are sigmoids."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.method, str) or self.method not in RECOGNIZED:
+            raise unknown_name("method", str(self.method), RECOGNIZED)
+        if type(self.is_multilabel) is not bool:
+            raise UsageError(f"is_multilabel is True or False, got {self.is_multilabel!r}")
+        if not isinstance(self.join, tuple) or not self.join:
+            raise UsageError(f"join is a tuple with a number of clips or None, got {self.join!r}")
+        if not isinstance(self.schedule, str):
+            raise UsageError(f"a schedule is a pattern as text, got {self.schedule!r}")
         if any(n is not None and (type(n) is not int or n < 1) for n in self.join):
             raise UsageError(f"join is a number of clips, at least 1, or all, got {self.join}")
         if type(self.num_clips) is not int or self.num_clips < 1:
@@ -84,7 +95,8 @@ class Model(nn.Module):
         card: Card | None = None,
     ) -> None:
         super().__init__()
-        card = card or Card()
+        card = Card() if card is None else card
+        _check_kinds(encoders, adapters, card)
         self.clip = same_span(encoders)
         self.card = replace(card, join=_one_each(card.join, encoders))
         if 1 in self.pattern.period and len(encoders) < MAX_ENCODERS:
@@ -98,7 +110,7 @@ class Model(nn.Module):
             if adapters is not None:
                 raise UsageError("adapters bring maps to an aggregator: give one, or no adapters")
             aggregator, adapters = _mean_of(encoders, context, several=card.is_multilabel)
-        _check_protocols(aggregator, context)
+        _check_protocols(aggregator, context, joins=any(n != 1 for n in self.card.join))
         self.encoders = nn.ModuleList([as_module(encoder) for encoder in encoders])
         self.adapters = nn.ModuleList(adapters or [nn.Identity() for _ in encoders])
         self.context = context
@@ -160,6 +172,31 @@ class Model(nn.Module):
         return logits
 
 
+def own_mean(model: Model) -> bool:
+    """Return whether an answer is the mean of what the encoders' own classifiers say.
+
+    Of several labels it is the largest of each.
+    """
+    aggregator: Any = model.aggregator
+    if type(aggregator) is not (TemporalMax if model.card.is_multilabel else Average):
+        return False
+    first, *others = model.networks
+    if others:
+        return all(type(adapter) is Head for adapter in model.adapters)
+    is_own: bool = aggregator.classify == first.classify
+    return is_own and type(model.adapters[0]) is nn.Identity
+
+
+def answers_by_clip(model: Model) -> bool:
+    """Return whether a model is one encoder whose own classifier answers for each clip."""
+    return len(model.networks) == 1 and model.card.join == (1,) and own_mean(model)
+
+
+def is_alone(model: Model) -> bool:
+    """Return whether a model is one encoder whose clips answer without a context."""
+    return model.context is None and answers_by_clip(model)
+
+
 def as_model(model: Model | Encoder) -> Model:
     """Return a model, or one of a single encoder."""
     return model if isinstance(model, Model) else Model([model])
@@ -206,6 +243,16 @@ def same_span(encoders: Sequence[Encoder]) -> ClipSpec:
     return wanted
 
 
+def _check_kinds(encoders: object, adapters: object, card: object) -> None:
+    for what, given in (("encoders", encoders), ("adapters", adapters)):
+        if given is not None and not isinstance(given, Sequence | nn.ModuleList):
+            raise UsageError(f"{what} are a list of modules, got {type(given).__name__}")
+    if adapters is not None and not all(isinstance(a, nn.Module) for a in cast(Any, adapters)):
+        raise UsageError("adapters are modules: wrap a function in an nn.Module")
+    if not isinstance(card, Card):
+        raise UsageError(f"card is a vidskim.Card, got {type(card).__name__}")
+
+
 def _one_each(join: tuple[Join, ...], encoders: Sequence[Encoder]) -> tuple[Join, ...]:
     """Return the join of each encoder; one that is given alone is that of all."""
     if len(join) not in (1, len(encoders)):
@@ -228,16 +275,21 @@ def _mean_of(
     return mean(nn.Identity()), [Head(encoder) for encoder in encoders]
 
 
-def _check_protocols(aggregator: object, context: object) -> None:
+def _check_protocols(aggregator: object, context: object, *, joins: bool) -> None:
     for part, kind, names in (
         (aggregator, Aggregator, "start, step and read"),
         (context, Context, "write and read"),
     ):
-        if part is not None and not isinstance(part, kind):
+        if part is not None and (isinstance(part, type) or not isinstance(part, kind)):
             raise UsageError(
-                f"{type(part).__name__} is no {kind.__name__.lower()}: it has the methods {names}, "
-                "see vidskim.model.contract"
+                f"{getattr(part, '__name__', type(part).__name__)} is no {kind.__name__.lower()}: "
+                f"that is an object with the methods {names}, see vidskim.model.contract"
             )
+    if joins and not takes_key(cast(Any, aggregator).step, "counts"):
+        raise UsageError(
+            f"clips are joined, and {type(aggregator).__name__}.step does not take counts, of how "
+            "many clips each map was made: see vidskim.model.contract.Aggregator"
+        )
 
 
 def check_fit(model: Model) -> None:

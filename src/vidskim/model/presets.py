@@ -11,7 +11,7 @@ import torch
 from vidskim.backbones.network import Network
 from vidskim.model.adapter import Adapter, make_adapters, map_shape
 from vidskim.model.aggregate import FastGru
-from vidskim.model.compressed import Compressed, bare_of, map_channels
+from vidskim.model.compressed import Compressed, bare_of, check_has_stages, map_channels
 from vidskim.model.compression import TemporalCompression
 from vidskim.model.contract import Aggregator, Encoder
 from vidskim.model.memory import CollaborativeMemory
@@ -124,6 +124,7 @@ def compressed(backbone: Network, *, at: str | None = None) -> Compressed:
 
 def default_stage(backbone: Network) -> str:
     """Return where the paper cuts: after res3, TPN after res4; other networks in their middle."""
+    check_has_stages(backbone)
     if "neck" in backbone.stages:
         return "res4"
     return "res3" if "res3" in backbone.stages else backbone.stages[(len(backbone.stages) - 1) // 2]

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from vidskim.errors import UsageError, listed
+from vidskim.errors import UsageError, listed, printable
 from vidskim.look.contract import Saliency
 
 EXPENSIVE, CHEAP = 0, 1
@@ -177,6 +177,11 @@ def places_of(
         places = schedule(num_clips, scores, join=join)
     else:
         places = schedule(num_clips, scores)
+    if len(places) != num_clips or min(places, default=0) < 0:
+        raise UsageError(
+            f"schedule {schedule} gives the place of an encoder for each of {num_clips} clips, got "
+            f"{printable(repr(places)[:80])}"
+        )
     if max(places, default=0) >= len(join):
         raise UsageError(f"schedule {schedule} needs a cheap encoder beside the expensive one")
     return places

@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from vidskim.backbones.contract import Maps
-from vidskim.errors import UsageError
 
 WINDOW_FRAMES = 64
 """Frames of one window, beside those it shares with its neighbors."""
@@ -68,20 +67,46 @@ def find_reach(early: nn.Module, *, num_frames: int) -> Reach | None:
                     (length + 1, slice(half, None)),
                 )
             )
-        except (UsageError, RuntimeError, ValueError):
+        except Exception:  # of the user's network, wrapped
             return None
         if later is None or earlier is None or odd is None or length % len(later):
             return None
+        if not (bool(later.any()) and bool(earlier.any()) and bool(odd.any())):
+            return None  # it swallows what is no number
         if not bool(later[0]) and not bool(earlier[-1]):
             if later.nonzero()[0] != odd.nonzero()[0]:  # padding depends on the length (I3D)
                 return None
-            return _reach(later, earlier, num_frames=length)
+            reach = _reach(later, earlier, num_frames=length)
+            return reach if _equals_one_pass(early, reach, num_frames=2 * length) else None
     return None
+
+
+def _equals_one_pass(early: nn.Module, reach: Reach, *, num_frames: int) -> bool:
+    """Say whether windows of random frames give the map of all of them at once.
+
+    Not-a-numbers do not show what else may depend on the window: frames that are written to, a
+    branch that drops them, the number of frames.
+    """
+    x = torch.rand((1, 3, num_frames, *PROBE_SIZE), generator=torch.Generator().manual_seed(0)).to(
+        _some(early)
+    )
+    with torch.no_grad():
+        whole = early(x.clone())
+        parts = list(in_windows(early, iter(torch.split(x, PROBE_FRAMES // 2, 2)), reach=reach))
+    windows = torch.cat(parts, 2)
+    return windows.shape == whole.shape and torch.allclose(
+        windows, whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max())
+    )
+
+
+def _some(module: nn.Module) -> Tensor:
+    """Return a parameter, which has a device and a dtype."""
+    return next(module.parameters(), torch.empty(0))
 
 
 def _reached(early: nn.Module, num_frames: int, part: slice) -> Tensor | None:
     """Say which steps ``[T']`` some of the frames reach; None of several pathways."""
-    some = next(early.parameters())
+    some = _some(early)
     x = torch.zeros(1, 3, num_frames, *PROBE_SIZE, device=some.device, dtype=some.dtype)
     x[:, :, part] = torch.nan
     with torch.no_grad():

@@ -1,5 +1,8 @@
 """Any `nn.Module` that takes clips as an encoder: `wrap`."""
 
+import json
+import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -9,11 +12,16 @@ from torch import Tensor, nn
 
 from vidskim.account import on_meta
 from vidskim.backbones.contract import ClipSpec, Maps, check_classes
+from vidskim.backbones.files.fingerprint import weights_sha256
 from vidskim.clips.transform import Transform
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, first_line, listed
 
 Part = str | Callable[[Any, Tensor], Tensor]
 """A submodule or method of a module by its (dotted) name, or a function of module and input."""
+
+
+PROBED = 64
+"""Logits by which a wrapped network is known again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +77,10 @@ class Wrapped(nn.Module):
             maps: Maps = x
             for stage in self.stage_modules():
                 maps = stage(maps)
-            assert isinstance(maps, Tensor)
-            return maps
+            return maps  # type: ignore[return-value]  # checked once, when it is wrapped
         logits: Tensor = self.module(x)
-        return logits.reshape(*logits.shape, 1, 1, 1) if logits.ndim == 2 else logits
+        is_flat = isinstance(logits, Tensor) and logits.ndim == 2
+        return logits.reshape(*logits.shape, 1, 1, 1) if is_flat else logits
 
     def classify(self, features: Tensor) -> Tensor:
         """Map ``[N, C, T', H', W']`` to logits ``[N, K]``."""
@@ -100,7 +108,7 @@ def wrap(
     classify: Part | None = None,
     stages: Sequence[str] | None = None,
 ) -> Wrapped:
-    """Make an encoder of any module that takes clips ``[N, 3, T, H, W]``; it is not changed.
+    """Make an encoder of any module that takes clips ``[N, 3, T, H, W]``, in evaluation mode.
 
     Alone its clips are chosen, streamed and averaged. With ``features`` and ``classify`` a memory
     and FAST-GRU go around it, with ``stages`` and ``classify`` a compression goes inside. Sizes
@@ -111,7 +119,7 @@ def wrap(
         name: what answers call it.
         clip: the clips it takes.
         transform: from decoded frames to its input.
-        classes: their names, or K.
+        classes: a list of their names, or K.
         features: the part that gives maps ``[N, C, T', H', W']``: a submodule or method by its
             name, or a function of module and input.
         classify: the part that maps these to logits, likewise.
@@ -119,13 +127,16 @@ def wrap(
 
     Raises:
         UsageError: an output of another shape than ``[N, K]``, no classes, features without
-            classify, a stage or part that the module does not have.
+            classify, a stage or part that the module does not have, a value of another type.
     """
-    names = None if isinstance(classes, int) else tuple(str(c) for c in classes)
-    number = classes if isinstance(classes, int) else len(classes)
-    check_classes(number, names)
     if not isinstance(module, nn.Module):
         raise UsageError(f"wrap takes an nn.Module, got {type(module).__name__}")
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"a wrapped network has a name, a word, got {name!r}")
+    _check_input(clip, transform, name=name)
+    number, names = _classes(classes, name=name)
+    if isinstance(stages, str):
+        raise UsageError(f"{name}: stages are a list of names, got {stages!r}")
     split = Split(features, classify, tuple(stages or ()))
     _check_split(module, split, name=name)
     wrapped = Wrapped(
@@ -133,6 +144,78 @@ def wrap(
     ).eval()
     wrapped.num_classes, wrapped.num_features = number, _num_features(wrapped, clip, number)
     return wrapped
+
+
+def _check_input(clip: ClipSpec, transform: Transform, *, name: str) -> None:
+    for what, given, kind in (("clip", clip, ClipSpec), ("transform", transform, Transform)):
+        if not isinstance(given, kind):
+            raise UsageError(
+                f"{name}: {what} is a vidskim.{kind.__name__}, got {type(given).__name__}"
+            )
+    size = transform.crop or transform.resize_to
+    if size is not None and tuple(size) != clip.size:
+        raise UsageError(
+            f"{name}: its transform gives frames of {size[0]}x{size[1]}, its clip has "
+            f"{clip.size[0]}x{clip.size[1]}: give both the same"
+        )
+
+
+def _classes(classes: object, *, name: str) -> tuple[int, tuple[str, ...] | None]:
+    """Return K and the names, None where there are none."""
+    if isinstance(classes, list | tuple) and all(isinstance(c, str) for c in classes):
+        if len(set(classes)) < len(classes):
+            raise UsageError(f"{name}: two classes have the same name: {listed(list(classes))}")
+        check_classes(len(classes), tuple(classes))
+        return len(classes), tuple(classes)
+    if hasattr(classes, "__index__") and not isinstance(classes, bool):
+        number = operator.index(classes)
+        check_classes(number, None)
+        return number, None
+    raise UsageError(f"{name}: classes are a list of their names, or how many, got {classes!r}")
+
+
+def identity(wrapped: Wrapped) -> dict[str, Any]:
+    """Return what tells a wrapped network from others, as plain JSON values.
+
+    Functions are told apart by what comes out: the first logits of a fixed clip.
+    """
+    assert wrapped.clip is not None
+    assert wrapped.transform is not None
+    told = {
+        "fingerprint": weights_sha256(wrapped),
+        "clip": wrapped.clip.to_dict(),
+        "transform": wrapped.transform.to_dict(),
+        "classes": wrapped.classes,
+        "stages": wrapped.stages,
+        "logits": _probed(wrapped),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(told))
+    return plain
+
+
+def differs(wrapped: Wrapped, told: Mapping[str, Any]) -> str:
+    """Return in what a wrapped network is not the one that was told of, "" for nothing."""
+    for key, value in identity(wrapped).items():
+        known = told.get(key)
+        if key not in told or known == value:
+            continue
+        if key == "logits" and known is not None and value is not None:
+            one, other = (torch.tensor(numbers, dtype=torch.float64) for numbers in (value, known))
+            if one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-4):
+                continue
+        return {"fingerprint": "weights", "logits": "answers"}.get(key, key)
+    return ""
+
+
+def _probed(wrapped: Wrapped) -> list[float] | None:
+    """Return the first logits of a fixed clip, None where they are no numbers."""
+    assert wrapped.clip is not None
+    some = next(wrapped.parameters(), torch.empty(0))
+    shape = wrapped.clip.input_shape
+    x = torch.sin(torch.arange(math.prod(shape), dtype=torch.float64)).reshape(shape)
+    with torch.no_grad():
+        logits = wrapped(x.to(some)).flatten()[:PROBED].double().cpu()
+    return logits.tolist() if bool(logits.isfinite().all()) else None
 
 
 def _check_split(module: nn.Module, split: Split, *, name: str) -> None:
@@ -151,7 +234,14 @@ def _check_split(module: nn.Module, split: Split, *, name: str) -> None:
 
 def _num_features(wrapped: Wrapped, clip: ClipSpec, num_classes: int) -> int:
     """Return C of its maps, once they and its logits have the right shapes."""
-    name, ghost = wrapped.name, cast(Wrapped, on_meta(wrapped))
+    name = wrapped.name
+    try:
+        ghost = cast(Wrapped, on_meta(wrapped))
+    except Exception as error:  # of the user's module
+        raise UsageError(
+            f"{name}: cannot be copied to count it: {first_line(error)}; give a module of modules, "
+            "parameters and buffers"
+        ) from None
     maps = _tried(name, ghost.features, torch.empty(clip.input_shape, device="meta"))
     if maps.ndim != 5:
         raise UsageError(
@@ -172,14 +262,19 @@ def _tried(name: str, part: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return what a part makes of a shape.
 
     Raises:
-        UsageError: it does not take it.
+        UsageError: it does not take it, or gives something else than a tensor.
     """
     try:
         with torch.device("meta"), torch.no_grad():
-            return part(x)
-    except (RuntimeError, ValueError, IndexError, TypeError, AttributeError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UsageError(f"{name}: does not take {list(x.shape)}: {reason}") from None
+            made = part(x)
+    except Exception as error:  # of the user's module
+        raise UsageError(
+            f"{name}: does not take {list(x.shape)}: {first_line(error)}; what it keeps are "
+            "parameters or buffers, and nothing in it depends on values"
+        ) from None
+    if not isinstance(made, Tensor):
+        raise UsageError(f"{name}: gives a {type(made).__name__} for a clip, not a tensor")
+    return made
 
 
 def _found(module: nn.Module, name: str) -> Any:

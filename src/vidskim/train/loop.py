@@ -20,7 +20,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vidskim.errors import CheckpointError, UsageError, VidskimError
+from vidskim.errors import CheckpointError, UsageError, VidskimError, first_line
 from vidskim.train.optim import RATE, RateSchedule
 from vidskim.train.run import Run
 
@@ -200,7 +200,7 @@ def fit(
             scaler.load_state_dict(state["precision"])
             start, loss_sum, seen = state["step"], state["loss_sum"], state["seen"]
         except (KeyError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise CheckpointError(
                 f"{run.state_path}: is the state of another network or version ({reason}); remove "
                 "it to start anew"

@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from vidskim.data.folder import manifest_sha256
-from vidskim.errors import CheckpointError, ManifestError, UsageError
+from vidskim.errors import CheckpointError, ManifestError, UsageError, first_line
 
 FREE = ("devices",)
 """Keys of a recipe that say where a run goes on, not what it is: they may change."""
@@ -136,7 +136,7 @@ class Run:
         try:
             state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             raise CheckpointError(
                 f"{self.state_path}: damaged training state ({reason}); remove it to start anew"
             ) from None

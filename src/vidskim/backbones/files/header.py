@@ -17,7 +17,7 @@ from vidskim.backbones.files.state_dict import weight_format
 from vidskim.backbones.hf.create import check_header, is_hf
 from vidskim.backbones.network import Network
 from vidskim.clips.transform import Transform
-from vidskim.errors import CheckpointError, UsageError
+from vidskim.errors import CheckpointError, UsageError, first_line
 
 HEADER_KEY = "vidskim"
 """Our entry among the safetensors metadata; its value is one JSON object."""
@@ -111,6 +111,8 @@ def read_raw(path: Path) -> dict[str, Any] | None:
         return None
     try:
         raw: dict[str, Any] = json.loads(text)
+        if type(raw["version"]) is not int:
+            raise TypeError(f"version {raw['version']!r}")
         if raw["version"] > HEADER_VERSION:
             raise CheckpointError(
                 f"{path}: written by vidskim {raw['vidskim_version']}, newer than this one: update "
@@ -123,7 +125,7 @@ def read_raw(path: Path) -> dict[str, Any] | None:
 
 def damaged(path: Path, error: Exception) -> CheckpointError:
     """Return the error to raise for a header that cannot be understood."""
-    return CheckpointError(f"{path}: its vidskim header is damaged ({error!r})")
+    return CheckpointError(f"{path}: its vidskim header is damaged ({first_line(error)})")
 
 
 def write_tensors(
@@ -137,7 +139,7 @@ def write_tensors(
     """
     whole = {"version": version, "vidskim_version": _own_version(), **header}
     try:
-        text = json.dumps(whole)
+        text = json.dumps(whole, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a checkpoint's metadata are plain JSON values: {error}") from error
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}

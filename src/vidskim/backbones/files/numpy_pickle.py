@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidskim.errors import CheckpointError
+from vidskim.errors import CheckpointError, first_line
 
 BLOBS = "blobs"
 """Where Caffe2's files keep the weights, beside the configuration of their training."""
@@ -63,8 +63,7 @@ def read_numpy_pickle(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a parser fed with damaged bytes raises nearly anything
         raise CheckpointError(
-            f"{path}: damaged pickle ({str(error).splitlines()[0] if str(error) else error!r}), "
-            "copy or download it again"
+            f"{path}: damaged pickle ({first_line(error)}), copy or download it again"
         ) from error
 
 

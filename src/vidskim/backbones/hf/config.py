@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from vidskim.backbones.hf.files import INSTALL
-from vidskim.errors import CheckpointError, UsageError
+from vidskim.errors import CheckpointError, UsageError, first_line
 
 PREFIX = "hf:"
 """What the names of these networks begin with."""
@@ -170,7 +170,7 @@ def import_transformers() -> Any:
             ) from error
         raise UsageError(f"transformers does not import here ({error}): {INSTALL}") from error
     except Exception as error:  # such as a torchvision built for another torch
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise UsageError(
             f"transformers does not import here ({reason}): a torchvision that does not fit torch "
             "is the usual reason, install one that fits or none"
