@@ -1,6 +1,6 @@
 """One call for one video. For many videos build a `Recognizer` once and call it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Unpack
@@ -8,7 +8,7 @@ from typing import BinaryIO, Unpack
 from vidskim.answer import build
 from vidskim.answer.recognizer import Recognizer
 from vidskim.declare import check_path, given, takes
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, VideoError
 from vidskim.io.container import main_video_stream, open_container
 from vidskim.io.live.growing import check_source
 from vidskim.look.look import Look
@@ -39,21 +39,22 @@ def recognize(path: str | Path, **options: Unpack[RecognizeOptions]) -> Predicti
 
 
 def recognizer_for(
-    path: str | Path, *, has_attention: bool = False, **options: Unpack[RecognizeOptions]
+    *paths: str | Path, has_attention: bool = False, **options: Unpack[RecognizeOptions]
 ) -> Recognizer:
-    """Return the recognizer that options describe, for a file that is known to be a video.
+    """Return the recognizer that options describe, for files of which one is known to be a video.
 
     Args:
-        path: the file.
+        *paths: the files.
         has_attention: refuse models that compress nothing.
         **options: those of `recognize`.
 
     Raises:
-        VideoError: the file cannot be read.
+        VideoError: no file can be read.
         UsageError: options that mean nothing to the model, a model without attention.
         CheckpointError: weights that cannot be had.
     """
-    check_path(path)
+    for path in paths:
+        check_path(path)
     asked = given(options, RecognizeOptions)
     model = asked.get("model", build.DEFAULT_MODEL)
     compresses = asked.get("compress", "none") != "none"
@@ -64,12 +65,32 @@ def recognizer_for(
     is_whole = compresses or needs(asked.get("method"), "compression")
     if has_attention and not is_whole and is_name(model):
         raise plain
-    with open_container(path) as container:  # before weights are fetched for nothing
-        main_video_stream(container, path)
-    recognizer = make_recognizer(**options, videos=[path])
+    readable = _readable(paths)  # before weights are fetched for nothing
+    recognizer = make_recognizer(**options, videos=readable)
     if has_attention and not any(lane.is_compressed for lane in recognizer.lanes):
         raise plain
     return recognizer
+
+
+def _readable(paths: Sequence[str | Path]) -> list[str | Path]:
+    """Return the files that hold a video.
+
+    Raises:
+        VideoError: none does.
+    """
+    found: list[str | Path] = []
+    reasons: list[VideoError] = []
+    for path in paths:
+        try:
+            with open_container(path) as container:
+                main_video_stream(container, path)
+        except VideoError as error:
+            reasons.append(error)
+        else:
+            found.append(path)
+    if not found:
+        raise reasons[0]
+    return found
 
 
 @takes(MakeOptions)

@@ -226,7 +226,7 @@ MODEL = "recognize video.mp4 --model classifier.safetensors"
         ("data", 2, "synthetic|untrim|scan"),
         ("data synthetc out", 2, "did you mean 'synthetic'"),
         ("recognize", 2, "VIDEO"),
-        ("recognize video.mp4 video.mp4", 2, "unrecognized arguments: video.mp4"),
+        ("inspect video.mp4 video.mp4", 2, "unrecognized arguments: video.mp4"),
         ("recognize video.mp4 --metod motion", 2, "did you mean '--method'"),
         ("recognize video.mp4 --metho motion", 2, "did you mean '--method'"),
         ("recognize video.mp4 -k 3", 2, "did you mean '--k'"),
@@ -434,3 +434,40 @@ def test_the_package_is_a_command(place):
     )
     assert (process.returncode, process.stdout) == (1, "")
     assert process.stderr == "vidskim: missing.mp4: does not exist: check the path\n"
+
+
+@pytest.mark.parametrize("verb", ["recognize --model classifier.safetensors", "select"])
+def test_several_videos_give_an_answer_each_whatever_the_others_are(run, verb):
+    one = json.loads(run(f"{verb} video.mp4 --k 2 --json")[1])
+    status, out, err = run(f"{verb} text.mp4 video.mp4 --k 2 missing.mp4 --json video.mp4")
+    assert status == 1
+    for line in out.splitlines():
+        found = json.loads(line)
+        for key in ("video", "clips", "saliency"):
+            assert found[key] == one[key]
+    assert len(out.splitlines()) == 2
+    assert [line.split(":")[1] for line in err.splitlines()] == [" text.mp4", " missing.mp4"]
+    status, out, err = run(f"{verb} video.mp4 video.mp4 --k 2")
+    assert (status, err) == (0, "")
+    assert out.count("video.mp4: ") == 2
+    assert out.count("\n\nvideo.mp4: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "words"),
+    [
+        ("recognize text.mp4 missing.mp4 --model classifier.safetensors", 1, "text.mp4: "),
+        ("recognize video.mp4 video.mp4 --report r.html", 2, "--report is of one video"),
+        ("recognize video.mp4 video.mp4 --stream", 2, "--stream is of one video"),
+        ("select video.mp4 video.mp4 --reel r.mp4", 2, "--reel is of one video"),
+        ("select video.mp4 --widen 2", 2, "--widen goes with --reel"),
+        ("select video.mp4 --num-frames 99999999999999999999", 2, "between 1 and 4096"),
+        ("select video.mp4 --method dense --k 2", 2, "takes every clip"),
+        ("select video.mp4 --method dense --unit frame --k 2", 2, "takes every clip"),
+    ],
+)
+def test_what_does_not_go_with_several_or_one(run, line, status, words):
+    found, out, err = run(line)
+    assert (found, out) == (status, "")
+    assert words in err
+    assert err.count("\n") == 1

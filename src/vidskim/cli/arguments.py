@@ -16,6 +16,8 @@ from vidskim.errors import UsageError, unknown_name
 
 Verb = Callable[..., None]
 
+BY_NAME = Parameter.POSITIONAL_OR_KEYWORD
+
 OTHERS = "options"
 """Heading of what belongs to no group."""
 
@@ -35,8 +37,10 @@ def call(verb: Verb, words: Sequence[str], *, name: str) -> None:
     words = [spelled(word, "_", "-") for word in words]
     options = options_of(verb)
     _check_words(options, words)
-    found = vars(_parser_of(verb, name=name).parse_args(words))
+    parser, many = _parser_of(verb, name=name), _many(verb)
+    found = vars(parser.parse_args(words) if many is None else parser.parse_intermixed_args(words))
     by_place = [found.pop(key, other) for key, other in _by_place(verb).items()]
+    by_place += [] if many is None else found.pop(many)
     verb(*by_place, **{key: _read(options[key], value) for key, value in found.items()})
 
 
@@ -55,7 +59,7 @@ def options_of(verb: Verb) -> dict[str, Declared]:
     for key, parameter in signature(verb).parameters.items():
         if parameter.kind is Parameter.VAR_KEYWORD:
             found |= declared(*get_args(parameter.annotation))
-        elif parameter.kind is not Parameter.POSITIONAL_ONLY:
+        elif parameter.kind is Parameter.KEYWORD_ONLY or parameter.kind is BY_NAME:
             found[key] = Declared(key, parameter.annotation, Option(texts[key], group=OTHERS))
     return found
 
@@ -111,11 +115,19 @@ def _by_place(verb: Verb) -> dict[str, Any]:
     }
 
 
+def _many(verb: Verb) -> str | None:
+    """Return the argument of which there may be several, None where there is none."""
+    kinds = {parameter.kind: key for key, parameter in signature(verb).parameters.items()}
+    return kinds.get(Parameter.VAR_POSITIONAL)
+
+
 def _parser_of(verb: Verb, *, name: str) -> ArgumentParser:
     """Return a parser of words; what is not given is not in its answer."""
     texts, prog, places = _argument_texts(verb), f"vidskim {name}", _by_place(verb)
+    many = _many(verb)
     shown = [key.upper() if other is Parameter.empty else f"[{key.upper()}]"
              for key, other in places.items()]  # fmt: skip
+    shown += [] if many is None else [f"{many.upper()}..."]
     parser = _Parser(
         prog=prog,
         usage=" ".join([prog, *shown, "[options]"]),
@@ -127,11 +139,13 @@ def _parser_of(verb: Verb, *, name: str) -> ArgumentParser:
     for key, other in places.items():
         more: dict[str, Any] = {} if other is Parameter.empty else {"nargs": "?"}
         parser.add_argument(key, metavar=key.upper(), help=texts[key], **more)
+    if many is not None:
+        parser.add_argument(many, metavar=many.upper(), help=texts[many], nargs="+")
     groups: dict[str, Any] = {OTHERS: parser}
     required = {
         key
         for key, parameter in signature(verb).parameters.items()
-        if parameter.kind not in (Parameter.POSITIONAL_ONLY, Parameter.VAR_KEYWORD)
+        if parameter.kind in (Parameter.KEYWORD_ONLY, BY_NAME)
         and parameter.default is Parameter.empty
     }
     for key, option in options_of(verb).items():

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidskim.declare import flag
-from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VidskimError, is_out_of_memory
+from vidskim.errors import TOO_LITTLE_MEMORY, UsageError, VideoError, VidskimError, is_out_of_memory
 
 if TYPE_CHECKING:
     from vidskim.show.strip import Canvas
@@ -60,6 +60,27 @@ def warn(messages: Sequence[str]) -> None:
     """Print each message to standard error."""
     for message in messages:
         print(f"warning: {message}", file=sys.stderr)
+
+
+def each(inputs: Sequence[str], answer: Callable[[str], None]) -> None:
+    """Answer one input, or several one after another: one that cannot be used stops no other.
+
+    Raises:
+        VidskimError: the only input cannot be used.
+        SystemExit: one of several cannot; why was printed.
+    """
+    if len(inputs) == 1:
+        answer(inputs[0])
+        return
+    status = 0
+    for path in inputs:
+        try:
+            answer(path)
+        except VideoError as error:
+            status = _fail(str(error), error.exit_code)
+        sys.stdout.flush()
+    if status:
+        raise SystemExit(status)
 
 
 def output(options: Mapping[str, Any], key: str, suffixes: Sequence[str]) -> str | None:

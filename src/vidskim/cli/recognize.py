@@ -1,4 +1,4 @@
-"""The verb `recognize`: one video, whole or while it comes."""
+"""The verb `recognize`: videos, whole or while they come."""
 
 from typing import Annotated, Unpack
 
@@ -8,6 +8,9 @@ from vidskim.cli.streaming import answer_live
 from vidskim.cli.words import only, paths_of, refuse
 from vidskim.declare import Option
 from vidskim.options import RecognizeOptions, StreamOptions
+
+OF_ONE = {"stream", "timeline", "attention", "report"}
+"""What shows one video."""
 
 
 class AnswerOptions(RecognizeOptions, StreamOptions, total=False):
@@ -43,17 +46,23 @@ class AnswerOptions(RecognizeOptions, StreamOptions, total=False):
         ),
     ]
     json: Annotated[
-        bool, Option("print one JSON object, with --stream one per clip and line", "output")
+        bool,
+        Option(
+            "print one JSON object, of several videos one a line, with --stream one per clip",
+            "output",
+        ),
     ]
 
 
-def recognize(video: str, /, **options: Unpack[AnswerOptions]) -> None:
-    """Recognize what happens in a video.
+def recognize(*video: str, **options: Unpack[AnswerOptions]) -> None:
+    """Recognize what happens in a video, or in several.
 
     Args:
         video: path of a video file; with --stream also of a pipe, or - for standard input.
     """
     as_json = options.get("json", False)
+    if len(video) > 1:
+        refuse(options.keys() & OF_ONE, reason="is of one video, got several")
     if options.get("stream"):
         if options.get("method") == "dense":  # as a stream is answered
             del options["method"]
@@ -61,10 +70,10 @@ def recognize(video: str, /, **options: Unpack[AnswerOptions]) -> None:
             options.keys() - StreamOptions.__annotations__ - {"stream", "json"},
             reason="cannot go with --stream, which answers before the whole video is known",
         )
-        answer_live(video, as_json=as_json, **only(options, StreamOptions))
+        answer_live(video[0], as_json=as_json, **only(options, StreamOptions))
         return
     early = options.keys() & StreamOptions.__annotations__ - RecognizeOptions.__annotations__.keys()
-    refuse(early, *["VIDEO -"] * (video == "-"), reason="goes with --stream")
+    refuse(early, *["VIDEO -"] * ("-" in video), reason="goes with --stream")
     from vidskim import api
     from vidskim.show import text
 
@@ -79,20 +88,25 @@ def recognize(video: str, /, **options: Unpack[AnswerOptions]) -> None:
     asked = only(options, RecognizeOptions)
     if "calibrate" in asked:
         asked["calibrate"] = paths_of(asked["calibrate"])
-    recognizer = api.recognizer_for(video, has_attention=attention is not None, **asked)
-    prediction = recognizer(video)
-    if timeline is not None:
-        from vidskim.show.storyboard import save_timeline
+    recognizer = api.recognizer_for(*video, has_attention=attention is not None, **asked)
 
-        save_timeline(prediction, timeline)
-    if attention is not None:
-        from vidskim.show.attention import save_attention
+    def answer(path: str) -> None:
+        prediction = recognizer(path)
+        if timeline is not None:
+            from vidskim.show.storyboard import save_timeline
 
-        save_attention(prediction, attention)
-    if report is not None:
-        from vidskim.show.page import save_report
+            save_timeline(prediction, timeline)
+        if attention is not None:
+            from vidskim.show.attention import save_attention
 
-        save_report(prediction, report, command=typed(recognize, video, **options))
-    canvas = console.canvas()
-    console.show(prediction.to_json() if as_json else text.prediction(prediction, canvas=canvas))
-    console.warn(() if as_json else prediction.warnings)
+            save_attention(prediction, attention)
+        if report is not None:
+            from vidskim.show.page import save_report
+
+            save_report(prediction, report, command=typed(recognize, path, **options))
+        canvas = console.canvas()
+        found = prediction.to_json() if as_json else text.prediction(prediction, canvas=canvas)
+        console.show(found if as_json or len(video) == 1 else f"{found}\n")
+        console.warn(() if as_json else prediction.warnings)
+
+    console.each(video, answer)

@@ -35,11 +35,11 @@ class ChoiceOptions(SelectOptions, total=False):
             is_file=True,
         ),
     ]
-    json: Annotated[bool, Option("print one JSON object", "output")]
+    json: Annotated[bool, Option("print one JSON object, of several videos one a line", "output")]
 
 
-def select(video: str, /, **options: Unpack[ChoiceOptions]) -> None:
-    """Choose the moments of a video that deserve a close look.
+def select(*video: str, **options: Unpack[ChoiceOptions]) -> None:
+    """Choose the moments of a video, or of several, that deserve a close look.
 
     Args:
         video: path of a video file.
@@ -51,19 +51,26 @@ def select(video: str, /, **options: Unpack[ChoiceOptions]) -> None:
     refuse([] if "reel" in options else options.keys() & {"widen"}, reason="goes with --reel")
     reel = console.output(options, "reel", SUFFIXES)
     report = console.output(options, "report", [".html", ".htm"])
-    chosen = api.select(video, **only(options, SelectOptions))
-    made = None
-    if reel is not None:
-        clips = [found.clip for found in chosen.clips]
-        made = write_reel(video, clips, reel, widen_seconds=options.get("widen", 1.0))
-        chosen = chosen.with_reel(made)
-    if report is not None:
-        from vidskim.show.page import save_report
+    if len(video) > 1:
+        refuse(options.keys() & {"reel", "report"}, reason="is of one video, got several")
 
-        save_report(chosen, report, command=typed(select, video, **options))
-    if options.get("json"):
-        console.show(chosen.to_json())
-        return
-    text = printing.selection(chosen, canvas=console.canvas())
-    console.show(text if made is None else f"{text}\n\n{printing.reel(made)}")
-    console.warn(chosen.warnings)
+    def answer(path: str) -> None:
+        chosen = api.select(path, **only(options, SelectOptions))
+        made = None
+        if reel is not None:
+            clips = [found.clip for found in chosen.clips]
+            made = write_reel(path, clips, reel, widen_seconds=options.get("widen", 1.0))
+            chosen = chosen.with_reel(made)
+        if report is not None:
+            from vidskim.show.page import save_report
+
+            save_report(chosen, report, command=typed(select, path, **options))
+        if options.get("json"):
+            console.show(chosen.to_json())
+            return
+        text = printing.selection(chosen, canvas=console.canvas())
+        text = text if made is None else f"{text}\n\n{printing.reel(made)}"
+        console.show(text if len(video) == 1 else f"{text}\n")
+        console.warn(chosen.warnings)
+
+    console.each(video, answer)
