@@ -56,16 +56,7 @@ class Transform:
                 f"short_side={self.short_side} and resize_to={self.resize_to} exclude each other: "
                 "give one of them"
             )
-        sides = [] if self.short_side is None else [self.short_side]
-        for what, size in (("resize_to", self.resize_to), ("crop", self.crop)):
-            if size is not None and (not isinstance(size, tuple) or len(size) != 2):
-                raise UsageError(f"{what} is (height, width), got {size!r}")
-            sides += size or ()
-        if any(type(side) is not int or side < 1 for side in sides):
-            raise UsageError(f"sizes are whole numbers of at least one pixel, got {sides}")
-        for what, values in (("mean", self.mean), ("std", self.std)):
-            if not isinstance(values, tuple) or len(values) != 3:
-                raise UsageError(f"{what} is one number per channel, three, got {values!r}")
+        self._check_kinds()
         if self.channel_order not in get_args(ChannelOrder):
             raise UsageError(f"channel_order is 'rgb' or 'bgr', got {self.channel_order!r}")
         if min(self.std) <= 0:
@@ -84,6 +75,18 @@ class Transform:
                 f"a crop of {_by(self.crop)} does not fit in frames of {limit}: resize to at least "
                 "the crop"
             )
+
+    def _check_kinds(self) -> None:
+        sides = [] if self.short_side is None else [self.short_side]
+        for what, size in (("resize_to", self.resize_to), ("crop", self.crop)):
+            if size is not None and (not isinstance(size, tuple) or len(size) != 2):
+                raise UsageError(f"{what} is (height, width), got {size!r}")
+            sides += size or ()
+        if any(type(side) is not int or side < 1 for side in sides):
+            raise UsageError(f"sizes are whole numbers of at least one pixel, got {sides}")
+        for what, values in (("mean", self.mean), ("std", self.std)):
+            if not isinstance(values, tuple) or len(values) != 3:
+                raise UsageError(f"{what} is one number per channel, three, got {values!r}")
 
     def __str__(self) -> str:
         steps = []

@@ -79,30 +79,34 @@ def price(
         UsageError: an unknown name, parts or an input that the model does not take.
         CheckpointError: a file that cannot be read.
     """
-    if (video is not None or parts) and input_shape is not None:
-        raise UsageError("an input is that of a single network: give it, or a video and parts")
-    model, counted = find_model(name), None
+    model = find_model(name)
     if video is not None or parts:
-        model, look, schedule, num_crops = _composed(name, model, dict(parts or {}))
-        if video is not None:
-            counted = planned_cost(model, look, schedule, video, num_crops=num_crops)
-    if counted is None and model is not None:
-        first = model.networks[0]
-        if (
-            len(model.networks) == 1
-            and isinstance(first, Compressed)
-            and model.card.join == (None,)
-        ):
-            told = whole_cost(first, name=name, input_shape=input_shape)
-            return Price(told.one_pass.counted, compression=told)
-        if parts or isinstance(first, Compressed) or not answers_by_clip(model):
-            if input_shape is not None:
-                raise UsageError(
-                    f"{name} is a model of several parts: leave the input out, or give the video"
-                )
-            counted = video_cost(model, num_clips=(parts or {}).get("k"))
-    if counted is None:
+        if input_shape is not None:
+            raise UsageError("an input is that of a single network: give it, or a video and parts")
+        return _of_answer(name, model, dict(parts or {}), video)
+    first = None if model is None else model.networks[0]
+    if model is None or (answers_by_clip(model) and not isinstance(first, Compressed)):
         return Price(cost_of(name, input_shape=input_shape))
+    if isinstance(first, Compressed) and model.card.join == (None,):
+        told = whole_cost(first, name=name, input_shape=input_shape)
+        return Price(told.one_pass.counted, compression=told)
+    if input_shape is not None:
+        raise UsageError(
+            f"{name} is a model of several parts: leave the input out, or give the video"
+        )
+    counted = video_cost(model)
+    return Price(counted.whole, counted)
+
+
+def _of_answer(
+    name: str, model: Model | None, asked: dict[str, Any], video: VideoShape | None
+) -> Price:
+    """Count the answer that is asked for, to a video or to as many clips as the model's."""
+    made, look, schedule, num_crops = _composed(name, model, asked)
+    if video is None:
+        counted = video_cost(made, num_clips=asked.get("k"))
+    else:
+        counted = planned_cost(made, look, schedule, video, num_crops=num_crops)
     return Price(counted.whole, counted)
 
 

@@ -152,7 +152,7 @@ Use = tuple[nn.Module, tuple[int, ...], int]
 """A module, the shape of its input, and how often it takes one."""
 
 
-class Run(NamedTuple):
+class EncoderInput(NamedTuple):
     """One input of an encoder."""
 
     place: int
@@ -182,7 +182,7 @@ def video_cost(model: Model, *, num_clips: int | None = None) -> VideoCost:
     N = model.card.num_clips if num_clips is None else num_clips
     places = model.pattern.over(N, model.card.join)
     runs = [
-        Run(place, (clip.num_frames,) * length, clip.size)
+        EncoderInput(place, (clip.num_frames,) * length, clip.size)
         for place, length in cut_runs(places, model.card.join)
         for clip in [model.networks[place].clip]
     ]
@@ -228,7 +228,7 @@ def planned_cost(
     scores = torch.zeros(len(choice.chosen))
     places = places_of(schedule, len(choice.chosen), join=model.card.join, scores=scores)
     runs = [
-        Run(
+        EncoderInput(
             run.place,
             _lengths(model, run.place, run.clips),
             _size(model.networks[run.place], video),
@@ -315,13 +315,13 @@ def _lengths(model: Model, place: int, clips: Sequence[Clip]) -> tuple[int, ...]
     return tuple(clip.num_valid if is_compressed else len(clip.frame_indices) for clip in own)
 
 
-def _input_shape(runs: Sequence[Run]) -> tuple[int, ...]:
+def _input_shape(runs: Sequence[EncoderInput]) -> tuple[int, ...]:
     """Return ``(n, 3, T, h, w)``: how many inputs there are, and the first encoder's first one."""
     own = [run for run in runs if run.place == EXPENSIVE] or list(runs)
     return (len(runs), *own[0].shape(1)[1:])
 
 
-class _Stretch(nn.Module):
+class _OneInput(nn.Module):
     """An encoder on one input whose frames come clip by clip, as it answers."""
 
     def __init__(self, encoder: Any, lengths: tuple[int, ...]) -> None:
@@ -366,7 +366,7 @@ class _Related(nn.Module):
         return related
 
 
-def _parts(model: Model, runs: Sequence[Run], *, num_crops: int) -> tuple[Part, ...]:
+def _parts(model: Model, runs: Sequence[EncoderInput], *, num_crops: int) -> tuple[Part, ...]:
     """Return all parts of a model and what they do for the runs of one video."""
     encoders: list[Part] = []
     adapters: list[Part] = []
@@ -374,8 +374,8 @@ def _parts(model: Model, runs: Sequence[Run], *, num_crops: int) -> tuple[Part, 
     for place, encoder in enumerate(model.networks):
         own = Counter(run for run in runs if run.place == place)
         inputs = {
-            run: (_Stretch(encoder, run.lengths), run.shape(num_crops))
-            for run in own or [Run(place, (encoder.clip.num_frames,), encoder.clip.size)]
+            run: (_OneInput(encoder, run.lengths), run.shape(num_crops))
+            for run in own or [EncoderInput(place, (encoder.clip.num_frames,), encoder.clip.size)]
         }
         seen = sum(times * len(run.lengths) for run, times in own.items())
         counts: list[Use] = [(*pair, own[run]) for run, pair in inputs.items()]

@@ -88,12 +88,7 @@ def open_sampler(
     demo = "motion" if random_weights else demo_checkpoint("sampler")
     names = [demo] if files is None else _split(files)
     networks = [_open(name, options=options, random_weights=random_weights) for name in names]
-    kinds = [network.kind for network in networks]
-    if len(set(kinds)) < len(kinds):
-        raise CheckpointError(
-            f"{listed([str(name) for name in names])}: two look at the same ({', '.join(kinds)}); "
-            "give one checkpoint per source"
-        )
+    _check_kinds(networks, names)
     in_order = sorted(networks, key=lambda network: list(SOURCES).index(network.kind))
     audio = next((network for network in networks if network.kind == AUDIO), None)
     joint = audio is not None and all(network.joint for network in networks)
@@ -106,6 +101,15 @@ def open_sampler(
         alpha=0.5 if options.alpha is None else options.alpha,
     )
     return sampler if options.every == 1 else Strided(sampler, options.every)
+
+
+def _check_kinds(networks: Sequence[NetworkSaliency], names: Sequence[str | Path]) -> None:
+    kinds = [network.kind for network in networks]
+    if len(set(kinds)) < len(kinds):
+        raise CheckpointError(
+            f"{listed([str(name) for name in names])}: two look at the same ({', '.join(kinds)}); "
+            "give one checkpoint per source"
+        )
 
 
 def _split(files: str | Sequence[str | Path]) -> list[str | Path]:
