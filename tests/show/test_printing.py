@@ -5,6 +5,7 @@ import pytest
 
 from vidskim.account import Count
 from vidskim.clips.grid import lay_clip
+from vidskim.cost.model import Price
 from vidskim.cost.papers import PaperRow
 from vidskim.cost.zoo import ModelRecord
 from vidskim.look.moments import Frames, Selection
@@ -179,8 +180,8 @@ def test_costs_and_models():
         input_shape=(1, 3, 16, 112, 112),
         macs_with_2bn=40_900_000_000,
     )
-    assert printing.cost("r3d_18", counted) == (
-        "r3d_18: 40.7 GMACs, 33.37 M parameters, input 1 x 3 x 16 x 112 x 112"
+    assert printing.cost("r3d_18", Price(counted)) == (
+        "r3d_18: 40.7 GMACs, 33.37 M parameters, input 1x3x16x112x112"
     )
     why = "says nothing"
     rows = [
