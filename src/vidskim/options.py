@@ -362,7 +362,7 @@ class EvaluateOptions(
     """What an evaluation can be asked for; its methods are a list."""
 
     methods: Annotated[
-        str | Sequence[str],
+        str | Sequence[Any],
         Option(
             "names with commas between: dense, uniform, random, packets, motion, scsampler, "
             "cascade, oracle, and as the model has the parts faster, faster16, faster32, memory "

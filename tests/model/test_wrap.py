@@ -1,5 +1,7 @@
 """Any module as an encoder: alone, with parts around it, with a compression inside."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from vidskim.answer.build import Ask
 from vidskim.data.manifest import read_manifest
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark
+from vidskim.evaluate.run import evaluate_manifest
 from vidskim.model.presets import compressed, faster, sfc
 
 CLIP = ClipSpec(8, 1, (32, 32))
@@ -90,6 +93,28 @@ def test_evaluate_and_benchmark_take_it(tmp_path):
     manifest = read_manifest(write_tiny_set(tmp_path, train=0, test=2))
     (result,) = benchmark(manifest, model=wrapped(), methods=["uniform"], ask=Ask(k=2))
     assert [video.predicted in ("left", "right") for video in result.videos] == [True, True]
+
+
+def test_looks_of_ones_own_stand_beside_methods(tmp_path):
+    data = write_tiny_set(tmp_path, train=0, test=2)
+    first = vidskim.Look("first two", lambda scores, number, generator: [0, 1])
+    still = presets.scsampler(lambda video, clips: -torch.arange(len(clips)).float(), k=2)
+    still = dataclasses.replace(still, method="early")
+    report = evaluate_manifest(
+        data, methods=["uniform", first, still], model=wrapped(), k=2, out=tmp_path / "out"
+    )
+    names = [row.method for row in report.rows]
+    assert names == ["uniform", "first two", "early"]
+    by_hand = [
+        vidskim.Recognizer(wrapped(), look=first)(row.path).label
+        for row in read_manifest(data).rows
+    ]
+    for result in report.results[1:]:
+        assert [video.predicted for video in result.videos] == by_hand
+    with pytest.raises(UsageError, match="two methods have one name"):
+        evaluate_manifest(data, methods=[first, first], model=wrapped())
+    with pytest.raises(UsageError, match=r"a method is a name or a vidskim\.Look"):
+        evaluate_manifest(data, methods=[3], model=wrapped())
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def aimed(model: Model, name: str, ask: Ask, *, look: Look | None = None) -> tup
     Raises:
         UsageError: a method that the model cannot have, options that mean nothing to it.
     """
-    row = METHODS[name] if look is not None else find_method(name)
+    row = find_method(name) if look is None else METHODS.get(name, METHODS["dense"])
     check_has(model, name, row, ask)
     schedule = schedule_of(model, row, ask)
     look = look_of(model, name, row, ask) if look is None else look

@@ -11,9 +11,10 @@ from vidskim.answer.recognizer import Recognizer
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import ManifestError, VideoError
 from vidskim.evaluate.journal import Journal
-from vidskim.evaluate.lineup import line_up
+from vidskim.evaluate.lineup import line_up, name_of
 from vidskim.evaluate.metrics import precision_at_k
 from vidskim.evaluate.results import MethodResult, VideoResult, failure, from_prediction
+from vidskim.look.look import Look
 from vidskim.model.contract import Encoder
 from vidskim.model.model import Model, as_model
 from vidskim.types import Prediction
@@ -26,7 +27,7 @@ def benchmark(
     manifest: Manifest,
     *,
     model: Model | Encoder,
-    methods: Sequence[str],
+    methods: Sequence[str | Look],
     ask: Ask | None = None,
     moments: Moments | None = None,
     journal: Journal | None = None,
@@ -40,7 +41,7 @@ def benchmark(
     Args:
         manifest: whole videos; each row is answered from the whole file.
         model: a model, or an encoder by itself.
-        methods: names as `vidskim.evaluate.lineup.asked_for` reads them.
+        methods: names as `vidskim.evaluate.lineup.asked_for` reads them, or looks of your own.
         ask: what is asked for of all of them: k, sampler, crops, device.
         moments: where the class shows, for precision at k.
         journal: keeps every answer as it comes; what it knows already is not asked again.
@@ -53,6 +54,7 @@ def benchmark(
     _check_whole(manifest)
     model = as_model(model)
     lineup = line_up(model, methods, ask or Ask())
+    names = [name_of(method) for method in methods]
     labels = {label for row in manifest.rows for label in row.labels}
     known = set(lineup.classes)
     if not labels <= known:
@@ -66,10 +68,10 @@ def benchmark(
         recognizer = lineup.of(method, label=row.label)
         return _judge(recognizer, row, manifest.name_of(row), moments)
 
-    answers: dict[str, list[VideoResult]] = {method: [] for method in methods}
+    answers: dict[str, list[VideoResult]] = {method: [] for method in names}
     _warm_up(lineup.fixed, manifest.rows)
     for n, row in enumerate(tqdm(manifest.rows, desc="evaluating", delay=2, disable=None)):
-        for method in turns(methods, n):
+        for method in turns(names, n):
             result = None if journal is None else journal.find(method, n)
             if result is None:
                 result = answer(method, row)
@@ -77,9 +79,7 @@ def benchmark(
                     journal.add(method, n, result)
             answers[method].append(result)
     classes = lineup.classes if model.card.is_multilabel else ()
-    found = [
-        MethodResult(method, lineup.name, tuple(answers[method]), classes) for method in methods
-    ]
+    found = [MethodResult(method, lineup.name, tuple(answers[method]), classes) for method in names]
     _check_readable(manifest, found)
     return found
 

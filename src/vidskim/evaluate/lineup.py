@@ -13,7 +13,8 @@ from typing import Any
 
 from vidskim.answer.build import ROUTES, TRAINED_ROUTE, Ask, aimed, composed
 from vidskim.answer.recognizer import Recognizer, Runtime
-from vidskim.errors import UsageError, printable
+from vidskim.errors import UsageError, listed, printable
+from vidskim.look.look import Look
 from vidskim.look.methods import METHODS, RECOGNIZED, dense, find_method, oracle
 from vidskim.look.open import SamplerOptions
 from vidskim.look.oracle import OracleSaliency
@@ -107,35 +108,49 @@ def _misplaced(name: str, word: str) -> UsageError:
     )
 
 
-def check_methods(methods: Sequence[str]) -> None:
+def name_of(method: str | Look) -> str:
+    """Return what results call a method."""
+    return method if isinstance(method, str) else method.method
+
+
+def check_methods(methods: Sequence[str | Look]) -> None:
     """Raise unless methods can be evaluated.
 
     Raises:
-        UsageError: none, or one that is unknown.
+        UsageError: none, one that is unknown, or two of one name.
     """
     if not methods:
         raise UsageError(f"name at least one method of {', '.join(EVALUATED)}")
-    for name in methods:
-        asked_for(name, Ask())
+    for method in methods:
+        if isinstance(method, str):
+            asked_for(method, Ask())
+        elif not isinstance(method, Look):
+            raise UsageError(f"a method is a name or a vidskim.Look, got {method!r}")
+    names = [name_of(method) for method in methods]
+    if len(set(names)) < len(names):
+        raise UsageError(f"two methods have one name: {listed(names)}; give each its own")
 
 
-def is_trained(name: str, base: Ask | None = None) -> bool:
+def is_trained(method: str | Look, base: Ask | None = None) -> bool:
     """Return whether a method needs saliency networks, to choose clips or to route them.
 
     Args:
-        name: the method and its words.
+        method: its name and words, or a look.
         base: what is asked for of all methods.
     """
-    ask = asked_for(name, base or Ask())
+    ask = base or Ask()
+    if isinstance(method, Look):
+        return ask.route == TRAINED_ROUTE
+    ask = asked_for(method, ask)
     return METHODS[str(ask.method)].is_trained or ask.route == TRAINED_ROUTE
 
 
-def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
+def line_up(model: Model, methods: Sequence[str | Look], base: Ask) -> Lineup:
     """Return the recognizers of methods, all of one model's weights.
 
     Args:
         model: any.
-        methods: their names, with the words behind them.
+        methods: their names, with the words behind them, or looks of your own.
         base: what is asked for of all of them.
 
     Raises:
@@ -151,6 +166,14 @@ def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
             made = composed(model, replace(ask, pattern=None))[0]
             shared[key] = Recognizer(made, look=dense(), runtime=_runtime(made, ask))
         return shared[key]
+
+    def looking(look: Look) -> Recognizer:
+        ask = base
+        if not is_trained(look, base):
+            ask = replace(ask, sampler=None, options=SamplerOptions())
+        built = whole(ask)
+        chosen, schedule = aimed(built.model, look.method, ask, look=look)
+        return built.with_look(chosen, schedule=schedule)
 
     def recognizer(name: str, label: str | None = None) -> Recognizer:
         ask = asked_for(name, base)
@@ -171,7 +194,9 @@ def line_up(model: Model, methods: Sequence[str], base: Ask) -> Lineup:
     fixed: dict[str, Recognizer] = {}
     by_label: dict[str, Callable[[str], Recognizer]] = {}
     for name in methods:
-        if ORACLE in name.split("/"):
+        if isinstance(name, Look):
+            fixed[name.method] = looking(name)
+        elif ORACLE in name.split("/"):
             by_label[name] = lambda label, name=name: recognizer(name, label)  # type: ignore[misc]
         else:
             fixed[name] = recognizer(name)

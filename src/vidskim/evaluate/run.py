@@ -21,11 +21,12 @@ from vidskim.declare import check_path, given
 from vidskim.errors import UsageError
 from vidskim.evaluate.benchmark import benchmark, moments_of
 from vidskim.evaluate.journal import Journal, key_of
-from vidskim.evaluate.lineup import check_methods, is_trained
+from vidskim.evaluate.lineup import check_methods, is_trained, name_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.report import TableRow, table, to_markdown, write_report
 from vidskim.evaluate.results import MethodResult
 from vidskim.look.cascade import Strided
+from vidskim.look.look import Look
 from vidskim.look.open import SamplerOptions, settings_of
 from vidskim.look.sampler import Sampler
 from vidskim.model.compose import Parts, compose
@@ -146,7 +147,10 @@ def evaluate_manifest(
             "hardware": asdict(protocol.hardware),
             "versions": protocol.versions,
         }
-        keys = {m: key_of(m, {**settings, "look": _look(m, ask)}) for m in methods}
+        keys = {
+            name: key_of(name, {**settings, "look": _look(method, ask)})
+            for name, method in zip(map(name_of, methods), methods, strict=True)
+        }
         journal = Journal(Path(out) / "answers.jsonl", keys=keys)
     results = benchmark(
         manifest,
@@ -164,15 +168,18 @@ def evaluate_manifest(
     return Report(tuple(results), tuple(shown), protocol)
 
 
-def _words(methods: str | Sequence[str]) -> tuple[str, ...]:
-    """Return the names of methods, each once; of a text, those with commas between."""
-    names = methods.split(",") if isinstance(methods, str) else list(methods)
-    if not all(isinstance(name, str) for name in names):
-        raise UsageError(f"methods are given by their names, got {names}")
-    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+def _words(methods: str | Sequence[str | Look]) -> list[str | Look]:
+    """Return methods, each name once; of a text, those with commas between."""
+    given = methods.split(",") if isinstance(methods, str) else list(methods)
+    names = [method.strip() if isinstance(method, str) else method for method in given]
+    kept: list[str | Look] = []
+    for method in names:
+        if method != "" and not (isinstance(method, str) and method in kept):
+            kept.append(method)
+    return kept
 
 
-def check_ask(ask: Ask, methods: Sequence[str]) -> None:
+def check_ask(ask: Ask, methods: Sequence[str | Look]) -> None:
     """Raise for options that mean nothing to the methods, before anything is read.
 
     Raises:
@@ -180,9 +187,10 @@ def check_ask(ask: Ask, methods: Sequence[str]) -> None:
     """
     trained = any(is_trained(method, ask) for method in methods)
     if not trained and (ask.sampler is not None or ask.options != SamplerOptions()):
+        names = ", ".join(map(name_of, methods))
         raise UsageError(
-            f"no sampler, nor what steers one, goes with {', '.join(methods)}: leave it out, or "
-            "add method 'scsampler'"
+            f"no sampler, nor what steers one, goes with {names}: leave it out, or add method "
+            "'scsampler'"
         )
     if ask.k is not None and ask.k < 1:
         raise UsageError(f"k must be at least 1 clip, got {ask.k}")
@@ -233,8 +241,10 @@ def fingerprint(model: Model) -> list[str]:
     return [weights_sha256(model), *seen, *inside, *parts, str(model.card)]
 
 
-def _look(method: str, ask: Ask) -> list[Any] | None:
+def _look(method: str | Look, ask: Ask) -> list[Any] | None:
     """Return what a method's choice depends on besides its name."""
+    if isinstance(method, Look):
+        return [_identity(method)]
     if not is_trained(method, ask):
         return None
     sampler: Any = ask.sampler
