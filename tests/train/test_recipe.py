@@ -7,7 +7,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import NoneType
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ from vidskim.backbones.registry import create_backbone
 from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError
 from vidskim.train.clip_network import build_network
-from vidskim.train.examples import RANGES, check_numbers
+from vidskim.train.key import check_numbers, keys_of
 from vidskim.train.recipe import TASKS, read_recipe
 from vidskim.train.tasks.aggregator_recipe import FasterRecipe
 from vidskim.train.tasks.clips import ClipRecipe
@@ -146,14 +146,20 @@ def test_help_names_every_key():
         assert all(field.name in out.getvalue() for field in fields(kind))
 
 
-@pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe, JointRecipe, FasterRecipe])
+@pytest.mark.parametrize("kind", [kind for kind, _ in TASKS.values()])
 def test_every_number_of_a_recipe_has_a_range(kind):
     defaults = asdict(kind(data="a", out="b"))
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
-    assert numbers <= RANGES.keys()
     for name in numbers:
-        low, high = RANGES[name]
-        assert low <= defaults[name] <= high, name
+        key = keys_of(kind)[name]
+        assert key.low <= defaults[name] <= key.high, name
+
+
+@pytest.mark.parametrize("kind", [kind for kind, _ in TASKS.values()])
+def test_every_key_says_what_it_does(kind):
+    for name, key in keys_of(kind).items():
+        assert key.help, name
+        assert f"{name}: {key.help.split()[0]}" in kind.__doc__
 
 
 @pytest.mark.parametrize("kind", [ClipRecipe, SaliencyRecipe])
@@ -223,9 +229,13 @@ def test_python_s_word_for_null(recipe, capsys, key, word):
     assert read_recipe(recipe)[0].normalize == "none"  # where it is a word of ours
 
 
-def keys_of(kind, *, optional):
+def names_of(kind, *, optional):
     """Return a recipe's keys but for its task: those that take null, or those that do not."""
-    names = [f.name for f in fields(kind) if (NoneType in get_args(f.type)) == optional]
+    names = [
+        f.name
+        for f in fields(kind)
+        if (NoneType in get_args(get_type_hints(kind)[f.name])) == optional
+    ]
     assert len(names) > 1
     return [name for name in names if name != "task"]
 
@@ -236,7 +246,7 @@ def test_null_where_there_must_be_something(recipe, capsys, monkeypatch, task, w
     """In the file and as a flag, also where a flag would replace it; before anything is done."""
     monkeypatch.chdir(recipe.parent)
     base = {**COMPLETE, "task": task}
-    for key in keys_of(TASKS[task][0], optional=False):
+    for key in names_of(TASKS[task][0], optional=False):
         lines = [f"{k}: {v}" for k, v in base.items() if k != key] + [f"{key}: {written}"]
         recipe.write_text("\n".join(lines))
         told = f"vidskim: {recipe}: {key} is null; give "
@@ -252,7 +262,7 @@ def test_null_where_there_must_be_something(recipe, capsys, monkeypatch, task, w
 
 @pytest.mark.parametrize("task", TASKS)
 def test_null_where_it_may_stand(recipe, task):
-    nulls = dict.fromkeys(keys_of(TASKS[task][0], optional=True))
+    nulls = dict.fromkeys(names_of(TASKS[task][0], optional=True))
     recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task, **nulls}))
     found = asdict(read_recipe(recipe)[0])
     assert nulls.items() <= found.items()
@@ -283,7 +293,7 @@ def test_what_is_expected_instead_of_null(recipe, capsys, task, key, expected):
 @pytest.mark.parametrize("task", TASKS)
 def test_empty_text_where_null_is_for_nothing(recipe, capsys, task):
     base = {**COMPLETE, "task": task}
-    texts = [f.name for f in fields(TASKS[task][0]) if f.type == str | None]
+    texts = [k for k, hint in get_type_hints(TASKS[task][0]).items() if hint == str | None]
     assert texts
     for key in texts:
         told = f"vidskim: {recipe}: {key} is empty; give "

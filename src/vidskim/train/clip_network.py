@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -17,75 +17,13 @@ from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone
 from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.train.augment import Augmentation, normalize
+from vidskim.train.keys import ClipKeys, CropKeys
 
 NONLOCAL = "_nl"
 """How the names of networks with non-local blocks end."""
 
 
-class CropSettings(Protocol):
-    """The keys of a recipe that say how frames are cropped and varied in training."""
-
-    @property
-    def short_side(self) -> int:
-        """Frames are resized to it."""
-        ...
-
-    @property
-    def max_short_side(self) -> int | None:
-        """Or to one between both."""
-        ...
-
-    @property
-    def crop_height(self) -> int:
-        """Of the network's input."""
-        ...
-
-    @property
-    def crop_width(self) -> int:
-        """Of the network's input."""
-        ...
-
-    @property
-    def min_scale(self) -> float:
-        """Smallest random crop."""
-        ...
-
-    @property
-    def flip(self) -> bool:
-        """Mirror half of the clips."""
-        ...
-
-    @property
-    def color(self) -> float:
-        """Variation of colors."""
-        ...
-
-
-class ClipSettings(CropSettings, Protocol):
-    """The keys of a recipe that say what a network is and what clips it is given."""
-
-    @property
-    def model(self) -> str:
-        """Name of a backbone, or ``hf:<id or folder>``."""
-        ...
-
-    @property
-    def width(self) -> int | None:
-        """Channels of its first stage."""
-        ...
-
-    @property
-    def num_frames(self) -> int:
-        """T."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Distance between frames."""
-        ...
-
-
-def check_clips(recipe: ClipSettings) -> None:
+def check_clips(recipe: ClipKeys) -> None:
     """Refuse a backbone that is unknown, and short sides that cannot be drawn or cropped.
 
     Raises:
@@ -108,7 +46,7 @@ def check_clips(recipe: ClipSettings) -> None:
         )
 
 
-def augmentation_of(recipe: CropSettings) -> Augmentation:
+def augmentation_of(recipe: CropKeys) -> Augmentation:
     """Return what a recipe varies between two looks at the same video."""
     sides = recipe.max_short_side
     return Augmentation(
@@ -127,7 +65,7 @@ def prepared(clips: Tensor, transform: Transform) -> Tensor:
     return normalize(clips, mean=transform.mean, std=transform.std)
 
 
-def build_network(recipe: ClipSettings, classes: tuple[str, ...], *, init: str | None) -> Network:
+def build_network(recipe: ClipKeys, classes: tuple[str, ...], *, init: str | None) -> Network:
     """Build the network of a recipe, made for its clips.
 
     Args:
@@ -195,7 +133,7 @@ def network_in(path: str) -> str | None:
 
 
 def fit_to(
-    model: Network, recipe: ClipSettings, classes: tuple[str, ...], *, init: str | None
+    model: Network, recipe: ClipKeys, classes: tuple[str, ...], *, init: str | None
 ) -> Network:
     """Make a network, in place, one of a recipe's clips and classes; see `build_network`.
 

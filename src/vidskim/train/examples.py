@@ -1,67 +1,14 @@
-"""What is checked before anything is trained: the rows of a manifest, the numbers of a recipe."""
+"""The rows of a manifest that are trained on and measured, checked before anything is read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import SPLITS, Row
-from vidskim.errors import ManifestError, UsageError, unknown_name
-from vidskim.train.keys import PLACES, check_recipe
-
-RANGES: Mapping[str, tuple[float, float]] = {
-    "alpha": (0, 1),
-    "batch_size": (1, 2**20),
-    "body_rate": (0, 1e3),
-    "channels": (1, 2**16),
-    "clips_per_video": (2, 2**12),
-    "color": (0, 1),
-    "crop_height": (1, 2**12),
-    "crop_width": (1, 2**12),
-    "drop_every": (1, 2**62),
-    "drop_factor": (0, 1),
-    "devices": (1, 2**10),
-    "dropout": (0, 0.99),
-    "epochs": (1e-6, 1e6),
-    "frequency_mask": (0, 1),
-    "inputs_per_clip": (1, 2**12),
-    "label_smoothing": (0, 1),
-    "learning_rate": (1e-12, 1e6),
-    "map_height": (1, 2**12),
-    "map_width": (1, 2**12),
-    "margin": (1e-6, 1),
-    "max_clips": (1, 2**20),
-    "max_short_side": (1, 2**12),
-    "min_scale": (0.01, 1),
-    "mixup": (0, 1e3),
-    "num_blocks": (1, 64),
-    "num_clips": (1, 2**12),
-    "num_frames": (1, 2**12),
-    "oracle_k": (1, 2**20),
-    "reduction": (1, 2**16),
-    "reference_videos": (1, 2**20),
-    "residuals_per_clip": (1, 10**6),
-    "save_every": (1, 2**62),
-    "seed": (0, 2**62),
-    "segments": (1, 2**12),
-    "short_side": (1, 2**12),
-    "steps": (1, 2**62),
-    "stride": (1, 2**12),
-    "test_clips": (1, 2**12),
-    "test_height": (1, 2**12),
-    "test_width": (1, 2**12),
-    "test_k": (1, 2**20),
-    "time_shift": (0, 1),
-    "warmup_epochs": (0, 1e6),
-    "warmup_steps": (0, 2**62),
-    "weight_decay": (0, 1e6),
-    "width": (1, 2**12),
-    "window_clips": (0.1, 100),
-}
-"""Smallest and largest value of every number in a recipe."""
+from vidskim.errors import ManifestError, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,61 +118,3 @@ def targets_of(
     for n, row in enumerate(rows):
         targets[n, [class_index[label] for label in row.labels]] = 1
     return targets
-
-
-def check_numbers(recipe: Any) -> None:
-    """Refuse a recipe whose values cannot be meant each by itself, whatever its task.
-
-    Args:
-        recipe: a recipe's dataclass.
-
-    Raises:
-        UsageError: a value outside its range, a warm-up as long as the training, an empty name of
-            `vidskim.train.keys.PLACES`, or see `check_recipe` there.
-    """
-    check_recipe(recipe)
-    values = asdict(recipe)
-    for name, wanted in PLACES.items():
-        if not str(values[name]).strip():
-            raise UsageError(f"{name} is empty; give {wanted}")
-    for name, (low, high) in RANGES.items():
-        value = values.get(name)
-        if value is not None and not low <= value <= high:
-            wanted = f"a value between {low:g} and {high:g}"
-            if high > 1:
-                bound = f"at most {high:g}" if value > high else f"at least {low:g}"
-                wanted = f"a value of {bound}"
-            raise UsageError(f"{name} is {value}; give {wanted}")
-    if values["steps"] is not None and values["warmup_steps"] >= values["steps"]:
-        raise UsageError(
-            f"warmup_steps is {values['warmup_steps']} of {values['steps']} steps; give fewer"
-        )
-
-
-FILES = (
-    "data",
-    "init",
-    "classifier",
-    "moments",
-    "visual",
-    "audio",
-    "expensive",
-    "cheap",
-    "sampler",
-)
-"""Keys of recipes whose values are names of files."""
-
-SEVERAL = ("visual", "sampler")
-"""Those that name several, commas between them."""
-
-
-def portable(recipe: Any) -> dict[str, Any]:
-    """Return a recipe's values for a checkpoint that travels: file names without their folders."""
-    values = asdict(recipe)
-    for name in ("out", "cache"):
-        values.pop(name)
-    for name in FILES:
-        if values.get(name):
-            files = str(values[name]).split(",") if name in SEVERAL else [values[name]]
-            values[name] = ",".join(Path(file).name for file in files)
-    return values

@@ -1,61 +1,11 @@
 """How long a training on whole videos takes, and how its learning rate falls, by its recipe."""
 
-from typing import Protocol
-
 from vidskim.errors import UsageError
+from vidskim.train.keys import LengthKeys, VideoKeys
 from vidskim.train.optim import RateSchedule, scaled_learning_rate
 
 
-class LengthSettings(Protocol):
-    """The keys of a recipe that say how long it trains; see `MemoryRecipe` for what they mean."""
-
-    @property
-    def videos_per_step(self) -> int:
-        """Videos of one step, of all processes."""
-        ...
-
-    @property
-    def steps(self) -> int | None:
-        """Optimizer steps."""
-        ...
-
-    @property
-    def warmup_steps(self) -> int:
-        """Of them."""
-        ...
-
-    @property
-    def epochs(self) -> float | None:
-        """Instead of steps."""
-        ...
-
-    @property
-    def warmup_epochs(self) -> float | None:
-        """Instead of ``warmup_steps``."""
-        ...
-
-    @property
-    def learning_rate(self) -> float:
-        """At its highest."""
-        ...
-
-    @property
-    def reference_videos(self) -> int | None:
-        """Videos per step that it is meant for."""
-        ...
-
-    @property
-    def drop_epochs(self) -> str | None:
-        """Epochs after which it drops."""
-        ...
-
-    @property
-    def drop_factor(self) -> float:
-        """What it is multiplied by then."""
-        ...
-
-
-def check_length(recipe: LengthSettings) -> None:
+def check_length(recipe: LengthKeys) -> None:
     """Refuse lengths that cannot be meant together.
 
     Raises:
@@ -92,7 +42,7 @@ def check_length(recipe: LengthSettings) -> None:
             )
 
 
-def schedule_of(recipe: LengthSettings, *, num_videos: int) -> RateSchedule:
+def schedule_of(recipe: VideoKeys, *, num_videos: int) -> RateSchedule:
     """Return the learning rate of every step.
 
     Args:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 from jsonargparse import ArgumentParser
 
 from vidskim.errors import UsageError, unknown_name
-from vidskim.train.keys import check_given
+from vidskim.train.key import check_given
 from vidskim.train.loop import is_first_process
 from vidskim.train.tasks.aggregator import train_faster
 from vidskim.train.tasks.aggregator_recipe import FasterRecipe
@@ -178,7 +178,7 @@ def _quoted(text: str, *, kind: type) -> str:
     """
     root = yaml.compose(text, _Loader)
     assert isinstance(root, yaml.MappingNode), "_read_values lets nothing else pass"
-    texts = {field.name for field in fields(kind) if field.type in (str, str | None)}
+    texts = {name for name, hint in get_type_hints(kind).items() if hint in (str, str | None)}
     for key, value in root.value:
         if key.value in texts and value.tag in NUMBERS:
             value.tag, value.style = TEXT, '"'

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from vidskim.backbones.files.checkpoint import save_backbone
 from vidskim.data.cache.frames import Store
-from vidskim.train.examples import Examples, portable
+from vidskim.train.examples import Examples
+from vidskim.train.key import portable
 from vidskim.train.loop import FitPlan, Take, fit
 from vidskim.train.optim import RateSchedule, make_optimizer
 from vidskim.train.run import Run

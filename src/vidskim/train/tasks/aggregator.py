@@ -27,7 +27,8 @@ from vidskim.model.model import Model, same_span
 from vidskim.model.presets import faster
 from vidskim.model.schedule import EXPENSIVE, Routed, parse_pattern
 from vidskim.train.batches.maps import MapBatches, Turns, same_clips
-from vidskim.train.examples import check_numbers, check_trained, read_examples
+from vidskim.train.examples import check_trained, read_examples
+from vidskim.train.key import check_numbers
 from vidskim.train.loop import make_fabric
 from vidskim.train.pooling import compare, write_answers
 from vidskim.train.run import Run

@@ -1,9 +1,9 @@
 """The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -15,84 +15,35 @@ from vidskim.data.cache.frames import Store, frame_store
 from vidskim.train.augment import mixup, random_clip
 from vidskim.train.batches.order import rows_of_step
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, prepared
-from vidskim.train.examples import check_numbers, check_trained, read_examples
-from vidskim.train.loop import Batch, Precision, make_fabric
+from vidskim.train.examples import check_trained, read_examples
+from vidskim.train.key import Key, check_numbers, recipe
+from vidskim.train.keys import ClipKeys, DataKeys, OptimKeys, SmoothingKeys, StepKeys
+from vidskim.train.loop import Batch, make_fabric
 from vidskim.train.measure import refuse_no_numbers
 from vidskim.train.run import Run
 from vidskim.train.task import optimize, publish, videos_of
 
 
-@dataclass(frozen=True)
-class ClipRecipe:
-    """Everything a training of a clip classifier depends on.
+@recipe
+class ClipRecipe(DataKeys, StepKeys, OptimKeys, SmoothingKeys, ClipKeys):
+    """Everything a training of a clip classifier depends on."""
 
-    Attributes:
-        data: manifest; rows with seconds are trained on that stretch only.
-        out: folder of the run; an unfinished run of the same recipe there is resumed.
-        task: must be "clips".
-        model: name of a backbone, or "hf:" and the id or folder of a video classifier of Hugging
-            Face, whose weights it starts from.
-        width: channels of its first stage; None for the published size.
-        init: checkpoint to start from, its head replaced unless it has the same classes; None
-            starts from scratch.
-        train_split: split to train on.
-        test_split: split to measure on.
-        num_frames: frames per clip.
-        stride: distance between them.
-        short_side: frames are resized to this short side before cropping.
-        max_short_side: in training, to one drawn between ``short_side`` and this for each clip, and
-            the crop is cut as it is; None for one size and crops of several.
-        crop_height: height of the network's input.
-        crop_width: width of the network's input.
-        min_scale: smallest random crop, as a share of the largest; not used with
-            ``max_short_side``.
-        flip: mirror half of the clips.
-        color: variation of brightness, contrast and gains.
-        mixup: alpha of mixup, 0 for none.
-        label_smoothing: share of the target spread over all classes.
-        batch_size: clips per step.
-        steps: optimizer steps.
-        warmup_steps: steps of linear warm-up.
-        learning_rate: at its highest.
-        weight_decay: for weights, not for norms and biases.
-        optimizer: "sgd" or "adamw".
-        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
-        seed: for initialization, order and augmentation.
-        test_clips: clips per video, evenly placed, whose mean probability is measured.
-        save_every: steps between saved states.
-        cache: folder for decoded frames.
-    """
-
-    data: str
-    out: str
     task: Literal["clips"] = "clips"
-    model: str = "r2plus1d_18"
-    width: int | None = None
-    init: str | None = None
-    train_split: str = "train"
-    test_split: str = "test"
-    num_frames: int = 16
-    stride: int = 1
+    mixup: Annotated[
+        float,
+        Key(
+            "alpha of mixup, 0 for none",
+            low=0,
+            high=1000,
+        ),
+    ] = 0.0
     short_side: int = 128
-    max_short_side: int | None = None
     crop_height: int = 112
     crop_width: int = 112
-    min_scale: float = 0.6
-    flip: bool = True
     color: float = 0.2
-    mixup: float = 0.0
     label_smoothing: float = 0.1
     batch_size: int = 16
-    steps: int = 1000
-    warmup_steps: int = 50
-    learning_rate: float = 0.05
-    weight_decay: float = 1e-4
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    precision: Precision = "32-true"
-    seed: int = 0
     test_clips: int = 5
-    save_every: int = 100
-    cache: str = "runs/cache"
 
 
 def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from vidskim.model.file import save_model
 from vidskim.model.presets import default_stage, sfc
 from vidskim.train.batches.joined import WholeBatches
 from vidskim.train.clip_network import augmentation_of
-from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
+from vidskim.train.examples import check_trained, read_examples, targets_of
+from vidskim.train.key import check_numbers
 from vidskim.train.length import schedule_of
 from vidskim.train.loop import make_fabric
 from vidskim.train.measure import VideoAnswers, write_video_answers

@@ -7,9 +7,9 @@ trained samplers can be joined; the objective of the average is chosen anew.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,10 @@ from vidskim.look.sampler import Sampler
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.batches.inputs import ClipBatches, groups_of, max_inputs
 from vidskim.train.batches.truth import groups_by_answers
-from vidskim.train.examples import Examples, check_numbers, check_trained, portable, read_examples
-from vidskim.train.loop import Precision, make_fabric
+from vidskim.train.examples import Examples, check_trained, read_examples
+from vidskim.train.key import Key, check_numbers, portable, recipe
+from vidskim.train.keys import DataKeys, DropKeys, OptimKeys, RankKeys, StepKeys
+from vidskim.train.loop import make_fabric
 from vidskim.train.objectives import ClipScore, loss_of
 from vidskim.train.run import Run
 from vidskim.train.task import optimize
@@ -33,86 +35,40 @@ from vidskim.train.tasks.saliency import measure, metadata_of, open_labels
 from vidskim.train.tasks.saliency_recipe import check_groups, check_ranked
 
 
-@dataclass(frozen=True)
-class JointRecipe:
-    """Everything a joint training of saliency networks depends on.
+@recipe
+class JointRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, RankKeys):
+    """Everything a joint training of saliency networks depends on."""
 
-    Attributes:
-        data: manifest of whole videos.
-        out: folder of the run, with one checkpoint per network, named after its source; an
-            unfinished run of the same recipe there is resumed.
-        visual: checkpoints of visual networks, commas between them.
-        audio: checkpoint of the network that listens.
-        task: must be "saliency_joint".
-        objective: of the average: "ac" (all networks must have been trained by it), "sal_cl" or
-            "sal_rank".
-        num_frames: frames per clip of the grid; default: the classifier's, else 16.
-        stride: distance between them; default: the classifier's, else 1.
-        classifier: clip classifier whose answers are the labels of "sal_cl" and "sal_rank"; with
-            "ac" it is only compared with.
-        oracle_k: clips of a video that count as the oracle's choice in "sal_cl", at most half.
-        balance: draw as many clips of the oracle's choice as others in "sal_cl".
-        margin: of "sal_rank", in units of the score.
-        clips_per_video: clips of one video that are drawn together.
-        inputs_per_clip: inputs of a clip and source that are drawn and averaged.
-        flip: mirror half of the visual inputs; wrong wherever left and right tell classes apart.
-        min_scale: smallest random crop of visual inputs, as a share of their sides.
-        time_shift: audio windows are shifted by up to this share of their length.
-        frequency_mask: up to this share of the mel bands is silenced.
-        train_split: split to train on.
-        test_split: split to measure on.
-        moments: manifest of the moments that matter, to measure against; may be left out.
-        test_k: clips chosen where the sampler is measured.
-        batch_size: clips per step.
-        steps: optimizer steps.
-        warmup_steps: steps of linear warm-up.
-        learning_rate: at its highest.
-        schedule: "cosine" down to zero, or "step".
-        drop_every: steps between two drops of the schedule "step".
-        drop_factor: what the learning rate is multiplied by there.
-        weight_decay: for weights, not for norms and biases.
-        optimizer: "sgd" or "adamw".
-        precision: "32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed".
-        seed: for order and augmentation.
-        save_every: steps between saved states.
-        cache: folder for inputs and answers.
-    """
-
-    data: str
-    out: str
-    visual: str = ""
-    audio: str = ""
     task: Literal["saliency_joint"] = "saliency_joint"
-    objective: Literal["ac", "sal_cl", "sal_rank"] = "sal_rank"
-    num_frames: int | None = None
-    stride: int | None = None
-    classifier: str | None = None
-    oracle_k: int = 10
-    balance: bool = True
-    margin: float = 0.1
-    clips_per_video: int = 8
-    inputs_per_clip: int = 4
-    flip: bool = False
-    min_scale: float = 1.0
-    time_shift: float = 0.0
-    frequency_mask: float = 0.0
-    train_split: str = "train"
-    test_split: str = "test"
-    moments: str | None = None
-    test_k: int = 10
+    visual: Annotated[
+        str,
+        Key(
+            "checkpoints of visual networks, commas between them",
+            wanted="checkpoints of visual networks with commas between",
+            is_file=True,
+            several=True,
+        ),
+    ] = ""
+    audio: Annotated[
+        str,
+        Key(
+            "checkpoint of the network that listens",
+            wanted="the checkpoint of a network that listens",
+            is_file=True,
+        ),
+    ] = ""
+    objective: Annotated[
+        Literal["ac", "sal_cl", "sal_rank"],
+        Key(
+            'of the average: "ac" (all networks must have been trained by it), "sal_cl" or '
+            '"sal_rank"',
+        ),
+    ] = "sal_rank"
     batch_size: int = 64
     steps: int = 500
     warmup_steps: int = 20
     learning_rate: float = 0.001
-    schedule: Literal["cosine", "step"] = "cosine"
-    drop_every: int = 1000
-    drop_factor: float = 0.1
-    weight_decay: float = 1e-4
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    precision: Precision = "32-true"
-    seed: int = 0
     save_every: int = 200
-    cache: str = "runs/cache"
 
 
 def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[str, Any]:

@@ -36,7 +36,8 @@ from vidskim.train.clip_network import (
     check_clips,
     fit_to,
 )
-from vidskim.train.examples import check_numbers, check_trained, read_examples, targets_of
+from vidskim.train.examples import check_trained, read_examples, targets_of
+from vidskim.train.key import check_numbers
 from vidskim.train.length import schedule_of
 from vidskim.train.loop import Take, make_fabric, num_processes, with_peers
 from vidskim.train.measure import video_answers, write_video_answers

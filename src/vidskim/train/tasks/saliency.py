@@ -34,7 +34,8 @@ from vidskim.train.agreement import agreement, score_row, video_accuracy
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.batches.inputs import ClipBatches, InputBatches, max_inputs
 from vidskim.train.batches.truth import groups_by_answers
-from vidskim.train.examples import Examples, check_numbers, check_trained, read_examples
+from vidskim.train.examples import Examples, check_trained, read_examples
+from vidskim.train.key import check_numbers
 from vidskim.train.loop import make_fabric
 from vidskim.train.losses import action_loss
 from vidskim.train.objectives import ClipScore, HeadOnly, Loss, loss_of
