@@ -24,7 +24,7 @@ from vidskim.train.tasks.memory_recipe import MemoryRecipe
 from vidskim.train.tasks.saliency import train_saliency
 from vidskim.train.tasks.saliency_recipe import SaliencyRecipe
 
-TASKS: dict[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
+TASKS: dict[str, tuple[type, Callable[..., dict[str, Any]]]] = {
     "clips": (ClipRecipe, train_clips),
     "saliency": (SaliencyRecipe, train_saliency),
     "saliency_joint": (JointRecipe, train_joint),

@@ -305,7 +305,7 @@ def test_a_stopped_run_ends_like_an_unbroken_one(finished, recipe_of, tmp_path, 
 
 def test_a_finished_run_is_not_trained_again(finished, monkeypatch):
     recipe, metrics = finished
-    monkeypatch.setattr("vidskim.train.tasks.aggregator.optimize", None)
+    monkeypatch.setattr("vidskim.train.task.optimize", None)
     assert train_faster(recipe) == metrics
 
 

@@ -110,7 +110,7 @@ def test_accuracy_is_the_mean_probability_over_even_clips(finished):
 
 def test_a_finished_run_is_not_trained_again(finished, monkeypatch):
     recipe, metrics = finished
-    monkeypatch.setattr("vidskim.train.tasks.clips.optimize", None)
+    monkeypatch.setattr("vidskim.train.task.optimize", None)
     before = (Path(recipe.out) / "model.safetensors").stat().st_mtime_ns
     assert train_clips(recipe) == metrics
     assert (Path(recipe.out) / "model.safetensors").stat().st_mtime_ns == before

@@ -5,12 +5,11 @@ are made once (`vidskim.data.cache.maps`), and a step costs what adapters and ag
 training N clips are drawn at random and put in order of time, in testing they are placed uniformly.
 """
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from vidskim.backbones.files.fingerprint import weights_sha256
@@ -27,43 +26,21 @@ from vidskim.model.model import Model, same_span
 from vidskim.model.presets import faster
 from vidskim.model.schedule import EXPENSIVE, Routed, parse_pattern
 from vidskim.train.batches.maps import MapBatches, Turns, same_clips
-from vidskim.train.examples import check_trained, read_examples
-from vidskim.train.key import check_numbers
-from vidskim.train.loop import make_fabric
+from vidskim.train.examples import Examples, check_trained
 from vidskim.train.pooling import compare, write_answers
 from vidskim.train.run import Run
-from vidskim.train.task import optimize, publish
+from vidskim.train.task import Job, Published, Task
 from vidskim.train.tasks.aggregator_recipe import FasterRecipe, check_faster
 from vidskim.train.tasks.routing import route_scores
 
 
-def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train an aggregator on frozen encoders, or go on with an unfinished run of the same recipe.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data, or labels that the encoders do not know.
-        CheckpointError: unusable encoders or start, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
+def _check(recipe: FasterRecipe) -> None:
     check_faster(recipe)
+    parse_pattern(recipe.pattern)
+
+
+def _prepare(recipe: FasterRecipe, examples: Examples, fabric: Fabric) -> Job:
     pattern = parse_pattern(recipe.pattern)
-    run = Run(Path(recipe.out))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision)
-    examples = read_examples(
-        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
-    )
     names = [name for name in (recipe.expensive, recipe.cheap) if name is not None]
     encoders = [open_model(name)[0] for name in names]
     for name, encoder in zip(names, encoders, strict=True):
@@ -105,9 +82,29 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
 
     maps = maps_of(examples.train)
     check_trained(examples, maps[0].rows, path=recipe.data)
-    complete = optimize(
-        model,
-        recipe,
+
+    def measure(run: Run) -> dict[str, Any]:
+        held_out = maps_of(examples.test)
+        truth = np.array([index[row.label] for row in held_out[0].rows])
+        turns = turns_of(held_out)
+        methods = compare(model, held_out, truth, turns=turns, batch_size=recipe.batch_size)
+        write_answers(methods, held_out[0], classes=classes, truth=truth, folder=run.folder)
+        return {
+            "test_accuracy": methods[0].accuracy,
+            "methods": {method.name: method.to_json() for method in methods},
+            "test_videos": len(truth),
+            "train_videos": len(maps[0]),
+            "protocol": (
+                f"{recipe.num_clips} clips x 1 crop placed uniformly, {model.clip}, encoders "
+                f"{turns.schedule}, split {recipe.test_split}"
+            ),
+        }
+
+    trained_with = [
+        {"model": encoder.name, "weights_sha256": weights_sha256(encoder)} for encoder in encoders
+    ]
+    return Job(
+        model=model,
         batch_of=MapBatches(
             maps,
             np.array([index[row.label] for row in maps[0].rows]),
@@ -116,45 +113,13 @@ def train_faster(recipe: FasterRecipe, *, stop_after: int | None = None) -> dict
             batch_size=recipe.batch_size,
             seed=recipe.seed,
         ),
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
-        data=examples.manifest_sha256,
+        measure=measure,
+        publish=lambda: [Published(model, save_model, {"trained_with": trained_with})],
     )
-    if not complete:
-        return {}
-    held_out = maps_of(examples.test)
-    truth = np.array([index[row.label] for row in held_out[0].rows])
-    turns = turns_of(held_out)
-    methods = compare(model, held_out, truth, turns=turns, batch_size=recipe.batch_size)
-    write_answers(methods, held_out[0], classes=classes, truth=truth, folder=run.folder)
-    trained = methods[0]
-    assert model.clip is not None
-    measured = {
-        "test_accuracy": trained.accuracy,
-        "methods": {method.name: method.to_json() for method in methods},
-        "test_videos": len(truth),
-        "train_videos": len(maps[0]),
-        "protocol": (
-            f"{recipe.num_clips} clips x 1 crop placed uniformly, {model.clip}, encoders "
-            f"{turns.schedule}, split {recipe.test_split}"
-        ),
-    }
-    extra = {
-        "trained_with": [
-            {"model": encoder.name, "weights_sha256": weights_sha256(encoder)}
-            for encoder in encoders
-        ]
-    }
-    return publish(
-        model,
-        recipe,
-        examples=examples,
-        measured=measured,
-        run=run,
-        extra=extra,
-        save=save_model,
-    )
+
+
+train_faster = Task(FasterRecipe, _check, _prepare)
+"""Trains an aggregator on frozen encoders."""
 
 
 def build(recipe: FasterRecipe, encoders: list[Network]) -> Model:

@@ -1,12 +1,13 @@
 """The task of recognizing single clips: any clip backbone, on the stretches of a manifest."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from vidskim.backbones.network import Network
@@ -15,13 +16,13 @@ from vidskim.data.cache.frames import Store, frame_store
 from vidskim.train.augment import mixup, random_clip
 from vidskim.train.batches.order import rows_of_step
 from vidskim.train.clip_network import augmentation_of, build_network, check_clips, prepared
-from vidskim.train.examples import check_trained, read_examples
-from vidskim.train.key import Key, check_numbers, recipe
+from vidskim.train.examples import Examples, check_trained
+from vidskim.train.key import Key, recipe
 from vidskim.train.keys import ClipKeys, DataKeys, OptimKeys, SmoothingKeys, StepKeys
-from vidskim.train.loop import Batch, make_fabric
+from vidskim.train.loop import Batch
 from vidskim.train.measure import refuse_no_numbers
 from vidskim.train.run import Run
-from vidskim.train.task import optimize, publish, videos_of
+from vidskim.train.task import Job, Published, Task, videos_of
 
 
 @recipe
@@ -46,65 +47,38 @@ class ClipRecipe(DataKeys, StepKeys, OptimKeys, SmoothingKeys, ClipKeys):
     test_clips: int = 5
 
 
-def train_clips(recipe: ClipRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train a clip classifier, or go on with an unfinished run of the same recipe.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data.
-        CheckpointError: unusable weights to start from, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
-    check_clips(recipe)
-    run = Run(Path(recipe.out))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision)
-    examples = read_examples(
-        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
-    )
+def _prepare(recipe: ClipRecipe, examples: Examples, fabric: Fabric) -> Job:
     torch.manual_seed(recipe.seed)
     model = build_network(recipe, examples.classes, init=recipe.init)
-    assert model.transform is not None
+    transform = model.transform
+    assert transform is not None
     read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
     largest = recipe.max_short_side or recipe.short_side
-    frames = read(examples.train, transform=replace(model.transform, short_side=largest))
+    frames = read(examples.train, transform=replace(transform, short_side=largest))
     check_trained(examples, frames.rows, path=recipe.data)
     labels = np.array([examples.class_index[row.label] for row in frames.rows])
-    complete = optimize(
-        model,
-        recipe,
+
+    def measure(run: Run) -> dict[str, Any]:
+        held_out = read(examples.test, transform=transform)
+        number = recipe.test_clips
+        return {
+            "test_accuracy": clip_accuracy(model, held_out, examples.class_index, num_clips=number),
+            **videos_of(frames, held_out),
+            "protocol": f"{number} clips x 1 crop, {model.clip}, split {recipe.test_split}",
+        }
+
+    return Job(
+        model=model,
         batch_of=ClipSampler(
-            recipe,
-            frames,
-            labels,
-            num_classes=len(examples.classes),
-            transform=model.transform,
+            recipe, frames, labels, num_classes=len(examples.classes), transform=transform
         ),
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
-        data=examples.manifest_sha256,
+        measure=measure,
+        publish=lambda: [Published(model)],
     )
-    if not complete:
-        return {}
-    held_out = read(examples.test, transform=model.transform)
-    accuracy = clip_accuracy(model, held_out, examples.class_index, num_clips=recipe.test_clips)
-    measured = {
-        "test_accuracy": accuracy,
-        **videos_of(frames, held_out),
-        "protocol": f"{recipe.test_clips} clips x 1 crop, {model.clip}, split {recipe.test_split}",
-    }
-    return publish(model, recipe, examples=examples, measured=measured, run=run)
+
+
+train_clips = Task(ClipRecipe, check_clips, _prepare)
+"""Trains a clip classifier."""
 
 
 class ClipSampler:

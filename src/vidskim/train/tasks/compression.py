@@ -5,13 +5,14 @@ through its late part into the compression, which alone is trained.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from vidskim.account import count
@@ -27,43 +28,16 @@ from vidskim.model.file import save_model
 from vidskim.model.presets import default_stage, sfc
 from vidskim.train.batches.joined import WholeBatches
 from vidskim.train.clip_network import augmentation_of
-from vidskim.train.examples import check_trained, read_examples, targets_of
-from vidskim.train.key import check_numbers
+from vidskim.train.examples import Examples, check_trained, targets_of
 from vidskim.train.length import schedule_of
-from vidskim.train.loop import make_fabric
 from vidskim.train.measure import VideoAnswers, write_video_answers
 from vidskim.train.run import Run
-from vidskim.train.task import optimize, publish, videos_of
+from vidskim.train.task import Job, Published, Task, videos_of
 from vidskim.train.tasks.compression_recipe import SfcRecipe, check_sfc
 from vidskim.train.tasks.memory import started_from
 
 
-def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train a compression inside a backbone, or go on with an unfinished run of the same recipe.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data.
-        CheckpointError: unusable weights to start from, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
-    check_sfc(recipe)
-    run = Run(Path(recipe.out))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision)
-    examples = read_examples(
-        recipe.data, train_split=recipe.train_split, test_split=recipe.test_split
-    )
+def _prepare(recipe: SfcRecipe, examples: Examples, fabric: Fabric) -> Job:
     torch.manual_seed(recipe.seed)
     model = build(recipe, examples.classes)
     resized = replace(
@@ -85,32 +59,30 @@ def train_sfc(recipe: SfcRecipe, *, stop_after: int | None = None) -> dict[str, 
         seed=recipe.seed,
     )
     schedule = schedule_of(recipe, num_videos=len(frames))
-    complete = optimize(
-        model,
-        recipe,
+
+    def measure(run: Run) -> dict[str, Any]:
+        truth = targets_of(held_out.rows, examples.class_index, multilabel=False)
+        answers = whole_answers(model, held_out, truth)
+        write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
+        return {
+            "test_accuracy": answers.measured()["test_accuracy"],
+            **videos_of(frames, held_out),
+            "steps": schedule.steps,
+            "protocol": f"{_told(model)}, stride {model.clip.stride}, {model.transform}, split "
+            f"{recipe.test_split}",
+        }
+
+    return Job(
+        model=model,
         batch_of=batches,
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
-        data=examples.manifest_sha256,
         schedule=schedule,
+        measure=measure,
+        publish=lambda: [Published(sfc(model), save_model)],
     )
-    if not complete:
-        return {}
-    answers = whole_answers(
-        model, held_out, targets_of(held_out.rows, examples.class_index, multilabel=False)
-    )
-    write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
-    measured = {
-        "test_accuracy": answers.measured()["test_accuracy"],
-        **videos_of(frames, held_out),
-        "steps": schedule.steps,
-        "protocol": f"{_told(model)}, stride {model.clip.stride}, {model.transform}, split "
-        f"{recipe.test_split}",
-    }
-    return publish(
-        sfc(model), recipe, examples=examples, measured=measured, run=run, save=save_model
-    )
+
+
+train_sfc = Task(SfcRecipe, check_sfc, _prepare)
+"""Trains a compression inside a backbone."""
 
 
 def build(recipe: SfcRecipe, classes: tuple[str, ...]) -> Compressed:

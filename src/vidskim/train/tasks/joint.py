@@ -7,15 +7,12 @@ trained samplers can be joined; the objective of the average is chosen anew.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
 
-from vidskim.backbones.files.checkpoint import save_backbone
-from vidskim.backbones.network import Network
 from vidskim.data.cache.inputs import FeatureStore, aligned
 from vidskim.errors import CheckpointError, UsageError, listed
 from vidskim.look.network import NetworkSaliency
@@ -24,13 +21,12 @@ from vidskim.look.sampler import Sampler
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.batches.inputs import ClipBatches, groups_of, max_inputs
 from vidskim.train.batches.truth import groups_by_answers
-from vidskim.train.examples import Examples, check_trained, read_examples
-from vidskim.train.key import Key, check_numbers, portable, recipe
+from vidskim.train.examples import Examples, check_trained
+from vidskim.train.key import Key, recipe
 from vidskim.train.keys import DataKeys, DropKeys, OptimKeys, RankKeys, StepKeys
-from vidskim.train.loop import make_fabric
 from vidskim.train.objectives import ClipScore, loss_of
 from vidskim.train.run import Run
-from vidskim.train.task import optimize
+from vidskim.train.task import Job, Published, Task
 from vidskim.train.tasks.saliency import measure, metadata_of, open_labels
 from vidskim.train.tasks.saliency_recipe import check_groups, check_ranked
 
@@ -71,41 +67,14 @@ class JointRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, RankKeys):
     save_every: int = 200
 
 
-def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Finetune trained saliency networks jointly, or go on with an unfinished run.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics of the average; of a finished run at once; empty if it was stopped.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data.
-        CheckpointError: unusable networks or classifier, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
+def _check(recipe: JointRecipe) -> None:
     check_groups(recipe)
     check_ranked(recipe)
-    files = [name.strip() for name in recipe.visual.split(",")]
-    sampler = _open([*files, recipe.audio])
-    _check_objective(sampler, recipe)
-    saliencies = list(sampler.networks)
-    kinds = [saliency.kind for saliency in saliencies]
-    run = Run(Path(recipe.out), models=tuple(kinds))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision)
-    examples = read_examples(
-        recipe.data,
-        train_split=recipe.train_split,
-        test_split=recipe.test_split,
-        is_classified=recipe.objective == "ac",
-    )
+    _check_objective(_sampler_of(recipe), recipe)
+
+
+def _prepare(recipe: JointRecipe, examples: Examples, fabric: Fabric) -> Job:
+    saliencies = list(_sampler_of(recipe).networks)
     if recipe.objective == "ac":
         _check_classes(saliencies, examples)
     labels = open_labels(recipe, examples)
@@ -146,41 +115,44 @@ def train_joint(recipe: JointRecipe, *, stop_after: int | None = None) -> dict[s
         num_inputs=num_inputs,
         as_classes=recipe.objective == "ac",
     )
-    complete = optimize(
-        model,
-        recipe,
+
+    def measured(run: Run) -> dict[str, Any]:
+        held_out = [labels.features(examples.test, s.source) for s in saliencies]
+        return {
+            **measure(saliencies, held_out, labels, examples=examples, recipe=recipe),
+            "test_videos": len(aligned(held_out)[0]),
+            "train_videos": len(features[0]),
+        }
+
+    told = {"joint_objective": recipe.objective, "trained_with": labels.metadata(examples)}
+    return Job(
+        model=model,
         batch_of=batches,
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
         loss_of=loss_of(
             recipe.objective, clips_per_video=recipe.clips_per_video, margin=recipe.margin
         ),
-        data=examples.manifest_sha256,
+        measure=measured,
+        publish=lambda: [
+            Published(
+                s.network, extra=metadata_of(s.source, objective=s.objective, joint=True) | told
+            )
+            for s in saliencies
+        ],
     )
-    if not complete:
-        return {}
-    held_out = [labels.features(examples.test, s.source) for s in saliencies]
-    metrics = {
-        **measure(saliencies, held_out, labels, examples=examples, recipe=recipe),
-        "test_videos": len(aligned(held_out)[0]),
-        "train_videos": len(features[0]),
-        "manifest_sha256": examples.manifest_sha256,
-        "steps": recipe.steps,
-    }
-    for saliency, path in zip(saliencies, run.model_paths):
-        network = saliency.network
-        assert isinstance(network, Network)
-        metadata = {
-            "recipe": portable(recipe),
-            "metrics": metrics,
-            **metadata_of(saliency.source, objective=saliency.objective, joint=True),
-            "joint_objective": recipe.objective,
-            "trained_with": labels.metadata(examples),
-        }
-        save_backbone(network, path, metadata=metadata)
-    run.finish(metrics)
-    return metrics
+
+
+train_joint = Task(
+    JointRecipe,
+    _check,
+    _prepare,
+    models=lambda recipe: tuple(s.kind for s in _sampler_of(recipe).networks),
+)
+"""Finetunes trained saliency networks jointly."""
+
+
+def _sampler_of(recipe: JointRecipe) -> Sampler:
+    """Open the networks that a recipe names."""
+    return _open([*(name.strip() for name in recipe.visual.split(",")), recipe.audio])
 
 
 def _open(files: list[str]) -> Sampler:

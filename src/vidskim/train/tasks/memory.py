@@ -7,7 +7,7 @@ Without a memory the task is the paper's "multi-clip" training.
 
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -36,59 +36,28 @@ from vidskim.train.clip_network import (
     check_clips,
     fit_to,
 )
-from vidskim.train.examples import check_trained, read_examples, targets_of
-from vidskim.train.key import check_numbers
+from vidskim.train.examples import Examples, check_trained, targets_of
 from vidskim.train.length import schedule_of
-from vidskim.train.loop import Take, make_fabric, num_processes, with_peers
+from vidskim.train.loop import Take, num_processes
 from vidskim.train.measure import video_answers, write_video_answers
 from vidskim.train.multi_clip import MultiClip
 from vidskim.train.multi_iteration import ClipByClip, multi_iteration
 from vidskim.train.run import Run
 from vidskim.train.sub_batch import Grouping, SubBatchNorm, use_sub_batches
-from vidskim.train.task import optimize, publish, videos_of
+from vidskim.train.task import Job, Published, Task, videos_of
 from vidskim.train.tasks.memory_recipe import MemoryRecipe, check_memory
 from vidskim.train.video_loss import video_loss
 
 Made = TypeVar("Made")
 
 
-def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train on several clips of each video, or go on with an unfinished run of the same recipe.
-
-    Under ``torchrun``, or with ``devices``, several processes share each step; the first one
-    writes the run's folder. A model without a memory is written as a plain backbone, which every
-    method takes.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped,
-        and in all processes but the first.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data.
-        CheckpointError: unusable weights to start from, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
+def _check(recipe: MemoryRecipe) -> None:
     check_memory(recipe)
     check_clips(recipe)
-    run = Run(Path(recipe.out))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision, devices=recipe.devices, is_shared=True)
     check_shared(recipe, num_processes(recipe.devices))
-    fabric.launch()
-    examples = read_examples(
-        recipe.data,
-        train_split=recipe.train_split,
-        test_split=recipe.test_split,
-        multilabel=recipe.multilabel,
-    )
+
+
+def _prepare(recipe: MemoryRecipe, examples: Examples, fabric: Fabric) -> Job:
     check_different(recipe, len(examples.train))
     torch.manual_seed(recipe.seed)
     model = build(recipe, examples.classes)
@@ -97,67 +66,65 @@ def train_memory(recipe: MemoryRecipe, *, stop_after: int | None = None) -> dict
     assert transform is not None
     largest = replace(transform, short_side=recipe.max_short_side or recipe.short_side)
     read = partial(frame_store, folder=Path(recipe.cache), source=recipe.data)
-    with with_peers(fabric):
-        frames, held_out = first_alone(
-            fabric,
-            lambda: (
-                read(examples.train, transform=largest),
-                read(examples.test, transform=transform),
-            ),
-        )
-        check_trained(examples, frames.rows, path=recipe.data)
-        check_different(recipe, len(frames))
-        batches = VideoBatches(
-            frames,
-            targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
-            num_clips=recipe.num_clips,
-            num_videos=recipe.videos_per_step,
-            num_frames=recipe.num_frames,
-            stride=recipe.stride,
-            augmentation=augmentation_of(recipe),
-            transform=transform,
-            seed=recipe.seed,
-            share=(fabric.global_rank, fabric.world_size),
-        )
-        grouping.is_synchronized = fabric.world_size > 1 and (
-            recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
-        )
-        if fabric.is_global_zero:
-            tell_single_clips(recipe, model, processes=fabric.world_size)
-        schedule = schedule_of(recipe, num_videos=len(frames))
-        complete = optimize(
-            model,
-            recipe,
-            batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
-            run=run,
-            fabric=fabric,
-            stop_after=stop_after,
-            slow=model.stage_parameters(),
-            data=examples.manifest_sha256,
-            schedule=schedule,
-            take=step_of(recipe, model, grouping=grouping, fabric=fabric),
-        )
-    if not complete or not fabric.is_global_zero:
-        return {}
-    answers = video_answers(
-        model,
-        held_out,
-        targets_of(held_out.rows, examples.class_index, multilabel=recipe.multilabel),
-        num_clips=recipe.test_clips,
-    )
-    write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
-    measured = {
-        **answers.measured(),
-        **videos_of(frames, held_out),
-        "steps": schedule.steps,
-        "protocol": (
-            f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping in "
-            f"short videos, {model.clip}, split {recipe.test_split}"
+    frames, held_out = first_alone(
+        fabric,
+        lambda: (
+            read(examples.train, transform=largest),
+            read(examples.test, transform=transform),
         ),
-    }
-    return publish(
-        model.published(), recipe, examples=examples, measured=measured, run=run, save=save_model
     )
+    check_trained(examples, frames.rows, path=recipe.data)
+    check_different(recipe, len(frames))
+    batches = VideoBatches(
+        frames,
+        targets_of(frames.rows, examples.class_index, multilabel=recipe.multilabel),
+        num_clips=recipe.num_clips,
+        num_videos=recipe.videos_per_step,
+        num_frames=recipe.num_frames,
+        stride=recipe.stride,
+        augmentation=augmentation_of(recipe),
+        transform=transform,
+        seed=recipe.seed,
+        share=(fabric.global_rank, fabric.world_size),
+    )
+    grouping.is_synchronized = fabric.world_size > 1 and (
+        recipe.batch_norm == "synchronized" or recipe.videos_per_step == fabric.world_size
+    )
+    if fabric.is_global_zero:
+        tell_single_clips(recipe, model, processes=fabric.world_size)
+    schedule = schedule_of(recipe, num_videos=len(frames))
+
+    def measure(run: Run) -> dict[str, Any]:
+        answers = video_answers(
+            model,
+            held_out,
+            targets_of(held_out.rows, examples.class_index, multilabel=recipe.multilabel),
+            num_clips=recipe.test_clips,
+        )
+        write_video_answers(answers, held_out, classes=examples.classes, folder=run.folder)
+        return {
+            **answers.measured(),
+            **videos_of(frames, held_out),
+            "steps": schedule.steps,
+            "protocol": (
+                f"{recipe.test_clips} clips x 1 crop from the first to the last frame, overlapping "
+                f"in short videos, {model.clip}, split {recipe.test_split}"
+            ),
+        }
+
+    return Job(
+        model=model,
+        batch_of=batches.one_by_one if recipe.strategy == "multi_iteration" else batches,
+        slow=model.stage_parameters(),
+        schedule=schedule,
+        take=step_of(recipe, model, grouping=grouping, fabric=fabric),
+        measure=measure,
+        publish=lambda: [Published(model.published(), save_model)],
+    )
+
+
+train_memory = Task(MemoryRecipe, _check, _prepare, is_shared=True)
+"""Trains on several clips of each video; without a memory it writes a plain backbone."""
 
 
 def build(recipe: MemoryRecipe, classes: tuple[str, ...]) -> MultiClip:

@@ -6,7 +6,7 @@ of them showed the class; where a clip shows nothing it learns to be unsure. SAL
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from vidskim.account import count
@@ -34,13 +35,11 @@ from vidskim.train.agreement import agreement, score_row, video_accuracy
 from vidskim.train.augment_inputs import InputAugmentation
 from vidskim.train.batches.inputs import ClipBatches, InputBatches, max_inputs
 from vidskim.train.batches.truth import groups_by_answers
-from vidskim.train.examples import Examples, check_trained, read_examples
-from vidskim.train.key import check_numbers
-from vidskim.train.loop import make_fabric
+from vidskim.train.examples import Examples, check_trained
 from vidskim.train.losses import action_loss
 from vidskim.train.objectives import ClipScore, HeadOnly, Loss, loss_of
 from vidskim.train.run import Run
-from vidskim.train.task import optimize, publish
+from vidskim.train.task import Job, Published, Task
 from vidskim.train.tasks.saliency_recipe import (
     RANKED,
     SaliencyRecipe,
@@ -82,37 +81,13 @@ class Labels:
         }
 
 
-def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> dict[str, Any]:
-    """Train a saliency network, or go on with an unfinished run of the same recipe.
-
-    Args:
-        recipe: what to do.
-        stop_after: stop at this step, unfinished; the same call without it goes on from there.
-
-    Returns:
-        The metrics; of a finished run at once, nothing is trained again; empty if it was stopped.
-
-    Raises:
-        UsageError: a recipe that cannot be run.
-        ManifestError: unusable data.
-        CheckpointError: an unusable classifier or start, or a damaged state.
-        VidskimError: the loss is no number any more.
-    """
-    check_numbers(recipe)
+def _check(recipe: SaliencyRecipe) -> None:
     if recipe.network not in IMAGE_BACKBONES:
         raise unknown_name("saliency network", recipe.network, IMAGE_BACKBONES)
     check_saliency(recipe)
-    run = Run(Path(recipe.out))
-    done = run.begin(asdict(recipe))
-    if done is not None:
-        return done
-    fabric = make_fabric(recipe.precision)
-    examples = read_examples(
-        recipe.data,
-        train_split=recipe.train_split,
-        test_split=recipe.test_split,
-        is_classified=recipe.objective == "ac",
-    )
+
+
+def _prepare(recipe: SaliencyRecipe, examples: Examples, fabric: Fabric) -> Job:
     source = source_of(recipe)
     torch.manual_seed(recipe.seed)
     network = _build(recipe, source, classes=examples.classes)
@@ -124,7 +99,6 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
     )
     saliency = NetworkSaliency(network, source, objective=recipe.objective)
     body = [p for stage in network.stage_modules() for p in stage.parameters()]
-    slow = body if recipe.init is not None and not recipe.freeze else []
     batches: Callable[[int], tuple[Any, Tensor]]
     loss: Loss
     if recipe.objective in RANKED:
@@ -138,29 +112,30 @@ def train_saliency(recipe: SaliencyRecipe, *, stop_after: int | None = None) -> 
         targets = np.array([examples.class_index[row.label] for row in features.rows])
         batches = InputBatches(features, targets, recipe.batch_size, recipe.seed, augment)
         loss = partial(action_loss, label_smoothing=recipe.label_smoothing)
-    complete = optimize(
-        model,
-        recipe,
-        batch_of=batches,
-        run=run,
-        fabric=fabric,
-        stop_after=stop_after,
-        loss_of=loss,
-        slow=slow,
-        data=examples.manifest_sha256,
-    )
-    if not complete:
-        return {}
-    held_out = labels.features(examples.test, source)
-    measured = {
-        **measure([saliency], [held_out], labels, examples=examples, recipe=recipe),
-        "test_videos": len(held_out),
-        "train_videos": len(features),
-    }
+
+    def measured(run: Run) -> dict[str, Any]:
+        held_out = labels.features(examples.test, source)
+        return {
+            **measure([saliency], [held_out], labels, examples=examples, recipe=recipe),
+            "test_videos": len(held_out),
+            "train_videos": len(features),
+        }
+
     extra = metadata_of(source, objective=recipe.objective) | {
         "trained_with": labels.metadata(examples)
     }
-    return publish(network, recipe, examples=examples, measured=measured, run=run, extra=extra)
+    return Job(
+        model=model,
+        batch_of=batches,
+        loss_of=loss,
+        slow=body if recipe.init is not None and not recipe.freeze else [],
+        measure=measured,
+        publish=lambda: [Published(network, extra=extra)],
+    )
+
+
+train_saliency = Task(SaliencyRecipe, _check, _prepare)
+"""Trains a saliency network."""
 
 
 def _ranked_batches(
