@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         VideoError,
         VidskimError,
     )
+    from vidskim.evaluate.run import evaluate_manifest
     from vidskim.look import methods as presets
     from vidskim.look.look import Look
     from vidskim.look.moments import Selection
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from vidskim.model.file import load_model, save_model
     from vidskim.model.memory import CollaborativeMemory
     from vidskim.model.model import Card, Model
+    from vidskim.model.schedule import Pattern, Routed
     from vidskim.model.wrap import wrap
     from vidskim.types import ChosenClip, Clip, Cost, Prediction, Score, VideoInfo
     from vidskim.video import Video
@@ -53,8 +55,10 @@ __all__ = [
     "Look",
     "ManifestError",
     "Model",
+    "Pattern",
     "Prediction",
     "Recognizer",
+    "Routed",
     "Runtime",
     "Score",
     "Selection",
@@ -68,6 +72,7 @@ __all__ = [
     "__version__",
     "count",
     "create_backbone",
+    "evaluate_manifest",
     "list_backbones",
     "load_backbone",
     "load_model",
@@ -96,8 +101,10 @@ _HOMES = {
     "Look": "vidskim.look.look:Look",
     "ManifestError": "vidskim.errors:ManifestError",
     "Model": "vidskim.model.model:Model",
+    "Pattern": "vidskim.model.schedule:Pattern",
     "Prediction": "vidskim.types:Prediction",
     "Recognizer": "vidskim.answer.recognizer:Recognizer",
+    "Routed": "vidskim.model.schedule:Routed",
     "Runtime": "vidskim.answer.recognizer:Runtime",
     "Score": "vidskim.types:Score",
     "Selection": "vidskim.look.moments:Selection",
@@ -110,6 +117,7 @@ _HOMES = {
     "VidskimError": "vidskim.errors:VidskimError",
     "count": "vidskim.account:count",
     "create_backbone": "vidskim.backbones.registry:create_backbone",
+    "evaluate_manifest": "vidskim.evaluate.run:evaluate_manifest",
     "list_backbones": "vidskim.backbones.registry:list_backbones",
     "load_backbone": "vidskim.backbones.files.checkpoint:load_backbone",
     "load_model": "vidskim.model.file:load_model",

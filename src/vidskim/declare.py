@@ -47,7 +47,7 @@ class Option:
         low: its least value.
         high: its largest value.
         above: what it must exceed.
-        choices: what shells offer; the library knows what is valid.
+        choices: the words it takes on the command line; in Python objects may stand there too.
         is_file: whether it names a file or folder.
     """
 

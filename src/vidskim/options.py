@@ -20,6 +20,9 @@ from typing import Annotated, Any, TypedDict
 
 from vidskim.declare import Option
 
+SELECTED = ("dense", "uniform", "random", "packets", "motion", "scsampler", "cascade")
+"""Methods that need no part of a model."""
+
 MAX_FRAMES = 4096
 """Of a clip, and of its stride."""
 
@@ -79,15 +82,12 @@ class NameOptions(TypedDict, total=False):
     """Which method chooses them."""
 
     method: Annotated[
-        str | None,
+        Any,
         Option(
             "dense, uniform, random, packets, motion, scsampler or cascade; to recognize also "
-            "what the model has parts for: faster, faster16, faster32, memory or sfc (default: "
-            "the model's own, else motion)",
-            choices=(
-                *("dense", "uniform", "random", "packets", "motion", "scsampler", "cascade"),
-                *("faster", "faster16", "faster32", "memory", "sfc"),
-            ),
+            "what the model has parts for: faster, faster16, faster32, memory or sfc; in Python "
+            "also a vidskim.Look (default: the model's own, else motion)",
+            choices=(*SELECTED, "faster", "faster16", "faster32", "memory", "sfc"),
         ),
     ]
 
@@ -96,9 +96,16 @@ class MethodOptions(NameOptions, LookOptions, total=False):
     """Which clips of a video are chosen."""
 
 
-class SelectOptions(MethodOptions, total=False):
+class SelectOptions(LookOptions, total=False):
     """Which moments of a video are chosen without a classifier."""
 
+    method: Annotated[
+        str | None,
+        Option(
+            "dense, uniform, random, packets, motion, scsampler or cascade (default: motion)",
+            choices=SELECTED,
+        ),
+    ]
     budget_seconds: Annotated[
         float | None,
         Option("instead of k, how many seconds the chosen clips may last together", above=0),
@@ -210,8 +217,8 @@ class PartOptions(ModelOptions, CompositionOptions, total=False):
     ]
 
 
-class OpenOptions(PartOptions, total=False):
-    """The same, and what an untrained or a compressed model takes."""
+class SegmentOptions(TypedDict, total=False):
+    """What a compressed model takes."""
 
     segment_frames: Annotated[
         int | None,
@@ -222,14 +229,19 @@ class OpenOptions(PartOptions, total=False):
             low=1,
         ),
     ]
+
+
+class OpenOptions(PartOptions, SegmentOptions, total=False):
+    """All that a model is opened with."""
+
     random_weights: Annotated[
         bool,
         Option("run the model untrained, to measure cost and speed only", "model"),
     ]
 
 
-class WholeOptions(TypedDict, total=False):
-    """What takes a model that is known, and a video that is there as a whole."""
+class RouteOptions(TypedDict, total=False):
+    """What sends encoders to clips, where a video is there as a whole."""
 
     route: Annotated[
         Any,
@@ -240,6 +252,11 @@ class WholeOptions(TypedDict, total=False):
             choices=("packets", "motion", "scsampler"),
         ),
     ]
+
+
+class WholeOptions(RouteOptions, total=False):
+    """What takes a model that is known, and a video that is there as a whole."""
+
     fast: Annotated[
         str | None,
         Option(
@@ -273,10 +290,6 @@ class CropOptions(TypedDict, total=False):
     ]
 
 
-class PlanOptions(NumberOptions, NameOptions, CompositionOptions, CropOptions, total=False):
-    """What an answer is priced for, before there is a video."""
-
-
 class RunOptions(CropOptions, total=False):
     """How networks run."""
 
@@ -290,6 +303,18 @@ class RunOptions(CropOptions, total=False):
         ),
     ]
     device: Annotated[Any, Option("where the networks run, for example cuda (default: cpu)", "run")]
+
+
+class PlanOptions(
+    NumberOptions,
+    NameOptions,
+    CompositionOptions,
+    SegmentOptions,
+    RouteOptions,
+    CropOptions,
+    total=False,
+):
+    """What an answer is priced for, before there is a video."""
 
 
 class BatchOptions(RunOptions, total=False):

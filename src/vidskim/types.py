@@ -137,6 +137,16 @@ class TimeAttention:
         """How much of what was kept comes from each step, ``[T]``; sums to one."""
         return self.weights.mean(0)
 
+    @property
+    def num_inputs(self) -> int:
+        """How many inputs were compressed, each by itself: blocks of the weights."""
+        count, end = 0, -1
+        for row in self.weights:
+            seen = row.nonzero().flatten().tolist()
+            count += seen[0] > end
+            end = max(end, seen[-1])
+        return count
+
     def to_json(self) -> dict[str, Any]:
         """Return the ``attention`` object of ``vidskim recognize --json``."""
         return {

@@ -16,8 +16,16 @@ from vidskim.look.methods import METHODS, PARTS, Asked, Method, find_method
 from vidskim.look.motion import MotionEnergy
 from vidskim.look.open import SamplerOptions, check_options, check_used, open_sampler
 from vidskim.look.packets import PacketSaliency
-from vidskim.model.compose import DEFAULT_STAGE, MEMORY, NONE, Parts, compose
-from vidskim.model.compressed import Compressed, is_joined
+from vidskim.model.compose import (
+    DEFAULT_STAGE,
+    MEMORY,
+    NONE,
+    Parts,
+    check_words,
+    compose,
+    read_join,
+)
+from vidskim.model.compressed import Compressed, bare_of, is_joined
 from vidskim.model.load import is_name, open_any
 from vidskim.model.model import Model, is_alone
 from vidskim.model.schedule import EXPENSIVE, Pattern, Routed, Schedule, parse_pattern
@@ -41,7 +49,7 @@ RECIPES = {"cheap": "faster", "context": "memory", "compression": "sfc"}
 class Ask:
     """What a recognizer is asked for; None leaves it to the model. See `vidskim.recognize`."""
 
-    method: str | None = None
+    method: str | Look | None = None
     k: int | None = None
     sampler: str | Sequence[str | Path] | Saliency | None = None
     options: SamplerOptions = field(default_factory=SamplerOptions)
@@ -66,7 +74,7 @@ class Ask:
         Raises:
             UsageError: an unknown method, or one that needs a part that a backbone does not have.
         """
-        if self.method is None:
+        if not isinstance(self.method, str):
             return self
         row = find_method(self.method)
         given = {"cheap": self.cheap, "context": self.context, "compression": self.compress}
@@ -132,6 +140,9 @@ def ask_of(
     unknown = set(asked) - {field.name for field in fields(Ask)}
     if unknown:
         raise unknown_name("option", sorted(unknown)[0], [field.name for field in fields(Ask)])
+    method = asked.get("method")
+    if method is not None and not isinstance(method, str | Look):
+        raise UsageError(f"method is a word or a vidskim.Look, got {printable(repr(method)[:60])}")
     runtime = Runtime(num_crops, batch_size, precision, device)
     given = {key: value for key, value in asked.items() if value is not None}
     return Ask(**given, runtime=runtime)
@@ -154,19 +165,24 @@ def opened(model: Any, ask: Ask) -> tuple[Model, Ask]:
     )
     if ask.pattern is not None:
         parse_pattern(ask.pattern)
-    trained = ask.method is not None and METHODS[ask.method].is_trained
+    if ask.join is not None:
+        read_join(ask.join)
+    check_words(ask.context, ask.aggregator)
+    trained = isinstance(ask.method, str) and METHODS[ask.method].is_trained
     if ask.sampler is not None and (trained or ask.route == TRAINED_ROUTE):
         ask = replace(ask, sampler=sampler_of(ask))  # before weights are fetched for nothing
-    return open_any(model, random_weights=ask.random_weights), ask
+    parts = (ask.cheap, ask.context, ask.compress, ask.aggregator)
+    adds = any(part not in (None, NONE) for part in parts)
+    return open_any(model, random_weights=ask.random_weights, keeps_files=adds), ask
 
 
-def check_spelling(method: str | None) -> None:
+def check_spelling(method: object) -> None:
     """Raise for a variant as `vidskim evaluate` spells it, which is an option here.
 
     Raises:
         UsageError: a method with a slash.
     """
-    if method is not None and "/" in method:
+    if isinstance(method, str) and "/" in method:
         raise UsageError(
             f"method {printable(method)!r} is a variant as 'vidskim evaluate' names it: give "
             f"method {printable(method.partition('/')[0])!r}, and the rest as options (pattern, "
@@ -180,8 +196,13 @@ def assemble(model: Model, ask: Ask) -> Recognizer:
     Raises:
         UsageError: what the parts at hand cannot do.
     """
+    own = ask.method if isinstance(ask.method, Look) else None
+    if own is not None:
+        if (ask.k, ask.options) != (None, SamplerOptions()):
+            raise UsageError("a Look has chosen its own k and sampler: leave these options out")
+        ask = replace(ask, method=None)
     model, name = composed(model, ask)
-    look, schedule = aimed(model, name, ask)
+    look, schedule = aimed(model, name, ask, look=own)
     return Recognizer(model, look=look, schedule=schedule, runtime=ask.runtime)
 
 
@@ -191,8 +212,11 @@ def composed(model: Model, ask: Ask) -> tuple[Model, str]:
     Raises:
         UsageError: parts that it cannot have.
     """
+    if len(model.networks) < 2 and ask.cheap is None:
+        check_shares(model, ask)
     altered = (ask.cheap, ask.context, ask.compress)
-    name = ask.method or ("" if any(part is not None for part in altered) else model.card.method)
+    kept = "" if any(part is not None for part in altered) else model.card.method
+    name = ask.method if isinstance(ask.method, str) else kept
     model = compose(
         model,
         Parts(
@@ -334,14 +358,24 @@ def schedule_of(model: Model, row: Method, ask: Ask) -> Schedule:
         pattern = parse_pattern(row.pattern)
     if ask.pattern is not None:
         pattern = parse_pattern(ask.pattern)
-    if len(model.networks) < 2 and (ask.pattern is not None or ask.route is not None):
+    if len(model.networks) < 2:
+        check_shares(model, ask)
+    if ask.route is None:
+        return pattern
+    return Routed(pattern, routing_saliency(model, pattern, row, ask))
+
+
+def check_shares(model: Model, ask: Ask) -> None:
+    """Raise for a pattern or route of a model of one encoder.
+
+    Raises:
+        UsageError: one is asked for.
+    """
+    if ask.pattern is not None or ask.route is not None:
         raise UsageError(
             f"a pattern or route shares clips between two encoders, {model.origin.model} has one: "
             "leave them out, or give cheap"
         )
-    if ask.route is None:
-        return pattern
-    return Routed(pattern, routing_saliency(model, pattern, row, ask))
 
 
 def routing_saliency(model: Model, pattern: Pattern, row: Method, ask: Ask) -> Saliency:
@@ -380,6 +414,8 @@ def accelerated(model: Model, ask: Ask, *, labels: Sequence[str] | None = None) 
         UsageError: more than one classifier that can be compiled.
     """
     network = model.networks[0]
+    if not isinstance(bare_of(network), Network):
+        raise UsageError(f"fast compiles networks of ours, {network.name} is wrapped: omit it")
     if not is_alone(model) or not isinstance(network, Network):
         raise UsageError(
             "fast runs a single classifier by OpenVINO, clip by clip: no second encoder, memory, "

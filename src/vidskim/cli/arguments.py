@@ -186,6 +186,8 @@ def _read(known: Declared, word: Any) -> Any:
     Raises:
         UsageError: no number, or one out of range.
     """
+    if known.kind is str and known.option.choices:
+        return _chosen(known, str(word))
     if known.kind in (bool, str):
         return word
     noun = "a whole number" if known.kind is int else "a number"
@@ -195,6 +197,18 @@ def _read(known: Declared, word: Any) -> Any:
         raise UsageError(f"{flag(known.name)} takes {noun}, got {word!r}") from None
     known.option.check(flag(known.name), value)
     return value
+
+
+def _chosen(known: Declared, word: str) -> str:
+    """Return one of an option's words, or a path where it takes files too.
+
+    Raises:
+        UsageError: another one, with the nearest.
+    """
+    plain = word.replace("-", "_") if known.name == "rule" else word
+    if plain in known.option.choices or "/" in word:  # a variant, which the library explains
+        return word
+    raise unknown_name(flag(known.name), word, known.option.choices)
 
 
 def _argument_texts(function: Verb) -> dict[str, str]:

@@ -6,6 +6,7 @@ from vidskim.cli import console
 from vidskim.cli.words import refuse
 from vidskim.errors import UsageError
 from vidskim.options import PlanOptions
+from vidskim.show.models import check_name
 
 
 def cost(
@@ -36,6 +37,8 @@ def cost(
         papers: print the papers' figures beside ours.
         json: print JSON.
     """
+    if name is not None:
+        check_name(name, more=["demo", "faster", "faster16", "faster32", "sfc"])
     from vidskim.cost.look import networks_of, sampler_cost
     from vidskim.cost.model import dense_clip, price, read_shape, read_video
     from vidskim.cost.papers import paper_rows

@@ -36,16 +36,23 @@ def models(name: str | None = None, /, json: bool = False) -> None:
         name: a backbone, for all weights that are published for it and where they come from.
         json: print one JSON list, with a name one object.
     """
-    if name is not None:
+    from vidskim.show.models import shipped_models
+
+    table = shipped_models()
+    if name is None:
+        console.show(table["records" if json else "text"])
+        return
+    if "@" in name:
         from vidskim.cost.zoo import find_model
         from vidskim.show import text as printing
 
-        record = find_model(name)
-        console.show(record.to_json() if json else printing.model(record))
+        found = find_model(name)
+        console.show(found.to_json() if json else printing.model(found))
         return
-    from vidskim.show.models import shipped_models
-
-    console.show(shipped_models()["records" if json else "text"])
+    records = {record["name"]: record for record in table["records"]}
+    if name not in records:
+        raise unknown_name("backbone", name, records)
+    console.show(records[name] if json else table["pages"][name])
 
 
 def train(words: Sequence[str], /) -> None:

@@ -8,6 +8,7 @@ from vidskim.cli.streaming import answer_live
 from vidskim.cli.words import only, paths_of, refuse
 from vidskim.declare import Option
 from vidskim.options import RecognizeOptions, StreamOptions
+from vidskim.show.models import check_name
 
 OF_ONE = {"stream", "timeline", "attention", "report"}
 """What shows one video."""
@@ -72,6 +73,9 @@ def recognize(*video: str, **options: Unpack[AnswerOptions]) -> None:
         )
         answer_live(video[0], as_json=as_json, **only(options, StreamOptions))
         return
+    for key in ("model", "cheap"):
+        if key in options:
+            check_name(str(options[key]), more=["demo"])
     early = options.keys() & StreamOptions.__annotations__ - RecognizeOptions.__annotations__.keys()
     refuse(early, *["VIDEO -"] * ("-" in video), reason="goes with --stream")
     from vidskim import api

@@ -83,6 +83,35 @@ class Cascade:
 
 
 @dataclass(frozen=True)
+class Undivided:
+    """A saliency of a user's own, as one of a single part."""
+
+    saliency: Saliency
+
+    def with_k(self, k: int) -> "Undivided":
+        """Return the same: it does not depend on how many are chosen."""
+        return self
+
+    def __call__(self, video: Video, clips: Sequence[Clip]) -> Tensor:
+        """Return scores ``[N]``."""
+        return self.saliency(video, clips)
+
+    def parts(self, video: Video, clips: Sequence[Clip]) -> dict[str, Tensor]:
+        """Return the scores ``[N]`` by the name of their class."""
+        return {type(self.saliency).__name__: self.saliency(video, clips)}
+
+    def combine(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """Return the scores ``[N]``."""
+        (scores,) = parts.values()
+        return scores
+
+
+def as_parted(saliency: Saliency) -> PartedSaliency:
+    """Return a saliency in parts, of one where it has none."""
+    return saliency if isinstance(saliency, PartedSaliency) else Undivided(saliency)
+
+
+@dataclass(frozen=True)
 class Strided:
     """Scores every s-th clip only; the others get 0 (SCSampler, appendix E).
 

@@ -120,7 +120,7 @@ class Look:
             if self.overlaps:
                 grid = video.spread_clips(self.k, num_frames=num_frames, stride=stride)
             if len(grid) < self.k:
-                told = f"{len(grid)} clips are fewer than the {self.k} asked for: all are chosen"
+                told = f"the video has {len(grid)} clips, fewer than {self.k}: all are chosen"
                 warn(video, told)
         scores: Tensor | None = None
         parts: dict[str, Tensor] = {}

@@ -9,7 +9,7 @@ from torch import Tensor
 from vidskim.backbones.contract import Backbone, ClipSpec
 from vidskim.errors import UsageError, unknown_name
 from vidskim.look import selection
-from vidskim.look.cascade import Cascade
+from vidskim.look.cascade import Cascade, as_parted
 from vidskim.look.contract import PartedSaliency, Saliency
 from vidskim.look.look import Look
 from vidskim.look.motion import MotionEnergy
@@ -181,10 +181,7 @@ def _whole(asked: Asked) -> Look:
 
 
 def _cascade(asked: Asked) -> Look:
-    second = asked.trained()
-    if not isinstance(second, PartedSaliency):
-        raise UsageError(f"a cascade cannot be made of {type(second).__name__}; give a Sampler")
-    return cascade(second, k=asked.number, candidates=asked.candidates)
+    return cascade(as_parted(asked.trained()), k=asked.number, candidates=asked.candidates)
 
 
 def _nowhere(asked: Asked) -> Look:

@@ -10,7 +10,7 @@ from vidskim.backbones.open import demo_checkpoint, untrained, untrained_like
 from vidskim.errors import CheckpointError, UsageError, listed
 from vidskim.look import methods
 from vidskim.look.cascade import Strided
-from vidskim.look.contract import PartedSaliency
+from vidskim.look.contract import PartedSaliency, Saliency
 from vidskim.look.look import Look
 from vidskim.look.network import OBJECTIVES, NetworkSaliency, check_takes
 from vidskim.look.sampler import AUDIO, Sampler
@@ -206,7 +206,7 @@ def look_of(
     method: str,
     *,
     k: int,
-    sampler: str | Sequence[str | Path] | None = None,
+    sampler: str | Sequence[str | Path] | Saliency | None = None,
     options: SamplerOptions | None = None,
 ) -> Look:
     """Return the `Look` of a method that needs no model.
@@ -225,7 +225,9 @@ def look_of(
     check_options(method, k=k, sampler=sampler, options=options, is_used=row.is_trained)
     chosen = options or SamplerOptions()
 
-    def opened() -> PartedSaliency:
+    def opened() -> Saliency:
+        if callable(sampler):
+            return sampler
         found = open_sampler(sampler, options=chosen)
         check_used(found, chosen)
         return found

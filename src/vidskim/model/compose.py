@@ -15,7 +15,7 @@ from vidskim.model.compressed import Compressed, check_stage
 from vidskim.model.contract import Aggregator, Context
 from vidskim.model.load import open_any
 from vidskim.model.memory import CollaborativeMemory
-from vidskim.model.model import Card, Join, Model, own_mean
+from vidskim.model.model import Card, Join, Model, check_has_maps, own_mean
 from vidskim.model.presets import compressed, default_stage, memory_channels, seeded
 from vidskim.types import Origin
 
@@ -139,7 +139,7 @@ def _with_compression(backbone: Any, join: Join, parts: Parts) -> Compressed:
     stage = default_stage(backbone) if parts.compress == DEFAULT_STAGE else str(parts.compress)
     check_stage(backbone, stage)
     _refuse_untrained("a compression", "sfc", parts)
-    if join is not None and parts.size is not None:
+    if parts.size is not None:
         backbone = _sized(backbone, parts.size)
     made = compressed(backbone, at=stage)
     if join is not None:
@@ -213,6 +213,18 @@ def read_join(join: str | int) -> Join:
     raise UsageError(f"join is a number of clips, at least 1, or 'all', got {printable(text)!r}")
 
 
+def check_words(context: object, aggregator: object) -> None:
+    """Raise for a context or aggregator of a name that there is not.
+
+    Raises:
+        UsageError: such a name.
+    """
+    if isinstance(context, str) and context not in (MEMORY, NONE):
+        raise unknown_name("context", context, (MEMORY, NONE))
+    if isinstance(aggregator, str) and aggregator not in (AVERAGE, *AGGREGATORS):
+        raise unknown_name("aggregator", aggregator, (AVERAGE, *AGGREGATORS))
+
+
 def _aggregator(model: Model, encoders: list[Any], parts: Parts) -> Any:
     """Return the aggregator, None for the mean of the encoders' class scores."""
     had, wanted = model.aggregator, parts.aggregator
@@ -224,8 +236,8 @@ def _aggregator(model: Model, encoders: list[Any], parts: Parts) -> Any:
         return None
     if isinstance(had, Learned) and had.name == wanted:
         return had
-    if wanted not in AGGREGATORS:
-        raise unknown_name("aggregator", wanted, (AVERAGE, *AGGREGATORS))
+    check_words(None, wanted)
+    check_has_maps(encoders[0])
     _refuse_untrained(f"aggregator {wanted}", "faster", parts)
     first = encoders[0]
     channels = map_shape(first, num_clips=1)[0]
@@ -256,13 +268,10 @@ def _context(model: Model, encoders: list[Any], aggregator: Any, parts: Parts) -
         return None
     if not isinstance(parts.context, str):
         return parts.context
-    if parts.context != MEMORY:
-        raise UsageError(
-            f"context is 'memory' or 'none', got {printable(parts.context)!r}: a memory relates "
-            "the clips of a video"
-        )
+    check_words(parts.context, None)
     if model.context is not None:
         return model.context
+    check_has_maps(encoders[0])
     _refuse_untrained("a memory", "memory", parts)
     channels = getattr(aggregator, "channels", None) or memory_channels(encoders[0])
     return seeded(lambda: CollaborativeMemory(channels))

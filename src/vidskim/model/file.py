@@ -164,7 +164,13 @@ def load_model(path: str | Path, *, encoder: Wrapped | Sequence[Wrapped] | None 
             that holds its own networks.
     """
     path = Path(path)
-    given = [] if encoder is None else [encoder] if isinstance(encoder, Wrapped) else list(encoder)
+    several = encoder if isinstance(encoder, Sequence) else [] if encoder is None else [encoder]
+    given = list(several)
+    for one in given:
+        if not isinstance(one, Wrapped):
+            raise UsageError(
+                f"encoder is what vidskim.wrap returns, got {type(one).__name__}: wrap it first"
+            )
     raw = read_raw(path)
     if given and not _holds_wrapped(raw):
         raise UsageError(f"{path}: holds its own networks: leave encoder out")

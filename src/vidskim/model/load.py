@@ -13,13 +13,16 @@ from vidskim.model.presets import single
 from vidskim.types import Origin
 
 
-def open_any(model: str | Path | Model | Encoder, *, random_weights: bool = False) -> Model:
+def open_any(
+    model: str | Path | Model | Encoder, *, random_weights: bool = False, keeps_files: bool = False
+) -> Model:
     """Return a model, which knows where it comes from.
 
     Args:
         model: as `vidskim.backbones.open.open_model` takes it, the path of a file with several
             parts, or a model or encoder itself.
         random_weights: build the network of a name untrained, for measuring cost and speed.
+        keeps_files: the weights of a file of several parts stay, what is untrained goes around it.
 
     Raises:
         UsageError: no such name, or random weights for the file of a model of several parts.
@@ -28,7 +31,8 @@ def open_any(model: str | Path | Model | Encoder, *, random_weights: bool = Fals
     if not isinstance(model, str | Path):
         return as_model(model)
     name, path = str(model), Path(model)
-    if name not in VALID and path.is_file() and not random_weights:
+    is_kept = keeps_files and path.is_file() and is_around(read_raw(path))
+    if name not in VALID and path.is_file() and (is_kept or not random_weights):
         found = load_model(path)
         found.origin = Origin(f"{name} ({describe(found)})")
         return found

@@ -316,11 +316,7 @@ def check_fit(model: Model) -> None:
 def _check_maps(model: Model, *, channels: int | None, reads: int | None) -> None:
     """Raise unless encoders and adapters give an aggregator and a context their channels."""
     for encoder in model.networks:
-        if not getattr(encoder, "has_maps", True):
-            raise UsageError(
-                f"{encoder.name} gives class scores only: wrap it with features and classify for "
-                "what works on maps, a memory or a trained aggregator"
-            )
+        check_has_maps(encoder)
     if channels is None and reads is None:
         return
     joins = [1 if n is None else n for n in model.card.join]
@@ -337,6 +333,19 @@ def _check_maps(model: Model, *, channels: int | None, reads: int | None) -> Non
         )
     if reads is not None and any(shape[0] < reads for shape in shapes):
         raise UsageError(f"a memory of {reads} channels cannot act on maps {given}")
+
+
+def check_has_maps(encoder: Any) -> None:
+    """Raise for a network that was wrapped without its maps.
+
+    Raises:
+        UsageError: such a one.
+    """
+    if not getattr(encoder, "has_maps", True):
+        raise UsageError(
+            f"{encoder.name} gives class scores only: wrap it with features and classify for what "
+            "works on maps, a memory or a trained aggregator"
+        )
 
 
 def describe(model: Model) -> str:

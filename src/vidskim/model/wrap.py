@@ -133,6 +133,12 @@ def wrap(
         raise UsageError(f"wrap takes an nn.Module, got {type(module).__name__}")
     if not isinstance(name, str) or not name:
         raise UsageError(f"a wrapped network has a name, a word, got {name!r}")
+    kinds = {p.dtype for p in module.parameters() if p.is_floating_point()} - {torch.float32}
+    if kinds:
+        raise UsageError(
+            f"{name}: has parameters of {listed(sorted(map(str, kinds)))}: give it in float32 "
+            "(module.float()); what it runs in is the option precision"
+        )
     _check_input(clip, transform, name=name)
     number, names = _classes(classes, name=name)
     if isinstance(stages, str):

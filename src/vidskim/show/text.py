@@ -45,9 +45,14 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
         lines += ["", f"{views} seen closely ({answer.method}, {answer.model}):"]
         lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
     else:
+        is_one = answer.attention.num_inputs == 1 and not take_turns(answer)
         clips = f"{many} clips joined" if many > 1 else "one clip"
-        lines += ["", f"{clips}, seen at once ({answer.method}, {answer.model}):"]
-        lines += [f"  {clock(a)} - {clock(b)}" for a, b in seen_stretches(answer)]
+        how = "seen at once" if is_one else "seen in several inputs"
+        lines += ["", f"{clips}, {how} ({answer.method}, {answer.model}):"]
+        if is_one:
+            lines += [f"  {clock(a)} - {clock(b)}" for a, b in seen_stretches(answer)]
+        else:
+            lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
     lines += _time_line(answer, canvas=canvas)
     lines += _attention(answer, canvas=canvas)
     if take_turns(answer):
@@ -228,12 +233,14 @@ def _video_lines(counted: VideoCost) -> list[str]:
     """Return what a model costs for a video, part by part."""
     whole, plan = counted.whole, counted.planned
     N = sum(part.num_clips for part in counted.parts if part.role in ("expensive", "cheap"))
-    lines = [f"{N} clips, pattern {counted.pattern}"]
+    several = len({part.role for part in counted.parts} & {"expensive", "cheap"}) > 1
+    pattern = f", pattern {counted.pattern}" if several else ""
+    lines = [f"{N} clips{pattern}"]
     if plan is not None:
         video, rate = plan.video, float(plan.video.frame_rate)
         lines = [
             f"{video.seconds:g} s of {_by(video.size)} at {rate:g} frames per second, method "
-            f"{plan.method}: {N} of {plan.num_grid} clips, pattern {counted.pattern}",
+            f"{plan.method}: {N} of {plan.num_grid} clips{pattern}",
             f"{whole.macs / plan.dense_macs:.1%} of the {_giga(plan.dense_macs)} of looking at "
             f"every clip{', without what choosing costs' if plan.is_scored else ''}",
         ]
@@ -241,7 +248,7 @@ def _video_lines(counted: VideoCost) -> list[str]:
     cells = [
         [
             printable(part.name),
-            part.role,
+            part.role if several or part.role != "expensive" else "encoder",
             str(part.num_clips),
             f"{part.macs / scale:.4g}",
             f"{part.params / 1e6:.2f}",
@@ -255,7 +262,7 @@ def _video_lines(counted: VideoCost) -> list[str]:
         _table(["part", "role", "clips", unit, "M params"], cells),
         "",
         f"{share:.1%} of the {_giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
-        f"{'every clip' if N > 1 else 'the clip'}",
+        f"{'each of these clips' if N > 1 else 'the clip'}",
     ]
 
 
