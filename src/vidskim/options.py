@@ -20,9 +20,6 @@ from typing import Annotated, Any, TypedDict
 
 from vidskim.declare import Option
 
-SELECTED = ("dense", "uniform", "random", "packets", "motion", "scsampler", "cascade")
-"""Methods that need no part of a model."""
-
 MAX_FRAMES = 4096
 """Of a clip, and of its stride."""
 
@@ -87,7 +84,10 @@ class NameOptions(TypedDict, total=False):
             "dense, uniform, random, packets, motion, scsampler or cascade; to recognize also "
             "what the model has parts for: faster, faster16, faster32, memory or sfc; in Python "
             "also a vidskim.Look (default: the model's own, else motion)",
-            choices=(*SELECTED, "faster", "faster16", "faster32", "memory", "sfc"),
+            choices=(
+                *("dense", "uniform", "random", "packets", "motion", "scsampler", "cascade"),
+                *("faster", "faster16", "faster32", "memory", "sfc"),
+            ),
         ),
     ]
 
@@ -96,16 +96,9 @@ class MethodOptions(NameOptions, LookOptions, total=False):
     """Which clips of a video are chosen."""
 
 
-class SelectOptions(LookOptions, total=False):
+class SelectOptions(MethodOptions, total=False):
     """Which moments of a video are chosen without a classifier."""
 
-    method: Annotated[
-        str | None,
-        Option(
-            "dense, uniform, random, packets, motion, scsampler or cascade (default: motion)",
-            choices=SELECTED,
-        ),
-    ]
     budget_seconds: Annotated[
         float | None,
         Option("instead of k, how many seconds the chosen clips may last together", above=0),

@@ -145,7 +145,7 @@ def test_the_price_as_text(faster_file, capsys):
         ["r2d_26", "cheap", "3"],
         ["fast_gru", "aggregator", "4"],
     ]
-    assert last.endswith("of r3d_18 on every clip")
+    assert last.endswith("of r3d_18 on each of these clips")
 
 
 @pytest.mark.parametrize(

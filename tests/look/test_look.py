@@ -92,7 +92,7 @@ def test_few_clips_and_short_videos_are_told(sample_video, tmp_path):
     for k, count in ((18, 0), (25, 1)):
         video = Video(sample_video)
         presets.uniform(k=k)(video, num_frames=16, stride=1)
-        assert sum("19 clips are fewer than the 25" in text for text in video.warnings) == count
+        assert sum("has 19 clips, fewer than 25" in text for text in video.warnings) == count
     path = tmp_path / "short.mp4"
     write_video(path, [np.full((48, 64, 3), 9 * n, np.uint8) for n in range(5)])
     video = Video(path)

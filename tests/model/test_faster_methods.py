@@ -189,4 +189,4 @@ def test_a_single_classifier_takes_neither_pattern_nor_route(files, options):
 def test_a_preset_takes_a_model_of_its_clips(files, video):
     answer = make_recognizer(model=str(files / "sixteen.safetensors"), method="faster16")(video)
     assert letters(answer) == "ECCCCCCC"  # 8 clips of 16 are all there are
-    assert any("fewer than the 16" in warning for warning in answer.warnings)
+    assert any("fewer than 16" in warning for warning in answer.warnings)

@@ -182,7 +182,7 @@ def test_untrained(video, capsys):
     [
         (["--method", "memory", "--model", "demo"], "needs a backbone with a memory"),
         (["--method", "memory", "--model", "none.safetensors"], "none.safetensors"),
-        (["--method", "memory", "--model", "r3d_19"], "needs a backbone with a memory"),
+        (["--method", "memory", "--model", "r3d_18"], "needs a backbone with a memory"),
         (["--model", "FILE", "--pattern", "1:7"], "two encoders"),
         (["--model", "FILE", "--method", "faster"], "FASTER"),
         (["--model", "FILE", "--method", "memry"], "did you mean"),

@@ -204,7 +204,7 @@ def test_segments_that_cannot_be(file):
     [
         (["--method", "sfc", "--model", "demo"], "needs a backbone with a compression inside"),
         (["--method", "sfc", "--model", "none.safetensors"], "none.safetensors"),
-        (["--method", "sfc", "--model", "r3d_19"], "needs a backbone with a compression inside"),
+        (["--method", "sfc", "--model", "r3d_18"], "needs a backbone with a compression inside"),
         (["--model", "FILE", "--method", "memory"], "needs a backbone with a memory"),
         (["--model", "FILE", "--method", "faster"], "FASTER"),
         (["--model", "FILE", "--method", "unifrom"], "did you mean 'uniform'"),
