@@ -3,18 +3,16 @@
 import csv
 import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vidskim.errors import UsageError
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.protocol import Protocol
 from vidskim.evaluate.results import MethodResult, VideoResult
 from vidskim.evaluate.table import BASELINES, TableRow, table
+from vidskim.io.write.files import all_whole, refusing
 
 __all__ = ["TableRow", "table", "to_csv", "to_json", "to_markdown", "videos_to_csv", "write_report"]
 
@@ -128,25 +126,16 @@ def write_report(
     from vidskim.evaluate.figure import draw_accuracy_cost  # matplotlib takes a second to import
 
     rows = table(results, seed=protocol.seed)
-    out_dir = Path(out_dir)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".report-") as temp:
-            texts = {
-                "results.csv": to_csv(rows),
-                "results.md": to_markdown(rows, protocol=protocol),
-                "results.json": to_json(rows, protocol=protocol) + "\n",
-                "videos.csv": videos_to_csv(results),
-            }
-            for name, text in texts.items():
-                Path(temp, name).write_text(text, encoding="utf-8")
-            draw_accuracy_cost(rows, Path(temp, "accuracy_cost.png"), title=title)
-            for part in sorted(Path(temp).iterdir()):
-                os.replace(part, out_dir / part.name)
-    except OSError as error:
-        raise UsageError(
-            f"{out_dir}: cannot write the report there ({error.strerror}); give another folder"
-        ) from None
+    with refusing(out_dir, what="cannot write the report there"), all_whole(out_dir) as temp:
+        texts = {
+            "results.csv": to_csv(rows),
+            "results.md": to_markdown(rows, protocol=protocol),
+            "results.json": to_json(rows, protocol=protocol) + "\n",
+            "videos.csv": videos_to_csv(results),
+        }
+        for name, text in texts.items():
+            (temp / name).write_text(text, encoding="utf-8")
+        draw_accuracy_cost(rows, temp / "accuracy_cost.png", title=title)
     return rows
 
 

@@ -175,7 +175,7 @@ def test_what_was_answered_before_a_kill_is_kept(manifest, tmp_path, monkeypatch
     answers = clip_answers(manifest.rows, tiny_classifier(), folder=tmp_path)
     assert len(count_videos) == 2
     assert len(answers) == 4
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_unreadable_videos_are_left_out_and_named(manifest, tmp_path):

@@ -226,7 +226,7 @@ def test_what_was_encoded_before_a_kill_is_kept(rows, tmp_path, monkeypatch, enc
     encoded.clear()
     assert len(clip_maps(rows, tiny_classifier(), folder=tmp_path)) == 4
     assert len(encoded) == 2
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_unreadable_videos_are_left_out_and_named(rows, tmp_path):

@@ -69,16 +69,6 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _receive(url: str, file: IO[bytes], *, description: str) -> None:
     """Append what is missing, again after each break that came with progress."""
     while True:
