@@ -221,7 +221,8 @@ def test_scores_are_looked_at_once_and_a_kill_loses_one_video(place, tmp_path, m
         assert file.suffix == ".json"
     damaged = sorted((tmp_path / "cache").glob("scores-*/[0-9a-f]*.json"))[0]
     damaged.write_text("{")
-    again = few(place, cache=tmp_path / "cache")
+    with pytest.warns(UserWarning, match=rf"{damaged}: damaged"):
+        again = few(place, cache=tmp_path / "cache")
     assert len(looked) == 5
     assert again.results[0].entries == first.results[0].entries
 

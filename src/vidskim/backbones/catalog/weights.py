@@ -5,8 +5,9 @@ import os
 from pathlib import Path
 
 from vidskim.backbones.catalog import CATALOG
-from vidskim.backbones.catalog.download import download, file_sha256
+from vidskim.backbones.catalog.download import download
 from vidskim.backbones.catalog.record import Weights, kinetics400_classes
+from vidskim.backbones.files.fingerprint import file_sha256
 from vidskim.backbones.registry import list_networks
 from vidskim.errors import CheckpointError, unknown_name
 from vidskim.io.write.files import write_whole
