@@ -288,7 +288,7 @@ def test_labels_and_parts_of_files_are_checked(place, tmp_path):
     write_manifest([Row(row.path, ("dive",))], tmp_path / "other.csv")
     with pytest.raises(ManifestError, match="first does not know 1"):
         few(place, data=tmp_path / "other.csv")
-    with pytest.raises(ManifestError, match="whole videos are studied"):
+    with pytest.raises(ManifestError, match="but whole videos are"):
         few(place, data=place / "moments.csv")
 
 

@@ -16,7 +16,7 @@ from vidskim.data.cache.answers import check_labels
 from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import CheckpointError, ManifestError, UsageError, printable, unknown_name
-from vidskim.evaluate.benchmark import moments_of
+from vidskim.evaluate.benchmark import check_whole, moments_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.studies import (
     audio,
@@ -212,7 +212,7 @@ def open_setting(
     chosen = split or ("test" if "test" in splits else None)
     manifest = whole if chosen is None else load_manifest(data, split=chosen)
     manifest = replace(manifest, rows=manifest.rows[:limit])
-    _check_whole(manifest)
+    check_whole(manifest)
     train: tuple[Row, ...] = ()
     if chosen != "train" and "train" in splits:
         train = load_manifest(data, split="train").rows[:limit]
@@ -372,12 +372,3 @@ def _common(
     return tuple(
         replace(c, cases=tuple(case for case in c.cases if case.row.path in paths)) for c in found
     )
-
-
-def _check_whole(manifest: Manifest) -> None:
-    for row in manifest.rows:
-        if row.start_seconds is not None or row.end_seconds is not None:
-            raise ManifestError(
-                f"{manifest.source}: {manifest.name_of(row)} is a part of its file, but whole "
-                "videos are studied; give a manifest without start_seconds and end_seconds"
-            )
