@@ -104,6 +104,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def by(sizes: Iterable[int]) -> str:
+    """Return sizes as people write them.
+
+    >>> by((224, 160))
+    '224x160'
+    """
+    return "x".join(map(str, sizes))
+
+
 def listed(names: Sequence[str]) -> str:
     """Return the first names as one line of a message, and dots if there are more.
 

@@ -11,6 +11,7 @@ from vidskim import Card, Look, Model, Recognizer, Runtime, presets
 from vidskim.errors import UsageError
 from vidskim.model.aggregate import Gru
 from vidskim.model.compressed import Compressed
+from vidskim.model.file import save_model
 from vidskim.model.windows import Reach, find_reach, in_windows
 
 
@@ -345,4 +346,65 @@ def test_batches_of_a_compressed_encoder_are_one_input():
     with pytest.raises(UsageError, match="leave batch_size out"):
         vidskim.make_recognizer(
             model=Model([tiny_compressed()], card=Card(join=(2,))), batch_size=2, method="uniform"
+        )
+
+
+def test_a_look_is_a_method(sample_video):
+    look = Look("mine", chooses(0, 2))
+    answer = vidskim.recognize(sample_video, model=tiny_classifier(), method=look)
+    assert (answer.method, [clip.clip.index for clip in answer.clips]) == ("mine", [0, 2])
+    with pytest.raises(UsageError, match="has chosen its own k"):
+        vidskim.recognize(sample_video, model=tiny_classifier(), method=look, k=2)
+
+
+@pytest.mark.parametrize("method", ["scsampler", "cascade"])
+def test_a_saliency_of_ones_own_is_a_sampler_everywhere(sample_video, method):
+    def late(video, clips):
+        return torch.tensor([clip.index / 100 for clip in clips])
+
+    chosen = vidskim.select(sample_video, method=method, sampler=late, k=2)
+    answer = vidskim.recognize(
+        sample_video, model=tiny_classifier(), method=method, sampler=late, k=2
+    )
+    number = len(answer.saliency)
+    indices = [clip.clip.index for clip in answer.clips]
+    assert indices[-1] <= number - 1
+    if method == "scsampler":
+        assert indices == [number - 2, number - 1]
+    assert len(chosen.clips) == 2
+
+
+def test_untrained_parts_go_around_a_file_of_several(tmp_path, sample_video):
+    path = tmp_path / "m.safetensors"
+    save_model(tiny_memory(), path)
+    options = {"model": str(path), "random_weights": True, "method": "uniform", "k": 2}
+    answer = vidskim.recognize(sample_video, compress="res3", join=2, **options)
+    assert any("random weights" in warning for warning in answer.warnings)
+    with pytest.raises(UsageError, match="not with the file of a model"):
+        vidskim.recognize(sample_video, **options)
+
+
+def test_dense_is_of_the_size_that_is_asked_for():
+    for join in (None, 2):
+        made = vidskim.make_recognizer(
+            model="r3d_18", compress="res3", join=join, size=32, random_weights=True
+        )
+        assert made.lanes[0].bare.clip.size == (32, 32)
+
+
+def test_one_rule_for_patterns_of_one_encoder(sample_video):
+    for more in ({}, {"size": 24}, {"pattern": "all"}):
+        with pytest.raises(UsageError, match="shares clips between two encoders"):
+            vidskim.recognize(sample_video, model=tiny_classifier(), **{"pattern": "1:1", **more})
+
+
+def test_half_precision_is_told():
+    plain = tiny_classifier()
+    with pytest.raises(UsageError, match="give it in float32"):
+        vidskim.wrap(
+            tiny_classifier().half(),
+            name="mine",
+            clip=plain.clip,
+            transform=plain.transform,
+            classes=CLASSES,
         )

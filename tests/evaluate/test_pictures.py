@@ -16,7 +16,8 @@ from vidskim.evaluate.figure import draw_accuracy_cost
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.table import table
 from vidskim.show.filmstrip import GAP, lay_out, spread
-from vidskim.show.timeline import CHEAP, CHOSEN, MOMENT, clock, draw_timeline, grid_edges
+from vidskim.show.tables import clock
+from vidskim.show.timeline import CHEAP, CHOSEN, MOMENT, draw_timeline, grid_edges
 
 
 def png_size(path):
@@ -169,7 +170,7 @@ def test_thumbnails_stand_in_the_picture_with_their_times(tmp_path, drawn, num_c
     texts = {text.get_text() for text in drawn[0].texts}
     for place in places:
         chosen = prediction.clips[place]
-        time = clock(chosen.clip.start_seconds, fine=True)
+        time = clock(chosen.clip.start_seconds, digits=1)
         assert f"{time}  ({chosen.saliency:.2f})" in texts
     assert (f"16 of {num_chosen} chosen clips are shown" in texts) == (num_chosen > 16)
 
@@ -240,4 +241,4 @@ def test_thumbnails_must_fit_the_clips(tmp_path):
     ],
 )
 def test_the_clock(seconds, coarse, fine):
-    assert (clock(seconds), clock(seconds, fine=True)) == (coarse, fine)
+    assert (clock(seconds, digits=0), clock(seconds, digits=1)) == (coarse, fine)

@@ -25,7 +25,7 @@ from vidskim.show.attention import (
     draw_attention,
     save_attention,
 )
-from vidskim.show.timeline import clock
+from vidskim.show.tables import clock
 from vidskim.types import Score
 
 FRAMES = 80
@@ -108,7 +108,7 @@ def test_the_boxed_frames_are_those_of_the_largest_received_values(video, tmp_pa
     numbers = shown_numbers(picture, video)
     assert [numbers[axes] for axes in picture.boxed] == [4 * 4, 13 * 4]  # four frames a step
     captions = picture.captions()
-    told = [f"{clock(step * 0.16, fine=True)}\n{received[step]:.0%}" for step in (4, 13)]
+    told = [f"{clock(step * 0.16, digits=1)}\n{received[step]:.0%}" for step in (4, 13)]
     assert [captions[axes] for axes in picture.boxed] == told
     marks = [line for line in picture.curve.lines if line.get_marker() == "o"]
     places = [(line.get_xdata()[0], line.get_ydata()[0]) for line in marks]
@@ -124,7 +124,7 @@ def test_the_strip_is_the_video_evenly_over_time_with_a_time_below_each(video, t
     many = len(numbers)
     assert many >= 7
     assert numbers == [int((n + 0.5) / many * FRAMES) for n in range(many)]
-    told = [clock(number / 25, fine=True) for number in numbers]
+    told = [clock(number / 25, digits=1) for number in numbers]
     assert list(picture.captions().values()) == told
     lefts = [axes.get_position().x0 for axes in picture.thumbnails]
     assert lefts == sorted(lefts)

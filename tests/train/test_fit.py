@@ -16,6 +16,7 @@ from torch import nn
 
 from vidskim.cli import main
 from vidskim.errors import CheckpointError, UsageError, VidskimError
+from vidskim.io.write import files
 from vidskim.train.loop import FitPlan, fit, make_fabric, random_seed
 from vidskim.train.optim import RateSchedule, make_optimizer
 from vidskim.train.run import Run
@@ -248,10 +249,11 @@ def test_a_killed_command_ends_bit_for_bit_like_an_unbroken_run(clip_recipe, tmp
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 @pytest.mark.parametrize("size", [1, 1_000_000])  # what fails is the flush, or torch's own write
-def test_a_full_disk_is_one_clear_error_and_leaves_the_last_state(tmp_path, size):
+def test_a_full_disk_is_one_clear_error_and_leaves_the_last_state(tmp_path, monkeypatch, size):
     run = Run(tmp_path)
     run.save_state({"weights": torch.ones(3)})
     (tmp_path / "state.part").symlink_to("/dev/full")
+    monkeypatch.setattr(files, "_part", lambda path: path.with_suffix(".part"))
     with pytest.raises(UsageError, match=r"No space left on device.*make room"):
         run.save_state({"weights": torch.zeros(size)})
     assert os.listdir(tmp_path) == ["state.pt"]

@@ -219,7 +219,7 @@ class Recognizer:
             account,
             num_grid=choice.num_touching,
             saliency=None if scores is None else tuple(scores.tolist()),
-            parts={name: _told(part) for name, part in choice.parts.items()} or None,
+            parts=choice.told_parts,
             warnings=video.warnings,
         )
 
@@ -388,11 +388,6 @@ def usable_device(name: str | torch.device) -> torch.device:
             f"device {str(name)!r} cannot be used here ({reason}): try 'cpu'"
         ) from None
     return device
-
-
-def _told(part: Tensor) -> tuple[float | None, ...]:
-    """Return scores ``[N]``, None for clips that were not scored."""
-    return tuple(None if x != x else x for x in part.tolist())
 
 
 def _others(choice: Choice) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, by
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -69,10 +69,10 @@ class Transform:
         elif self.resize_to is not None and (
             self.crop[0] > self.resize_to[0] or self.crop[1] > self.resize_to[1]
         ):
-            limit = _by(self.resize_to)
+            limit = by(self.resize_to)
         if limit is not None:
             raise UsageError(
-                f"a crop of {_by(self.crop)} does not fit in frames of {limit}: resize to at least "
+                f"a crop of {by(self.crop)} does not fit in frames of {limit}: resize to at least "
                 "the crop"
             )
 
@@ -93,11 +93,11 @@ class Transform:
         if self.short_side is not None:
             steps.append(f"resize short side to {self.short_side}")
         if self.resize_to is not None:
-            steps.append(f"resize to {_by(self.resize_to)}")
+            steps.append(f"resize to {by(self.resize_to)}")
         if self.antialias and steps:
             steps[-1] += " (antialiased)"
         if self.crop is not None:
-            steps.append(f"center crop {_by(self.crop)}")
+            steps.append(f"center crop {by(self.crop)}")
         if self.channel_order != "rgb":
             steps.append("channels blue, green, red")
         numbers = [", ".join(f"{v:.3f}" for v in values) for values in (self.mean, self.std)]
@@ -127,7 +127,7 @@ class Transform:
         height, width = self.crop or resized
         if height > resized[0] or width > resized[1]:
             raise UsageError(
-                f"a crop of {height}x{width} does not fit in frames of {_by(resized)}: set "
+                f"a crop of {height}x{width} does not fit in frames of {by(resized)}: set "
                 "short_side or resize_to to at least the crop"
             )
         top = round((resized[0] - height) / 2)
@@ -234,7 +234,3 @@ def _is_valid(name: str, value: Any) -> bool:
 
 def _is_tuple(value: Any, length: int, kinds: tuple[type, ...]) -> bool:
     return type(value) is tuple and len(value) == length and all(type(v) in kinds for v in value)
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return f"{size[0]}x{size[1]}"

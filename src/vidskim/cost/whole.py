@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vidskim.account import Count, count
 from vidskim.backbones.contract import Maps
-from vidskim.errors import UsageError
+from vidskim.errors import UsageError, by
 from vidskim.model.compressed import Compressed
 from vidskim.model.compression import attention_macs
 
@@ -186,7 +186,7 @@ def check_dimensions(name: str, input_shape: tuple[int, ...], *, wanted: int) ->
     """
     if len(input_shape) != wanted:
         size = "height x width" if wanted == 3 else "frames x height x width"
-        given = "x".join(map(str, input_shape))
+        given = by(input_shape)
         raise UsageError(f"{name} takes channels x {size}, got {given}")
 
 

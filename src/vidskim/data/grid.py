@@ -1,4 +1,4 @@
-"""Which clips of a video's grid a row of a manifest means."""
+"""The grid of a video, and which of its clips a row of a manifest means."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,19 @@ import numpy as np
 from vidskim.data.manifest import Row
 from vidskim.errors import VideoError
 from vidskim.types import Clip
+from vidskim.video import Video
+
+
+def grid_of(video: Video, *, num_frames: int, stride: int) -> list[Clip]:
+    """Lay the clips of one length and stride over a whole video.
+
+    Raises:
+        VideoError: the file cannot be read or holds no frame.
+    """
+    grid = video.clips(num_frames=num_frames, stride=stride)
+    if not grid:
+        raise VideoError(video.path, "has no video frame that can be read")
+    return grid
 
 
 def clips_within(grid: Sequence[Clip], row: Row) -> list[int]:

@@ -22,6 +22,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from vidskim.errors import ManifestError, unknown_name
+from vidskim.io.write.files import write_whole
 
 SPLITS = ("train", "val", "test")
 """The split names a manifest may use."""
@@ -134,13 +135,7 @@ def write_manifest(rows: Iterable[Row], path: str | Path) -> None:
         path: the CSV file; its folder is made if missing.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(to_csv(rows, root=path.parent).encode())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, to_csv(rows, root=path.parent))
 
 
 def to_csv(rows: Iterable[Row], *, root: Path) -> str:

@@ -51,7 +51,7 @@ def benchmark(
         ManifestError: a row that is a part of its file, a label the classifier does not know, or
             not one video that can be read.
     """
-    _check_whole(manifest)
+    check_whole(manifest)
     model = as_model(model)
     lineup = line_up(model, methods, ask or Ask())
     names = [name_of(method) for method in methods]
@@ -113,13 +113,17 @@ def _warm_up(recognizers: Mapping[str, Recognizer], rows: Sequence[Row]) -> None
             return
 
 
-def _check_whole(manifest: Manifest) -> None:
-    """Refuse parts of files: an answer for the whole file would pass for theirs."""
+def check_whole(manifest: Manifest) -> None:
+    """Refuse parts of files: an answer for the whole file would pass for theirs.
+
+    Raises:
+        ManifestError: a row has seconds.
+    """
     for row in manifest.rows:
         if row.start_seconds is not None or row.end_seconds is not None:
             raise ManifestError(
                 f"{manifest.source}: {manifest.name_of(row)} has start_seconds or end_seconds, but "
-                "whole videos are evaluated; give a manifest without these columns, or cut the "
+                "whole videos are looked at; give a manifest without these columns, or cut the "
                 "parts into files"
             )
 

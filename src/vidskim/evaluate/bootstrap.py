@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidskim.evaluate.metrics import BLOCK, Interval
+from vidskim.evaluate.metrics import BLOCK, Interval, quantiles
 
 NUM_SAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -55,7 +55,7 @@ class Resamples:
 
     def interval(self, values: Tensor) -> Interval:
         """Return the mean of values ``[n]`` with its percentile interval."""
-        low, high = _bounds(self.means(values[:, None])[:, 0])
+        low, high = quantiles(self.means(values[:, None])[:, 0], confidence=CONFIDENCE)
         return Interval(values.double().mean().item(), low, high)
 
     def difference(self, values: Tensor, base: Tensor) -> Interval:
@@ -83,7 +83,8 @@ class Resamples:
         drawn = gaps > 1e-12
         if (~drawn).double().mean().item() > (1 - CONFIDENCE) / 2:
             return Share(estimate, None, None)
-        return Share(estimate, *_bounds(((means[:, 0] - means[:, 1]) / gaps)[drawn]))
+        shares = ((means[:, 0] - means[:, 1]) / gaps)[drawn]
+        return Share(estimate, *quantiles(shares, confidence=CONFIDENCE))
 
     def means(self, values: Tensor) -> Tensor:
         """Return the means ``[S, m]`` of values ``[n, m]`` over each draw."""
@@ -111,19 +112,3 @@ class Resamples:
         """Return the means ``[S, m]`` over draws that hold each group so often, ``[S, G]``."""
         drawn = counts.double()
         return drawn @ sums / (drawn @ self._sizes)[:, None]
-
-
-def _bounds(means: Tensor) -> tuple[float, float]:
-    """Return the percentile bounds of means ``[S]``."""
-    ranked = means.sort().values
-    tail = (1 - CONFIDENCE) / 2
-    low, high = (_quantile(ranked, share) for share in (tail, 1 - tail))
-    return low, high
-
-
-def _quantile(ranked: Tensor, share: float) -> float:
-    """Return a quantile of sorted values, linear between neighbors."""
-    place = share * (len(ranked) - 1)
-    below = int(place)
-    above = min(below + 1, len(ranked) - 1)
-    return torch.lerp(ranked[below], ranked[above], place - below).item()

@@ -13,8 +13,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vidskim.errors import UsageError
 from vidskim.evaluate.results import VideoResult
+from vidskim.io.write.files import refusing, write_whole
 
 NAMES = {field.name for field in fields(VideoResult)}
 """Of what each answer must hold."""
@@ -35,17 +35,13 @@ class Journal:
         self.path = Path(path)
         self.keys = dict(keys)
         self._known: dict[tuple[str, int], VideoResult] = {}
-        try:
+        with refusing(self.path, what="cannot keep answers there"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             others = self._read()
             if self._known or others:
                 # A kill may have torn the last line: what is appended must begin a new one.
                 mine = [self._line(*place, result) for place, result in self._known.items()]
                 self._write([*others, *mine])
-        except OSError as error:
-            raise UsageError(
-                f"{self.path}: cannot keep answers there ({error.strerror}); give another folder"
-            ) from None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -92,9 +88,7 @@ class Journal:
         if not lines:
             self.path.unlink(missing_ok=True)
             return
-        part = self.path.with_name(f".{self.path.name}.part")
-        part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        part.replace(self.path)
+        write_whole(self.path, "".join(line + "\n" for line in lines))
 
 
 def key_of(method: str, settings: Mapping[str, Any]) -> str:

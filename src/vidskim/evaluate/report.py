@@ -1,20 +1,17 @@
 """The table of methods as CSV, Markdown, JSON and a figure, with the protocol it was made under."""
 
-import csv
-import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from vidskim.errors import UsageError
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.protocol import Protocol
 from vidskim.evaluate.results import MethodResult, VideoResult
 from vidskim.evaluate.table import BASELINES, TableRow, table
+from vidskim.io.write.files import all_whole, refusing
+from vidskim.show.tables import csv_of, markdown_of, short
 
 __all__ = ["TableRow", "table", "to_csv", "to_json", "to_markdown", "videos_to_csv", "write_report"]
 
@@ -39,7 +36,7 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
     """
     models = len({row.model for row in rows}) > 1
     cells = [_cells(row, first=rows[0].method, with_model=models) for row in rows]
-    parts = [*_aligned(cells, left=("method", "model")), "", LEGEND]
+    parts = [markdown_of(cells, left=("model",)), "", LEGEND]
     of_several = any(row.mean_average_precision is not None for row in rows)
     if of_several:
         parts.append(LEGEND_OF_SEVERAL)
@@ -52,29 +49,9 @@ def to_markdown(rows: Sequence[TableRow], *, protocol: Protocol | None = None) -
     return "\n".join(parts) + "\n"
 
 
-def _aligned(cells: Sequence[dict[str, str]], *, left: Sequence[str]) -> list[str]:
-    """Return the lines of a Markdown table; columns without an entry are left out.
-
-    Args:
-        cells: one per row, from a column's head to its text; all with the same heads.
-        left: heads of the columns that stand flush left.
-    """
-    heads = [head for head in cells[0] if any(cell[head] for cell in cells)]
-    widths = {head: max(len(head), *(len(cell[head]) for cell in cells)) for head in heads}
-
-    def line(values: dict[str, str]) -> str:
-        padded = (
-            values[h].ljust(widths[h]) if h in left else values[h].rjust(widths[h]) for h in heads
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = (f"{'-' * (widths[h] + 1)}{'-' if h in left else ':'}" for h in heads)
-    return [line({h: h for h in heads}), f"|{'|'.join(rule)}|", *map(line, cells)]
-
-
 def to_csv(rows: Sequence[TableRow]) -> str:
     """Return one CSV line per method, every number in full."""
-    return _csv([_flat(row) for row in rows])
+    return csv_of([_flat(row) for row in rows])
 
 
 def videos_to_csv(results: Sequence[MethodResult]) -> str:
@@ -92,7 +69,7 @@ def videos_to_csv(results: Sequence[MethodResult]) -> str:
             line |= {f"seconds_{stage}": video.seconds.get(stage) for stage in stages}
             line |= {f"probability_{name}": video.scores.get(name) for name in result.classes}
             lines.append({**line, "warnings": "; ".join(video.warnings)})
-    return _csv(lines)
+    return csv_of(lines)
 
 
 def to_json(rows: Sequence[TableRow], *, protocol: Protocol) -> str:
@@ -128,25 +105,16 @@ def write_report(
     from vidskim.evaluate.figure import draw_accuracy_cost  # matplotlib takes a second to import
 
     rows = table(results, seed=protocol.seed)
-    out_dir = Path(out_dir)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out_dir, prefix=".report-") as temp:
-            texts = {
-                "results.csv": to_csv(rows),
-                "results.md": to_markdown(rows, protocol=protocol),
-                "results.json": to_json(rows, protocol=protocol) + "\n",
-                "videos.csv": videos_to_csv(results),
-            }
-            for name, text in texts.items():
-                Path(temp, name).write_text(text, encoding="utf-8")
-            draw_accuracy_cost(rows, Path(temp, "accuracy_cost.png"), title=title)
-            for part in sorted(Path(temp).iterdir()):
-                os.replace(part, out_dir / part.name)
-    except OSError as error:
-        raise UsageError(
-            f"{out_dir}: cannot write the report there ({error.strerror}); give another folder"
-        ) from None
+    with refusing(out_dir, what="cannot write the report there"), all_whole(out_dir) as temp:
+        texts = {
+            "results.csv": to_csv(rows),
+            "results.md": to_markdown(rows, protocol=protocol),
+            "results.json": to_json(rows, protocol=protocol) + "\n",
+            "videos.csv": videos_to_csv(results),
+        }
+        for name, text in texts.items():
+            (temp / name).write_text(text, encoding="utf-8")
+        draw_accuracy_cost(rows, temp / "accuracy_cost.png", title=title)
     return rows
 
 
@@ -160,7 +128,7 @@ def _cells(row: TableRow, *, first: str, with_model: bool) -> dict[str, str]:
             return ""
         return show(interval, sign="+") + ("*" if interval.excludes_zero else " ")
 
-    look = f" ({_short(row.look_gmacs)})" if row.look_gmacs else ""
+    look = f" ({short(row.look_gmacs)})" if row.look_gmacs else ""
     return {
         "method": row.method,
         "model": row.model if with_model else "",
@@ -169,9 +137,9 @@ def _cells(row: TableRow, *, first: str, with_model: bool) -> dict[str, str]:
         "vs dense": signed(row.difference_to_dense),
         "vs uniform": signed(row.difference_to_uniform),
         **({} if first in BASELINES else {f"vs {first}": signed(row.difference_to_first)}),
-        "GMACs (look)": _short(row.gmacs) + look,
-        "s/video": _short(row.seconds),
-        "speed-up": "" if row.speedup_over_dense is None else f"{_short(row.speedup_over_dense)}x",
+        "GMACs (look)": short(row.gmacs) + look,
+        "s/video": short(row.seconds),
+        "speed-up": "" if row.speedup_over_dense is None else f"{short(row.speedup_over_dense)}x",
         "P@K": "" if row.precision_at_k is None else _share(row.precision_at_k, ".2f"),
     }
 
@@ -179,13 +147,6 @@ def _cells(row: TableRow, *, first: str, with_model: bool) -> dict[str, str]:
 def _share(value: float, form: str) -> str:
     """A number in [-1, 1] without the zero before its point."""
     return format(value, form).replace("0.", ".", 1) if abs(value) < 0.995 else format(value, form)
-
-
-def _short(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def _flat(row: TableRow) -> dict[str, Any]:
@@ -203,12 +164,3 @@ def _flat(row: TableRow) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def _csv(lines: Sequence[dict[str, Any]]) -> str:
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()

@@ -45,6 +45,12 @@ class Choice:
         """What an answer shows of the clips: why they were chosen, or else routed, ``[N]``."""
         return self.routing if self.scores is None else self.scores
 
+    @property
+    def told_parts(self) -> dict[str, tuple[float | None, ...]] | None:
+        """What an answer shows of `parts`: None for clips that a source did not see."""
+        told = {name: part.tolist() for name, part in self.parts.items()}
+        return {n: tuple(None if x != x else x for x in row) for n, row in told.items()} or None
+
     def score_of(self, clip: Clip) -> float | None:
         """Return the score of a clip of the grid."""
         return None if self.shown is None else float(self.shown[clip.index])

@@ -343,9 +343,5 @@ def _selection(
         saliency=None if scores is None else tuple(scores.tolist()),
         frames=told,
         warnings=tuple(video.warnings),
-        parts={
-            name: tuple(None if x != x else x for x in part.tolist())
-            for name, part in choice.parts.items()
-        }
-        or None,
+        parts=choice.told_parts,
     )

@@ -1,6 +1,5 @@
 """The chosen moments as one short video, copied out of the file where that is possible."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from vidskim.io.write.cut import (
     shows_the_same,
     widen,
 )
+from vidskim.io.write.files import refusing, whole
 from vidskim.io.write.stretches import CONTAINERS, write_stretches
 from vidskim.types import Clip
 from vidskim.video import Video
@@ -90,35 +90,27 @@ def write_reel(
         raise UsageError(f"{out}: a reel needs at least one clip of the video")
     copied = widen(index, wanted)
     reason = _obstacle(video, wanted, copied, out=out, widen_seconds=widen_seconds)
-    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            has_sound = False
-            shown, warnings = wanted, list[str]()
-            if reason is None:
-                assert copied is not None
-                shown = copied
-                reason, has_sound = _copy(video, shown, part, warnings=warnings)
-            if reason is not None:
-                shown, warnings = wanted, []
-                has_sound = write_stretches(
-                    path,
-                    index,
-                    shown,
-                    part,
-                    copy=False,
-                    frame_rate=video.info.frame_rate,
-                    warnings=warnings,
-                )
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        text = getattr(error, "strerror", None) or str(error)
-        raise UsageError(
-            f"{out}: the reel cannot be written ({text}); choose another place"
-        ) from None
+    with (
+        refusing(out, what="the reel cannot be written", remedy="choose another place"),
+        whole(out) as part,
+    ):
+        has_sound = False
+        shown, warnings = wanted, list[str]()
+        if reason is None:
+            assert copied is not None
+            shown = copied
+            reason, has_sound = _copy(video, shown, part, warnings=warnings)
+        if reason is not None:
+            shown, warnings = wanted, []
+            has_sound = write_stretches(
+                path,
+                index,
+                shown,
+                part,
+                copy=False,
+                frame_rate=video.info.frame_rate,
+                warnings=warnings,
+            )
     length = sum(length_seconds(index, stretch) for stretch in shown)
     return Reel(
         path=str(out),

@@ -22,6 +22,7 @@ from vidskim.errors import UsageError, printable
 from vidskim.show.attended import AttendedStep, Steps, attention_of, lay_steps, most_attended
 from vidskim.show.filmstrip import CAPTION, GAP, Slot, draw_thumbnail, draw_tie, spread
 from vidskim.show.storyboard import check_png, frames_at, write_whole
+from vidskim.show.tables import clock
 from vidskim.show.timeline import (
     CURVE,
     GRAY,
@@ -32,7 +33,6 @@ from vidskim.show.timeline import (
     STEPS,
     WIDTH,
     add_clock,
-    clock,
     save,
     write_head,
 )
@@ -180,7 +180,7 @@ def draw_attention(
     _draw_received(figure.add_axes(box), steps, moments)
 
     for shot, slot, image, x in zip(shown, slots, images, wanted):
-        color, wide, caption = GRAY, 0.8, clock(shot.seconds, fine=True)
+        color, wide, caption = GRAY, 0.8, clock(shot.seconds, digits=1)
         if shot.moment is not None:
             color, wide = YELLOW, 4.0
             caption += f"\n{shot.moment.share}"

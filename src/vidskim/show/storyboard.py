@@ -1,6 +1,5 @@
 """An answer as a picture: fetch one frame of every chosen clip, then draw the time line."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch.nn.functional import interpolate
 
 from vidskim.clips.grid import lay_clip
 from vidskim.errors import UsageError
+from vidskim.io.write.files import refusing, whole
 from vidskim.types import ChosenClip, Clip, Prediction
 from vidskim.video import Video
 
@@ -64,18 +64,8 @@ def write_whole(path: str | Path, draw: Callable[[Path], None]) -> None:
     Raises:
         UsageError: ``path`` cannot be written.
     """
-    part = Path(path).with_name(f".{Path(path).stem}.{os.getpid()}.part.png")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            draw(part)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be written ({error.strerror}); give another name"
-        ) from None
+    with refusing(path, what="cannot be written", remedy="give another name"), whole(path) as part:
+        draw(part)
 
 
 def middle_frames(path: str | Path, clips: Sequence[ChosenClip]) -> Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidskim.errors import printable
+from vidskim.show.tables import clock
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_BLOCKS = "_.:-=+*#"
@@ -71,11 +72,10 @@ def draw_strip(
             first, last = (int(time / duration * width) for time in (start, max(start, end - 1e-6)))
             for column in range(min(first, width - 1), min(last, width - 1) + 1):
                 below[column] = letter
-    clock = _clock(duration, width=width)
     return [
         *lines,
         f"{marked:<{LABEL_WIDTH}}{''.join(below)}".rstrip(),
-        " " * LABEL_WIDTH + clock,
+        " " * LABEL_WIDTH + _ruler(duration, width=width),
     ]
 
 
@@ -111,28 +111,17 @@ def _span(row: Sequence[float | None]) -> str:
     return f"  {min(known):.2f}-{max(known):.2f}" if known else ""
 
 
-def _clock(duration: float, *, width: int) -> str:
+def _ruler(duration: float, *, width: int) -> str:
     """Return times below the columns they belong to, the end of the video last."""
-    end = tick_label(duration) if duration >= 60 else f"0:{min(duration, 59.9):04.1f}"
+    end = clock(int(duration), digits=0) if duration >= 60 else f"0:{min(duration, 59.9):04.1f}"
     step = next((s for s in _STEPS if width * s / duration >= len(end) + 4), None)
     text = [" "] * width
     last_free = width - len(end) - 2
     places = range(int(duration // step) + 1) if step else range(1)
     for number in places:
-        label = tick_label(number * (step or 0))
+        label = clock(number * (step or 0), digits=0)
         column = int(number * (step or 0) / duration * width)
         if column + len(label) <= last_free:
             text[column : column + len(label)] = label
     text[width - len(end) :] = end
     return "".join(text)
-
-
-def tick_label(seconds: float) -> str:
-    """Return a time as m:ss or h:mm:ss.
-
-    >>> tick_label(75.6), tick_label(3700)
-    ('1:15', '1:01:40')
-    """
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

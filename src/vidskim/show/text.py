@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vidskim.errors import printable
+from vidskim.errors import by, printable
 from vidskim.show.attended import lay_steps, most_attended, seen_stretches
 from vidskim.show.edges import infer_edges
 from vidskim.show.inspect import Inspection
-from vidskim.show.strip import Canvas, draw_strip
+from vidskim.show.strip import BLOCKS, Canvas, draw_strip
+from vidskim.show.tables import clock, giga, plain_table
 from vidskim.show.turns import is_cheap, shares_text, take_turns
 from vidskim.types import ChosenClip, Prediction, VideoInfo
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from vidskim.cost.zoo import ModelRecord
     from vidskim.look.moments import Selection
     from vidskim.look.reel import Reel
-
-BLOCKS = " ▁▂▃▄▅▆▇█"
 
 COUNTERS = (
     "MAC: multiply-adds of convolutions, linear layers and matrix products, the papers' GFLOPs;\n"
@@ -50,7 +49,7 @@ def prediction(answer: Prediction, *, canvas: Canvas | None = None) -> str:
         how = "seen at once" if is_one else "seen in several inputs"
         lines += ["", f"{clips}, {how} ({answer.method}, {answer.model}):"]
         if is_one:
-            lines += [f"  {clock(a)} - {clock(b)}" for a, b in seen_stretches(answer)]
+            lines += [f"  {clock(a):>10} - {clock(b):>10}" for a, b in seen_stretches(answer)]
         else:
             lines += clip_lines(answer.clips, with_encoder=take_turns(answer))
     lines += _time_line(answer, canvas=canvas)
@@ -66,9 +65,9 @@ def answer_so_far(answer: Prediction) -> str:
     best, newest, cost = answer.predictions[0], answer.clips[-1], answer.cost
     start, end = clock(answer.clips[0].clip.start_seconds), clock(newest.clip.end_seconds)
     return (
-        f"{start} - {end.strip()}  "
+        f"{start:>10} - {end}  "
         f"{best.score:6.1%}  {printable(best.label)}  ({printable(newest.encoder)}; so far "
-        f"{_giga(cost.macs)}, {cost.seconds['total']:.2f} s)"
+        f"{giga(cost.macs)}, {cost.seconds['total']:.2f} s)"
     )
 
 
@@ -95,7 +94,7 @@ def selection(chosen: Selection, *, canvas: Canvas | None = None) -> str:
         lines.append(f"{len(chosen.frames.indices)} frames ({chosen.method}):")
         frames = zip(chosen.frames.indices, chosen.frames.timestamps_seconds, chosen.frames.scores)
         lines += [
-            f"  {clock(seconds)}  frame {index}" + ("" if score is None else f"  {score:.3f}")
+            f"  {clock(seconds):>10}  frame {index}" + ("" if score is None else f"  {score:.3f}")
             for index, seconds, score in frames
         ]
     else:
@@ -127,13 +126,13 @@ def _costs(answer: Prediction) -> list[str]:
     """Return what an answer cost."""
     cost = answer.cost
     share = cost.macs / cost.dense_macs if cost.dense_macs else 1.0
-    looked = "" if not cost.look_macs else f" ({_giga(cost.look_macs)} of it to choose)"
+    looked = "" if not cost.look_macs else f" ({giga(cost.look_macs)} of it to choose)"
     stages = ", ".join(
         f"{k} {v:.2f}" for k, v in cost.seconds.items() if k != "total" and v >= 0.005
     )
     return [
         "",
-        f"cost      {_giga(cost.macs)}{looked}, {share:.1%} of the {_giga(cost.dense_macs)} of "
+        f"cost      {giga(cost.macs)}{looked}, {share:.1%} of the {giga(cost.dense_macs)} of "
         "looking at every clip",
         f"          {cost.frames_decoded} frames decoded, {cost.bytes_read / 1e6:.1f} MB read, "
         f"peak memory {cost.peak_bytes / 1e6:.0f} MB",
@@ -191,7 +190,7 @@ def _attention(answer: Prediction, *, canvas: Canvas | None) -> list[str]:
     K, T = steps.weights.shape
     told = f"kept      {K} of {T} step{'' if T == 1 else 's'}"
     if moments:
-        at = ", ".join(f"{clock(m.start_seconds).strip()} ({m.share})" for m in moments)
+        at = ", ".join(f"{clock(m.start_seconds)} ({m.share})" for m in moments)
         told += f"; attends most to {at}"
     return ["", *drawn, told]
 
@@ -219,8 +218,8 @@ def cost(name: str, priced: Price) -> str:
     """Return what a network or model costs: the sum, what it is made of, what it is instead of."""
     whole = priced.counted
     lines = [
-        f"{printable(name)}: {_giga(whole.macs)}, {whole.params / 1e6:.2f} M parameters, input "
-        f"{_by(whole.input_shape)}"
+        f"{printable(name)}: {giga(whole.macs)}, {whole.params / 1e6:.2f} M parameters, input "
+        f"{by(whole.input_shape)}"
     ]
     if priced.video is not None:
         lines += _video_lines(priced.video)
@@ -239,9 +238,9 @@ def _video_lines(counted: VideoCost) -> list[str]:
     if plan is not None:
         video, rate = plan.video, float(plan.video.frame_rate)
         lines = [
-            f"{video.seconds:g} s of {_by(video.size)} at {rate:g} frames per second, method "
+            f"{video.seconds:g} s of {by(video.size)} at {rate:g} frames per second, method "
             f"{plan.method}: {N} of {plan.num_grid} clips{pattern}",
-            f"{whole.macs / plan.dense_macs:.1%} of the {_giga(plan.dense_macs)} of looking at "
+            f"{whole.macs / plan.dense_macs:.1%} of the {giga(plan.dense_macs)} of looking at "
             f"every clip{', without what choosing costs' if plan.is_scored else ''}",
         ]
     scale, unit = _unit(whole.macs)
@@ -259,9 +258,9 @@ def _video_lines(counted: VideoCost) -> list[str]:
     return [
         *lines,
         "",
-        _table(["part", "role", "clips", unit, "M params"], cells),
+        plain_table(["part", "role", "clips", unit, "M params"], cells),
         "",
-        f"{share:.1%} of the {_giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
+        f"{share:.1%} of the {giga(counted.expensive_macs)} of {printable(cells[0][0])} on "
         f"{'each of these clips' if N > 1 else 'the clip'}",
     ]
 
@@ -281,16 +280,16 @@ def _compression_lines(told: Compression) -> list[str]:
             ("  of it attention's own products", attention, attention),
             ("  without them, as the paper counts", paper.macs, paper.macs_with_2bn),
             ("one pass, nothing compressed", bare.macs, bare.macs_with_2bn),
-            (f"{crops}, {_by(views.input_shape[1:])}", views.macs, views.macs_with_2bn),
+            (f"{crops}, {by(views.input_shape[1:])}", views.macs, views.macs_with_2bn),
         )
     ]
-    video = f"{VIDEO_FRAMES} frames of {_by(VIDEO_SIZE)} in one pass, as the model sees them"
+    video = f"{VIDEO_FRAMES} frames of {by(VIDEO_SIZE)} in one pass, as the model sees them"
     return [
         *([video] if told.is_papers_video else []),
         f"compressed {told.ratio} to 1 after {told.at}: {one.num_steps} steps to {one.num_kept}, "
         f"{told.params / 1e6:.2f} M parameters",
         "",
-        _table(["", unit, "MAC+2BN"], cells),
+        plain_table(["", unit, "MAC+2BN"], cells),
         "",
         f"{whole.macs / views.macs:.1%} of {crops}, {whole.macs / bare.macs:.1%} of the pass that "
         "compresses nothing",
@@ -329,7 +328,7 @@ def sampler_cost(told: SamplerCost) -> str:
             f"dense     {told.num_clips} clips, {told.dense_macs / 1e9:.0f} GMACs",
             *inputs,
             "",
-            _table(head, cells),
+            plain_table(head, cells),
         ]
     )
 
@@ -356,7 +355,7 @@ def paper_costs(rows: Sequence[PaperRow]) -> str:
         textwrap.fill(note, 100, initial_indent=f"[{n}] ", subsequent_indent="    ")
         for n, note in enumerate(notes, start=1)
     ]
-    return "\n".join([_table(head, cells), "", COUNTERS, *numbered])
+    return "\n".join([plain_table(head, cells), "", COUNTERS, *numbered])
 
 
 def models(found: Sequence[ModelRecord]) -> str:
@@ -380,7 +379,7 @@ def models(found: Sequence[ModelRecord]) -> str:
                 m.name,
                 f"{m.macs / 1e9:.2f}",
                 f"{m.params / 1e6:.2f}",
-                "x".join(str(n) for n in m.input[1:]),
+                by(m.input[1:]),
                 default.id if default else "-",
                 _percent(default.top1 if default else None),
                 f"{default.views or '?'} {default.clip.num_frames}x{default.clip.stride} "
@@ -398,13 +397,13 @@ def models(found: Sequence[ModelRecord]) -> str:
         "--model NAME takes the default ones, --model NAME@ID others (more).",
         "vidskim cost faster16 (faster32) prices FASTER: two of these networks, a whole video.",
     )
-    return "\n".join([_table(head, cells), "", *hints])
+    return "\n".join([plain_table(head, cells), "", *hints])
 
 
 def model(found: ModelRecord) -> str:
     """Return one backbone and all weights that are published for it."""
-    shape = "x".join(str(n) for n in found.input[1:])
-    lines = [f"{found.name}: {_giga(found.macs)}, {found.params / 1e6:.2f} M parameters, {shape}"]
+    shape = by(found.input[1:])
+    lines = [f"{found.name}: {giga(found.macs)}, {found.params / 1e6:.2f} M parameters, {shape}"]
     if not found.weights:
         lines += ["", "  no published weights are known"]
     for i, weights in enumerate(found.weights):
@@ -439,7 +438,7 @@ def video_line(video: VideoInfo) -> str:
     """Return one line on a file."""
     sound = "sound" if video.has_audio else "no sound"
     return (
-        f"{video.path}: {clock(video.duration_seconds).strip()}, {video.num_frames} frames, "
+        f"{video.path}: {clock(video.duration_seconds)}, {video.num_frames} frames, "
         f"{video.width}x{video.height}, {float(video.frame_rate):.4g} fps, {video.codec}, {sound}"
     )
 
@@ -447,27 +446,11 @@ def video_line(video: VideoInfo) -> str:
 def clip_lines(clips: Sequence[ChosenClip], *, with_encoder: bool = False) -> list[str]:
     """Return one line per clip."""
     return [
-        f"  {clock(c.clip.start_seconds)} - {clock(c.clip.end_seconds)}"
+        f"  {clock(c.clip.start_seconds):>10} - {clock(c.clip.end_seconds):>10}"
         + ("" if c.saliency is None else f"  {c.saliency:.3f}")
         + (f"  {printable(c.encoder)}" if with_encoder else "")
         for c in clips
     ]
-
-
-def clock(seconds: float) -> str:
-    """Return a time as h:mm:ss.ss.
-
-    >>> clock(61.5)
-    '   1:01.50'
-    """
-    hours, rest = divmod(round(seconds * 100), 360_000)
-    minutes, rest = divmod(rest, 6000)
-    text = (
-        f"{minutes}:{rest / 100:05.2f}"
-        if not hours
-        else f"{hours}:{minutes:02d}:{rest / 100:05.2f}"
-    )
-    return text.rjust(10)
 
 
 def sparkline(values: Sequence[float], *, width: int = 72) -> str:
@@ -478,21 +461,5 @@ def sparkline(values: Sequence[float], *, width: int = 72) -> str:
     edges = [i * len(values) // width for i in range(width + 1)]
     tops = [max(values[a:b]) for a, b in pairwise(edges)]
     low, high = min(tops), max(tops)
-    scale = (len(BLOCKS) - 2) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[1 + round((top - low) * scale)] for top in tops)
-
-
-def _by(numbers: Sequence[int]) -> str:
-    return "x".join(map(str, numbers))
-
-
-def _giga(macs: int) -> str:
-    if macs >= 1e12:
-        return f"{macs / 1e9:.0f} GMACs"
-    return f"{macs / 1e9:.3g} GMACs" if macs >= 1e7 else f"{macs / 1e6:.3g} MMACs"
-
-
-def _table(head: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
-    rows = [head, ["-" * w for w in widths], *cells]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths)).rstrip() for row in rows)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[round((top - low) * scale)] for top in tops)

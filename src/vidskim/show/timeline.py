@@ -22,6 +22,7 @@ from vidskim.clips.grid import hits
 from vidskim.errors import UsageError, printable
 from vidskim.show.edges import infer_edges
 from vidskim.show.filmstrip import draw_thumbnail, draw_tie, lay_out
+from vidskim.show.tables import clock
 from vidskim.show.turns import is_cheap, is_routed, shares, take_turns
 from vidskim.types import ChosenClip, Clip, Prediction
 
@@ -97,7 +98,7 @@ def draw_timeline(
     for index, slot, x in zip(shown, slots, wanted):
         color = MOMENT if found[index] else colors[index]
         draw_tie(figure, slot, start=(x, panel - 0.05), row_top=row_top, color=color)
-        caption = clock(clips[index].clip.start_seconds, fine=True)
+        caption = clock(clips[index].clip.start_seconds, digits=1)
         if clips[index].saliency is not None:
             caption += f"  ({clips[index].saliency:.2f})"
         image = thumbnails[index].permute(1, 2, 0).cpu().numpy()  # [h, w, 3]
@@ -135,19 +136,6 @@ def grid_edges(prediction: Prediction, *, grid: Sequence[Clip] | None, count: in
         count=count,
         duration_seconds=prediction.video.duration_seconds,
     )
-
-
-def clock(seconds: float, *, fine: bool = False) -> str:
-    """Return a time as people write it.
-
-    >>> clock(65), clock(3725), clock(65.25, fine=True)
-    ('1:05', '1:02:05', '1:05.2')
-    """
-    tenths = round(seconds * 10) if fine else round(seconds) * 10
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{rest // 10:02d}" + (f".{rest % 10}" if fine else "")
-    return f"{hours}:{minutes:02d}:{text}" if hours else f"{minutes}:{text}"
 
 
 def _middle(chosen: ChosenClip) -> float:
@@ -269,12 +257,12 @@ def add_clock(axes: Axes, *, duration: float) -> None:
     """Put the clock above a panel, as video editors do: below it stand the thumbnails."""
     axes.set_xlim(0, duration)
     axes.xaxis.tick_top()
-    is_short = duration < 2
+    digits = 1 if duration < 2 else 0
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-    usable = (0.1, 0.2, *steps) if is_short else steps
+    usable = (0.1, 0.2, *steps) if digits else steps
     step = next((s for s in usable if duration / s <= 14), duration / 10)
     axes.xaxis.set_major_locator(MultipleLocator(step))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value, fine=is_short)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: clock(value, digits=digits)))
     axes.tick_params(which="both", colors=GRAY, labelsize=9.5, length=0)
     axes.set_axisbelow(True)
     for side in ("top", "right", "left"):

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from vidskim.clips.grid import even_starts
-from vidskim.data.cache.cache import write_whole
 from vidskim.data.cache.frames import Store
 from vidskim.errors import VidskimError
 from vidskim.evaluate.metrics import mean_average_precision
+from vidskim.io.write.files import whole
 from vidskim.train.loop import GENTLER
 from vidskim.train.multi_clip import MultiClip
 
@@ -111,24 +111,24 @@ def write_video_answers(
     guesses = answers.videos.argmax(1).tolist()
     of_clips = answers.clips.argmax(2).tolist()
 
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
+    with (
+        whole(folder / "answers.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(
+            ["path", "start_seconds", "end_seconds", "labels", "guess", "right", "clips"]
+        )
+        for n, row in enumerate(store.rows):
+            true = {classes.index(label) for label in row.labels}
             table.writerow(
-                ["path", "start_seconds", "end_seconds", "labels", "guess", "right", "clips"]
+                [
+                    row.path,
+                    row.start_seconds,
+                    row.end_seconds,
+                    "|".join(row.labels),
+                    classes[guesses[n]],
+                    int(guesses[n] in true),
+                    "".join(str(int(guess in true)) for guess in of_clips[n]),
+                ]
             )
-            for n, row in enumerate(store.rows):
-                true = {classes.index(label) for label in row.labels}
-                table.writerow(
-                    [
-                        row.path,
-                        row.start_seconds,
-                        row.end_seconds,
-                        "|".join(row.labels),
-                        classes[guesses[n]],
-                        int(guesses[n] in true),
-                        "".join(str(int(guess in true)) for guess in of_clips[n]),
-                    ]
-                )
-
-    write_whole(folder / "answers.csv", write)

@@ -14,8 +14,8 @@ import torch
 from vidskim.account import count
 from vidskim.backbones.network import Network
 from vidskim.cost.video import video_count
-from vidskim.data.cache.cache import write_whole
 from vidskim.data.cache.maps import Maps
+from vidskim.io.write.files import whole
 from vidskim.model.model import Model
 from vidskim.model.schedule import NAMED, Pattern
 from vidskim.train.batches.maps import Turns, gather, placed
@@ -112,17 +112,17 @@ def write_answers(
     for method in methods:
         columns += [method.name, f"{method.name}_guess"]
 
-    def write(part: Path) -> None:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(columns)
-            for n, row in enumerate(maps.rows):
-                told = [row.path, row.start_seconds, row.end_seconds, classes[truth[n]]]
-                for method in methods:
-                    told += [int(method.is_right[n]), classes[method.guesses[n]]]
-                table.writerow(told)
-
-    write_whole(folder / "answers.csv", write)
+    with (
+        whole(folder / "answers.csv") as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(columns)
+        for n, row in enumerate(maps.rows):
+            told = [row.path, row.start_seconds, row.end_seconds, classes[truth[n]]]
+            for method in methods:
+                told += [int(method.is_right[n]), classes[method.guesses[n]]]
+            table.writerow(told)
 
 
 @torch.inference_mode()

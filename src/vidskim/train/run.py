@@ -23,6 +23,7 @@ import yaml
 
 from vidskim.data.folder import manifest_sha256
 from vidskim.errors import CheckpointError, ManifestError, UsageError, first_line
+from vidskim.io.write.files import refusing, whole, write_whole
 
 FREE = ("devices",)
 """Keys of a recipe that say where a run goes on, not what it is: they may change."""
@@ -69,21 +70,17 @@ class Run:
         path = self.folder / "recipe.yaml"
         text = yaml.safe_dump(dict(recipe), sort_keys=False)
         started = self.state_path.exists() or self.model_path.exists()
-        try:
+        remedy = "choose another out folder"
+        with refusing(self.folder, what="cannot write the run there", remedy=remedy):
             self.folder.mkdir(parents=True, exist_ok=True)
             if started and path.exists():
                 self._check_same(path, yaml.safe_load(text))
             done = self.metrics()
             if done is None:
-                _write(path, text)
+                write_whole(path, text)
             else:
                 self._check_data(done, recipe["data"])
             return done
-        except OSError as error:
-            raise UsageError(
-                f"{self.folder}: cannot write the run there ({error.strerror}); choose another "
-                "out folder"
-            ) from None
 
     def _check_same(self, path: Path, recipe: Mapping[str, Any]) -> None:
         """Refuse a recipe that is not the one in a file.
@@ -150,15 +147,12 @@ class Run:
         Raises:
             UsageError: it cannot be written, as on a full disk; the old one is left.
         """
-        part = self.state_path.with_suffix(".part")
         try:
-            with part.open("wb") as file:
+            with whole(self.state_path) as part, part.open("wb") as file:
                 torch.save(dict(state), file)
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self.state_path)
         except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
             failed = error.__context__ if isinstance(error, RuntimeError) else error
             if not isinstance(failed, OSError):  # torch.save hides it behind an error of its own
                 raise
@@ -174,7 +168,7 @@ class Run:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics and drop the state."""
-        _write(self.folder / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
+        write_whole(self.folder / "metrics.json", json.dumps(dict(metrics), indent=2) + "\n")
         self.state_path.unlink(missing_ok=True)
 
     def metrics(self) -> dict[str, Any] | None:
@@ -204,10 +198,4 @@ class Run:
                     kept.append(line)
             except (ValueError, KeyError, TypeError):
                 continue
-        _write(path, "".join(line + "\n" for line in kept))
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+        write_whole(path, "".join(line + "\n" for line in kept))

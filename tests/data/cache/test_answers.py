@@ -144,7 +144,8 @@ def test_a_damaged_file_is_made_anew(manifest, tmp_path, count_videos, damage):
     whole = first.files[0].read_bytes()
     assert damage(whole) != whole
     first.files[0].write_bytes(damage(whole))
-    again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
+    with pytest.warns(UserWarning, match=rf"{first.files[0]}: damaged"):
+        again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
     assert torch.equal(again[0], expected)
     assert len(count_videos) == 2
 
@@ -153,7 +154,8 @@ def test_answers_of_other_classes_are_made_anew(manifest, tmp_path, count_videos
     first = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
     expected = first[0]
     np.save(first.files[0], np.full((5, 4), 0.25, np.float32))
-    again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
+    with pytest.warns(UserWarning, match="damaged"):
+        again = clip_answers(manifest.rows[:1], tiny_classifier(), folder=tmp_path)
     assert torch.equal(again[0], expected)
     assert len(count_videos) == 2
 
@@ -175,7 +177,7 @@ def test_what_was_answered_before_a_kill_is_kept(manifest, tmp_path, monkeypatch
     answers = clip_answers(manifest.rows, tiny_classifier(), folder=tmp_path)
     assert len(count_videos) == 2
     assert len(answers) == 4
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part*"))
 
 
 def test_unreadable_videos_are_left_out_and_named(manifest, tmp_path):

@@ -42,7 +42,8 @@ def test_a_damaged_record_is_made_anew(video, tmp_path, monkeypatch, damage):
     whole = file.read_text()
     assert damage(whole) != whole
     file.write_text(damage(whole))
-    again = video_grids([video], clip=CLIP, folder=tmp_path / "cache")[video]
+    with pytest.warns(UserWarning, match=rf"{file}: damaged"):
+        again = video_grids([video], clip=CLIP, folder=tmp_path / "cache")[video]
     assert torch.equal(again.packets, first.packets)
     assert torch.equal(again.spans, first.spans)
     assert file.read_text() == whole

@@ -191,10 +191,10 @@ def test_a_page_appears_whole_or_not_at_all(answer, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     (tmp_path / "out.html").write_text("an older page")
 
-    def full(self, text, encoding):
+    def full(self, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_text", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(UsageError, match="No space left"):
         save_report(answer, tmp_path / "out.html")
     assert (tmp_path / "out.html").read_text() == "an older page"

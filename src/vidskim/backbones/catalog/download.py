@@ -1,6 +1,5 @@
 """One file from the web, whole or not at all: resumed after an interruption, checked, renamed."""
 
-import hashlib
 import os
 from http.client import HTTPException
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from vidskim.backbones.files.fingerprint import file_sha256
 from vidskim.errors import CheckpointError
 
 TIMEOUT_SECONDS = 30
@@ -61,22 +61,6 @@ def download(url: str, path: Path, *, sha256_prefix: str, remedy: str) -> None:
 def has_sha256(path: Path, *, prefix: str) -> bool:
     """Say whether a file's SHA-256 begins with these hexadecimal digits; "" fits any file."""
     return not prefix or file_sha256(path).startswith(prefix.lower())
-
-
-def file_sha256(path: Path) -> str:
-    """Return a file's SHA-256 in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _receive(url: str, file: IO[bytes], *, description: str) -> None:

@@ -5,10 +5,12 @@ import os
 from pathlib import Path
 
 from vidskim.backbones.catalog import CATALOG
-from vidskim.backbones.catalog.download import download, file_sha256, replace_text
+from vidskim.backbones.catalog.download import download
 from vidskim.backbones.catalog.record import Weights, kinetics400_classes
+from vidskim.backbones.files.fingerprint import file_sha256
 from vidskim.backbones.registry import list_networks
 from vidskim.errors import CheckpointError, unknown_name
+from vidskim.io.write.files import write_whole
 
 __all__ = [
     "OFFICIAL_WEIGHTS",
@@ -164,7 +166,7 @@ def _compare_with_first(weights: Weights, path: Path, found: str) -> None:
             )
         return
     try:
-        replace_text(record, f"{found}  {path.name}\n")
+        write_whole(record, f"{found}  {path.name}\n")
     except OSError as error:
         logger.warning("%s: its hash cannot be written beside it (%s)", path, error.strerror)
     logger.warning(

@@ -1,7 +1,6 @@
 """What a vidskim file says of itself: one JSON object in the header of a safetensors file."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -18,6 +17,7 @@ from vidskim.backbones.hf.create import check_header, is_hf
 from vidskim.backbones.network import Network
 from vidskim.clips.transform import Transform
 from vidskim.errors import CheckpointError, UsageError, first_line
+from vidskim.io.write.files import whole
 
 HEADER_KEY = "vidskim"
 """Our entry among the safetensors metadata; its value is one JSON object."""
@@ -137,22 +137,17 @@ def write_tensors(
         CheckpointError: the file cannot be written.
         UsageError: the header is not JSON.
     """
-    whole = {"version": version, "vidskim_version": _own_version(), **header}
+    told = {"version": version, "vidskim_version": _own_version(), **header}
     try:
-        text = json.dumps(whole, allow_nan=False)
+        text = json.dumps(told, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(f"a checkpoint's metadata are plain JSON values: {error}") from error
     plain = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(plain, part, metadata={HEADER_KEY: text})
-        os.replace(part, path)
+        with whole(path) as part:
+            save_file(plain, part, metadata={HEADER_KEY: text})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
-    finally:
-        if part.is_file():
-            part.unlink()
 
 
 def _window(height: int, width: int) -> tuple[int, int]:

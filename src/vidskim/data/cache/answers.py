@@ -18,14 +18,18 @@ from vidskim.answer.precision import check_precision, resolve
 from vidskim.answer.recognizer import Recognizer, Runtime, usable_device
 from vidskim.backbones.contract import Backbone
 from vidskim.data.cache.cache import (
+    DIGEST,
     collect,
     content_name,
     encoder_settings,
+    keep,
     open_home,
-    write_whole,
+    seal,
+    unseal,
 )
 from vidskim.data.manifest import Row
 from vidskim.errors import ManifestError, UsageError, listed
+from vidskim.io.write.files import refusing
 from vidskim.look import methods
 from vidskim.look.selection import top_k
 from vidskim.model.aggregate import Average
@@ -107,7 +111,7 @@ def clip_answers(
         "format": FORMAT,
         **encoder_settings(encoder, precision=precision, device=device),
     }
-    try:
+    with refusing(folder, what="cannot keep answers there"):
         home = open_home(folder, "answers", settings)
         classify = _Classifier(encoder, precision=precision, device=device)
         found = collect(
@@ -116,10 +120,6 @@ def clip_answers(
             key=lambda row: row.path,
             title="answers of the classifier",
         )
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot keep answers there ({error.strerror or error}); give another folder"
-        ) from None
     return Answers(found.rows, encoder.classes, found.files, found.failures)
 
 
@@ -243,29 +243,37 @@ class _Classifier:
 
 def _answer(row: Row, classify: _Classifier, *, home: Path) -> Path:
     """Return the file with a video's answers, computing them if there is none that is whole."""
-    target = home / f"{content_name(row.path)}.npy"
-    if not _is_whole(target, num_classes=classify.num_classes):
-        answers = classify(row.path)
-        write_whole(target, lambda part: _save(answers, part))
-    return target
+    return keep(
+        home / f"{content_name(row.path)}.npy",
+        partial(_check, num_classes=classify.num_classes),
+        lambda part: _save(classify(row.path), part),
+    )
 
 
-def _is_whole(path: Path, *, num_classes: int) -> bool:
-    """Say whether a file holds probabilities: damaged ones hardly ever sum to one."""
-    try:
-        with path.open("rb") as file:  # an array file only: np.load would open archives as well
-            answers = np.lib.format.read_array(file, allow_pickle=False)
-            is_rest = file.read(1) != b""
-    except Exception:  # numpy raises whatever the parsing of a damaged header raises
-        return False
-    shape_fits = answers.ndim == 2 and len(answers) > 0 and answers.shape[1] == num_classes
-    if is_rest or not shape_fits or answers.dtype != np.float32:
-        return False
+def _check(path: Path, *, num_classes: int) -> Path:
+    """Return a file if it holds what was written into it.
+
+    One of an older vidskim has no digest: it is whole if it holds probabilities.
+
+    Raises:
+        Exception: it does not; numpy raises whatever the parsing of a damaged header raises.
+    """
+    with path.open("rb") as file:  # an array file only: np.load would open archives as well
+        answers = np.lib.format.read_array(file, allow_pickle=False)
+        digest = file.read(65).decode()
+    if digest:
+        unseal({DIGEST: digest}, {"answers": torch.from_numpy(answers)})
+    if answers.ndim != 2 or answers.shape[1] != num_classes or answers.dtype != np.float32:
+        raise ValueError(f"no answers for {num_classes} classes")
     known = answers[~np.isnan(answers).all(axis=1)].astype(np.float64)
     sums_fit = np.abs(known.sum(axis=1) - 1) < 1e-4  # False where it is no number
-    return bool(len(known) and known.min() >= 0 and sums_fit.all())
+    if not len(known) or known.min() < 0 or not sums_fit.all():
+        raise ValueError("no probabilities")
+    return path
 
 
 def _save(answers: np.ndarray, path: Path) -> None:
+    """Write an array, and behind it the digest, which readers of arrays pass over."""
     with path.open("wb") as file:
         np.save(file, answers, allow_pickle=False)
+        file.write(seal({}, {"answers": torch.from_numpy(answers)})[DIGEST].encode())

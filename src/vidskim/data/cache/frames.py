@@ -2,35 +2,38 @@
 
 A store is one flat file per data set and setting in the cache folder, memory-mapped. Its name is
 a hash of the files' names, sizes and times and of the settings, so that a changed video or setting
-gives a new store. The index beside it appears last: a store that was never finished, or whose file
-was cut or removed since, is made anew.
+gives a new store. The index beside it appears last and holds the flat file's digest.
 """
 
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from vidskim.backbones.files.fingerprint import file_sha256
 from vidskim.clips.grid import lay_clip
 from vidskim.clips.transform import Transform
+from vidskim.data.cache.cache import check_lost, keep, seal, short_hash, tell_lost, unseal
 from vidskim.data.manifest import Row
 from vidskim.data.workers import map_in_processes
-from vidskim.errors import ManifestError, UsageError, VideoError
+from vidskim.errors import ManifestError, VideoError
+from vidskim.io.write.files import refusing, whole
 from vidskim.types import Clip
 from vidskim.video import Video
 
 FORMAT = 1
 
-MAX_FAILED_SHARE = 0.1
-"""More unreadable rows than this are no accident: the data set is broken."""
+OLD = {"dtype", "kept", "shapes", "counts", "failures", "damaged"}
+"""Of an index that has no digests yet; the last three came one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Store:
     """`Item.counts` of every row."""
     damaged: tuple[str, ...] = ()
     """Of the rows that could be read in part only: the file, and what of it could not."""
+    failures: tuple[str, ...] = ()
+    """Of the rows that are left out: which, and why."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -175,22 +180,25 @@ def open_store(
         raise ManifestError(f"{told}no rows to read: the manifest or its split is empty")
     identity = [_identity(row) for row in rows]
     text = json.dumps([FORMAT, settings, identity], sort_keys=True)
-    name = f"{settings['kind']}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    data, index = folder / f"{name}.bin", folder / f"{name}.json"
-    store = _open(rows, data, index, told=told)
-    if store is not None:
-        return store
-    title = f"reading {settings['kind']}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _make(rows, read, data=data, index=index, title=title, workers=workers, told=told)
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot keep what is read there ({error.strerror or error}); give another "
-            "cache folder"
-        ) from None
-    store = _open(rows, data, index, told=told)
-    assert store is not None, f"{index} does not describe {data}"
+    name = f"{settings['kind']}-{short_hash(text)}"
+    index, data = folder / f"{name}.json", folder / f"{name}.bin"
+
+    def make(part: Path) -> None:
+        title = f"reading {settings['kind']}"
+        results = map_in_processes(partial(_attempt, read), rows, title=title, workers=workers)
+        record = _write(results, data, rows=rows, source=told)
+        part.write_text(json.dumps(seal(record)))
+
+    remedy = "give another cache folder"
+    with refusing(folder, what="cannot keep what is read there", remedy=remedy):
+        store = keep(index, partial(_read, data=data, rows=rows), make)
+    tell_lost(store.failures, lost=len(store.failures), total=len(rows), source=told)
+    if store.damaged:
+        warnings.warn(
+            f"{told}{len(store.damaged)} of {len(rows)} videos are damaged and are used as far as "
+            f"they can be read, the first: {store.damaged[0]}",
+            stacklevel=3,
+        )
     return store
 
 
@@ -202,107 +210,78 @@ def _identity(row: Row) -> list[object]:
     return [str(row.path), status.st_size, status.st_mtime_ns, row.start_seconds, row.end_seconds]
 
 
-def _open(rows: Sequence[Row], data: Path, index: Path, *, told: str) -> Store | None:
-    """Return a finished store, None if it is missing, cut short or not readable; warn of gaps."""
-    read = _read(rows, data, index)
-    if read is None:
-        return None
-    store, failures = read
-    if failures:
-        warnings.warn(
-            f"{told}{len(failures)} of {len(rows)} videos were left out, the first: {failures[0]}",
-            stacklevel=4,
-        )
-    if store.damaged:
-        warnings.warn(
-            f"{told}{len(store.damaged)} of {len(rows)} videos are damaged and are used as far as "
-            f"they can be read, the first: {store.damaged[0]}",
-            stacklevel=4,
-        )
-    return store
+def _read(index: Path, *, data: Path, rows: Sequence[Row]) -> Store:
+    """Open a finished store.
 
-
-def _read(rows: Sequence[Row], data: Path, index: Path) -> tuple[Store, list[str]] | None:
-    """Return a finished store and what kept the other videos out of it, None where it is none."""
-    try:
-        record = json.loads(index.read_text())
-        shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
-        kept, dtype = tuple(rows[i] for i in record["kept"]), np.dtype(record["dtype"])
-        failures = list(record.get("failures", ()))
-        damaged = tuple(str(text) for text in record.get("damaged", ()))
-        counts = tuple(tuple(int(n) for n in c) for c in record.get("counts", ()))
-        sizes = [int(np.prod(shape)) for shape in shapes]
-        if data.stat().st_size != sum(sizes) * dtype.itemsize or len(kept) != len(shapes):
-            return None
-        if record["kept"] != sorted({*range(len(rows))} & {*record["kept"]}):
-            return None
-        if counts and [sum(c) for c in counts] != [shape[0] for shape in shapes]:
-            return None
-        flat = np.memmap(data, dtype=dtype, mode="r") if sum(sizes) else np.empty(0, dtype)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return None
-    store = Store(
-        rows=kept,
-        flat=flat,
+    Raises:
+        FileNotFoundError: there is none.
+        Exception: it is damaged, or a file of it is missing.
+    """
+    if index.exists() != data.exists():
+        raise OSError(f"{(data if index.exists() else index).name} is missing")
+    told = json.loads(index.read_text())
+    record = told if told.keys() <= OLD else unseal(told)
+    shapes = tuple(tuple(int(n) for n in shape) for shape in record["shapes"])
+    counts = tuple(tuple(int(n) for n in c) for c in record.get("counts", ()))
+    kept, dtype = record["kept"], np.dtype(record["dtype"])
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    fits = len(kept) == len(shapes) and kept == sorted({*range(len(rows))} & {*kept})
+    if not fits or (counts and [sum(c) for c in counts] != [shape[0] for shape in shapes]):
+        raise OSError("it is the index of other rows")
+    if data.stat().st_size != sum(sizes) * dtype.itemsize:
+        raise OSError(f"{data.name} is of another length")
+    if "data" in record and file_sha256(data) != record["data"]:
+        raise OSError(f"{data.name} does not hold what was written")
+    return Store(
+        rows=tuple(rows[n] for n in kept),
+        flat=np.memmap(data, dtype=dtype, mode="r") if sum(sizes) else np.empty(0, dtype),
         offsets=np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64),
         shapes=shapes,
         counts=counts,
-        damaged=damaged,
+        damaged=tuple(map(str, record.get("damaged", ()))),
+        failures=tuple(map(str, record.get("failures", ()))),
     )
-    return store, failures
 
 
-def _make(
-    rows: Sequence[Row],
-    read: Callable[[Row], Item],
-    *,
-    data: Path,
-    index: Path,
-    title: str,
-    workers: int | None,
-    told: str,
-) -> None:
-    """Write the arrays of all readable rows; the index appears last, when all is complete."""
-    part = data.with_suffix(f".{os.getpid()}.part")
+def _write(
+    results: Iterable[Item | str], data: Path, *, rows: Sequence[Row], source: str
+) -> dict[str, Any]:
+    """Write the arrays of all readable rows and return their index.
+
+    Raises:
+        ManifestError: too many rows cannot be read.
+    """
     kept: list[int] = []
     shapes: list[tuple[int, ...]] = []
     counts: list[tuple[int, ...]] = []
     failures: list[str] = []
     damaged: list[str] = []
     dtype = "uint8"
-    try:
-        with part.open("wb") as file:
-            results = map_in_processes(partial(_attempt, read), rows, title=title, workers=workers)
-            for n, result in enumerate(results):
-                if isinstance(result, str):
-                    failures.append(result)
-                    continue
-                kept.append(n)
-                shapes.append(result.values.shape)
-                counts.append(result.counts)
-                if result.warnings:
-                    damaged.append(f"{rows[n].path}: {'; '.join(result.warnings)}")
-                dtype = str(result.values.dtype)
-                file.write(np.ascontiguousarray(result.values).tobytes())
-        if len(failures) > MAX_FAILED_SHARE * len(rows):
-            raise ManifestError(
-                f"{told}{len(failures)} of {len(rows)} videos cannot be read, the first: "
-                f"{failures[0]}; repair these files, or take their rows out of the manifest"
-            )
-        part.replace(data)
-        record = {
-            "dtype": dtype,
-            "kept": kept,
-            "shapes": shapes,
-            "counts": counts if any(counts) else [],
-            "failures": failures,
-            "damaged": damaged,
-        }
-        temporary = index.with_suffix(f".{os.getpid()}.part")
-        temporary.write_text(json.dumps(record))
-        temporary.replace(index)
-    finally:
-        part.unlink(missing_ok=True)
+    digest = hashlib.sha256()
+    with whole(data) as part, part.open("wb") as file:
+        for n, result in enumerate(results):
+            if isinstance(result, str):
+                failures.append(result)
+                continue
+            kept.append(n)
+            shapes.append(result.values.shape)
+            counts.append(result.counts)
+            if result.warnings:
+                damaged.append(f"{rows[n].path}: {'; '.join(result.warnings)}")
+            dtype = str(result.values.dtype)
+            values = result.values.tobytes()
+            file.write(values)
+            digest.update(values)
+        check_lost(failures, lost=len(failures), total=len(rows), source=source)
+    return {
+        "dtype": dtype,
+        "kept": kept,
+        "shapes": shapes,
+        "counts": counts if any(counts) else [],
+        "failures": failures,
+        "damaged": damaged,
+        "data": digest.hexdigest(),
+    }
 
 
 def _attempt(read: Callable[[Row], Item], row: Row) -> Item | str:

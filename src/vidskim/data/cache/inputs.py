@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from vidskim.data.cache.frames import Item, Store, open_store
-from vidskim.data.grid import clips_within
+from vidskim.data.grid import clips_within, grid_of
 from vidskim.data.manifest import Row
-from vidskim.errors import AudioError, ManifestError, VideoError
+from vidskim.errors import AudioError, ManifestError
 from vidskim.look.sources import IMAGE_MEAN, IMAGE_STD, RESIDUAL_SCALE, Source, to_json
 from vidskim.video import Video
 
@@ -169,9 +169,7 @@ def _image_scale() -> tuple[Tensor, Tensor]:
 def _read(row: Row, *, source: Source, num_frames: int, stride: int) -> Item:
     """Read the inputs of one row, in the order of their clips."""
     video = Video(row.path)
-    grid = video.clips(num_frames=num_frames, stride=stride)
-    if not grid:
-        raise VideoError(row.path, "has no video frame that can be read")
+    grid = grid_of(video, num_frames=num_frames, stride=stride)
     within = clips_within(grid, row)
     parts: list[np.ndarray] = []
     owners: list[Tensor] = []

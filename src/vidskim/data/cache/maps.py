@@ -6,7 +6,6 @@ float16 and the classifier's own logits, from which average pooling is worked ou
 (`vidskim.data.cache.cache`). Training on a few clips reads no more than these.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -27,10 +26,13 @@ from vidskim.data.cache.cache import (
     collect,
     content_name,
     encoder_settings,
+    keep,
     open_home,
-    write_whole,
+    seal,
+    short_hash,
+    unseal,
 )
-from vidskim.data.grid import clips_within
+from vidskim.data.grid import clips_within, grid_of
 from vidskim.data.manifest import Row
 from vidskim.errors import CheckpointError, ManifestError, UsageError, VideoError
 from vidskim.look.selection import check_k, uniform
@@ -188,9 +190,7 @@ class _Encoder:
         assert isinstance(self.encoder, nn.Module)
         self.encoder.eval().to(self.device)
         video = Video(row.path)
-        grid = video.clips(num_frames=clip.num_frames, stride=clip.stride)
-        if not grid:
-            raise VideoError(row.path, "has no video frame that can be read")
+        grid = grid_of(video, num_frames=clip.num_frames, stride=clip.stride)
         within = clips_within(grid, row)
         if self.max_clips is not None:
             within = [within[n] for n in uniform(len(within), k=self.max_clips)]
@@ -243,43 +243,32 @@ def _file_of(row: Row, encode: _Encoder, *, home: Path) -> Path:
     """Return the file with a row's maps, computing them if there is none that is whole."""
     stretch = ""
     if row.start_seconds is not None or row.end_seconds is not None:
-        told = json.dumps([row.start_seconds, row.end_seconds])
-        stretch = f"-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
-    target = home / f"{content_name(row.path)}{stretch}.safetensors"
-    if not _is_whole(target, num_classes=encode.encoder.num_classes):
-        tensors, grid = encode(row)
-        write_whole(target, lambda part: _save(tensors, part, grid=grid))
-    return target
+        stretch = f"-{short_hash(json.dumps([row.start_seconds, row.end_seconds]))}"
+    return keep(
+        home / f"{content_name(row.path)}{stretch}.safetensors",
+        partial(_check, num_classes=encode.encoder.num_classes),
+        lambda part: _save(*encode(row), part),
+    )
 
 
-def _save(tensors: dict[str, Tensor], path: Path, *, grid: int) -> None:
-    told = {"grid": grid, "sha256": _digest(tensors)}
-    save_file(tensors, path, metadata={HEADER_KEY: json.dumps(told)})
+def _save(tensors: dict[str, Tensor], grid: int, path: Path) -> None:
+    told = json.dumps(seal({"grid": grid}, tensors))
+    save_file(tensors, path, metadata={HEADER_KEY: told})
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    """Return the sha256 of tensors and their shapes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)};".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+def _check(path: Path, *, num_classes: int) -> Path:
+    """Return a file if it holds what was written into it, of as many classes.
 
-
-def _is_whole(path: Path, *, num_classes: int) -> bool:
-    """Say whether a file holds what was written into it, of as many classes."""
-    try:
-        tensors, told = load_file(path), _told(path)
-        logits, clips = tensors["logits"], tensors["clips"].tolist()
-        return bool(
-            _digest(tensors) == told["sha256"]
-            and len(tensors["maps"]) == len(logits) == len(clips) > 0
-            and logits.shape[1] == num_classes
-            and 0 <= clips[0] <= clips[-1] < told["grid"]
-        )
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, IndexError, RuntimeError):
-        return False
+    Raises:
+        Exception: it does not.
+    """
+    tensors = load_file(path)
+    grid = unseal(_told(path), tensors)["grid"]
+    logits, clips = tensors["logits"], tensors["clips"].tolist()
+    counts = len(tensors["maps"]) == len(logits) == len(clips) > 0
+    if not counts or logits.shape[1] != num_classes or not 0 <= clips[0] <= clips[-1] < grid:
+        raise ValueError("its parts do not fit together")
+    return path
 
 
 def _told(path: Path) -> dict[str, Any]:

@@ -1,41 +1,43 @@
 """What saliency networks say of every clip of every video, looked at once and kept.
 
 The studies of SCSampler combine the same scores in many ways; with the classifier's answers
-(`vidskim.data.cache.answers`) they are arithmetic. As there, one small file per video lies in a
-folder whose name is a hash of every setting that changes a number, under the hash of the video's
-content: a copied or renamed video is known again, and a kill loses at most the video at hand.
+(`vidskim.data.cache.answers`) they are arithmetic. One small file per video holds them
+(`vidskim.data.cache.cache`).
 """
 
-import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from vidskim.account import MacCounter
 from vidskim.backbones.contract import ClipSpec
 from vidskim.backbones.files.fingerprint import weights_sha256
-from vidskim.data.cache.cache import GRID_VERSION, content_name
-from vidskim.errors import UsageError, VideoError
+from vidskim.data.cache.cache import (
+    GRID_VERSION,
+    Kept,
+    Value,
+    content_name,
+    gather,
+    keep,
+    open_home,
+    seal,
+    unseal,
+)
+from vidskim.data.grid import grid_of
+from vidskim.io.write.files import refusing
 from vidskim.look.contract import Saliency
 from vidskim.look.network import NetworkSaliency, score_together
 from vidskim.look.packets import PacketSaliency
 from vidskim.look.sources import to_json
-from vidskim.types import Clip
 from vidskim.video import Video
 
 FORMAT = 1
-
-DIGEST = "sha256"
-"""Key of a record: what its other values hash to."""
 
 SHORTEST = 1e-3
 """Seconds a clip lasts at least, where a file's times say that it does not last at all."""
@@ -66,29 +68,13 @@ class Grid:
     """Hash of the file's bytes; what is drawn by chance depends on it, not on names or order."""
 
 
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept(Generic[Value]):
-    """One thing per video, and the videos for which it could not be had."""
-
-    found: Mapping[Path, Value]
-    failures: Mapping[Path, str]
-    """Video to reason."""
-
-    def __getitem__(self, path: Path) -> Value:
-        """Return what is known of a video."""
-        return self.found[path]
-
-
 def network_scores(
     paths: Sequence[Path],
     saliency: NetworkSaliency,
     *,
     clip: ClipSpec,
     folder: str | Path,
-) -> Kept[NetworkLook]:
+) -> Kept[Path, NetworkLook]:
     """Return the scores of one saliency network on every clip of every video, made where missing.
 
     Args:
@@ -111,7 +97,7 @@ def network_scores(
 
     def make(path: Path) -> dict[str, Any]:
         video = Video(path)
-        grid = grid_of(video, clip)
+        grid = grid_of(video, num_frames=clip.num_frames, stride=clip.stride)
         start = time.perf_counter()
         with MacCounter() as counter:
             (scores,) = score_together(video, grid, [saliency])
@@ -144,7 +130,7 @@ def saliency_scores(
     settings: Sequence[object],
     clip: ClipSpec,
     folder: str | Path,
-) -> Kept[Tensor]:
+) -> Kept[Path, Tensor]:
     """Return the scores ``[N]`` of any saliency on every clip of every video, made where missing.
 
     Args:
@@ -166,7 +152,7 @@ def saliency_scores(
     def make(path: Path) -> dict[str, Any]:
         video = Video(path)
         with torch.inference_mode():
-            scores = saliency(video, grid_of(video, clip))
+            scores = saliency(video, grid_of(video, num_frames=clip.num_frames, stride=clip.stride))
         return {"scores": torch.nan_to_num(scores.float()).tolist()}
 
     def read(record: Mapping[str, Any]) -> Tensor:
@@ -175,7 +161,7 @@ def saliency_scores(
     return _keep(paths, make, read, settings=known, kind="saliency", what="saliency", folder=folder)
 
 
-def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) -> Kept[Grid]:
+def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) -> Kept[Path, Grid]:
     """Return where the candidate clips of every video lie, and the scores of its packet sizes.
 
     Args:
@@ -190,7 +176,7 @@ def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) ->
 
     def make(path: Path) -> dict[str, Any]:
         video = Video(path)
-        grid = grid_of(video, clip)
+        grid = grid_of(video, num_frames=clip.num_frames, stride=clip.stride)
         return {
             "spans": [
                 [c.start_seconds, max(c.end_seconds, c.start_seconds + SHORTEST)] for c in grid
@@ -210,18 +196,6 @@ def video_grids(paths: Sequence[Path], *, clip: ClipSpec, folder: str | Path) ->
     return _keep(paths, make, read, settings=settings, kind="grids", what="grids", folder=folder)
 
 
-def grid_of(video: Video, clip: ClipSpec) -> list[Clip]:
-    """Lay the grid over a video.
-
-    Raises:
-        VideoError: the file cannot be read or holds no frame.
-    """
-    grid = video.clips(num_frames=clip.num_frames, stride=clip.stride)
-    if not grid:
-        raise VideoError(video.path, "has no video frame that can be read")
-    return grid
-
-
 def _keep(
     paths: Sequence[Path],
     make: Callable[[Path], dict[str, Any]],
@@ -231,59 +205,16 @@ def _keep(
     kind: str,
     what: str,
     folder: str | Path,
-) -> Kept[Value]:
+) -> Kept[Path, Value]:
     """Find or make the record of every video."""
-    text = json.dumps(settings, sort_keys=True, indent=1)
-    home = Path(folder) / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-    found: dict[Path, Value] = {}
-    failures: dict[Path, str] = {}
-    with _writable(folder):
-        home.mkdir(parents=True, exist_ok=True)
-        _write(home / "settings.json", text)
-        for path in tqdm(list(dict.fromkeys(paths)), desc=what, delay=2, disable=None):
-            try:
-                target = home / f"{content_name(path)}.json"
-                value = _read(target, read)
-                if value is None:
-                    record = make(path)
-                    _write(target, json.dumps({**record, DIGEST: _digest(record)}))
-                    value = read(record)
-                found[path] = value
-            except VideoError as error:
-                failures[path] = str(error)
-    return Kept(found, failures)
 
+    def find(path: Path) -> Value:
+        return keep(
+            home / f"{content_name(path)}.json",
+            lambda file: read(unseal(json.loads(file.read_bytes()))),
+            lambda part: part.write_text(json.dumps(seal(make(path)))),
+        )
 
-def _read(path: Path, read: Callable[[Mapping[str, Any]], Value]) -> Value | None:
-    """Return what a file holds, None if there is none that is whole."""
-    try:
-        record = json.loads(path.read_bytes())
-        told = record.pop(DIGEST)
-        return read(record) if told == _digest(record) else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, RecursionError):
-        return None
-
-
-def _digest(record: Mapping[str, Any]) -> str:
-    """Return a hash of a record, which tells whether a single digit of it has changed."""
-    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that appears under its name only when it is complete."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writable(folder: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: cannot keep scores there ({error.strerror or error}); give another folder"
-        ) from None
+    with refusing(folder, what="cannot keep scores there"):
+        home = open_home(folder, kind, settings)
+        return gather(paths, find, title=what)

@@ -32,6 +32,7 @@ from vidskim.data.make.scene import (
 from vidskim.data.manifest import Row, write_manifest
 from vidskim.data.workers import map_in_processes
 from vidskim.errors import UsageError, unknown_name
+from vidskim.io.write.files import refusing, write_whole
 from vidskim.io.write.video import write_video
 
 Motion = Callable[[float, float], Pose]
@@ -184,7 +185,7 @@ def make_synthetic(
         for split, number in (("train", train), ("test", test))
         for index in range(number)
     ]
-    try:
+    with refusing(out, what="cannot write the set there"):
         seconds = f"{float(min_seconds)}-{float(max_seconds)}"
         told = "" if kind == "moments" else f" kind={kind}"
         _claim(out, f"seed={seed} seconds={seconds} format=1{told}\n")
@@ -192,10 +193,6 @@ def make_synthetic(
             map_in_processes(make_video, jobs, title="synthetic videos", workers=workers)
         )
         return _write_manifests(out, jobs, moments)
-    except OSError as error:
-        raise UsageError(
-            f"{out}: cannot write the set there ({error.strerror or error}); give another folder"
-        ) from None
 
 
 def _job(
@@ -225,7 +222,7 @@ def _claim(out: Path, recipe: str) -> None:
     found = (stamp.read_text() if stamp.exists() else "") or recipe  # a full disk leaves it empty
     if found != recipe:
         raise UsageError(f"{out} holds a set made with {found.strip()}; choose another folder")
-    stamp.write_text(recipe)
+    write_whole(stamp, recipe)
 
 
 def _write_manifests(

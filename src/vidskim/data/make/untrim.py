@@ -21,6 +21,7 @@ from vidskim.data.manifest import Manifest, Row, write_manifest
 from vidskim.data.workers import map_in_processes
 from vidskim.errors import ManifestError, UsageError, VideoError, listed, printable, unknown_name
 from vidskim.io.packets import read_packets
+from vidskim.io.write.files import refusing, write_whole
 from vidskim.io.write.join import JoinableFile, join, read_part
 
 SPLITS = {"train": 0, "test": 1, "val": 2}
@@ -133,15 +134,11 @@ def make_untrimmed(
                     path, label, split, index, drawn, tuple(parts[c.number] for c in drawn)
                 )
             )
-    try:
+    with refusing(out, what="cannot write the set there"):
         _claim(out, recipe)
         times = list(map_in_processes(make_video, jobs, title="videos", workers=workers))
         manifest_path = _write_manifests(out, jobs, times, rows, classes=classes)
         size = sum(job.path.stat().st_size for job in jobs)
-    except OSError as error:
-        raise UsageError(
-            f"{out}: cannot write the set there ({error.strerror or error}); give another folder"
-        ) from None
     return Untrimmed(manifest_path, len(jobs), size, tuple(notes))
 
 
@@ -325,7 +322,7 @@ def _claim(out: Path, recipe: str) -> None:
     if found != told:
         text = printable(found.decode(errors="replace").strip())
         raise UsageError(f"{out} holds a set made with {text}; choose another folder")
-    stamp.write_bytes(told)
+    write_whole(stamp, told)
 
 
 def _write_manifests(

@@ -6,8 +6,9 @@ from vidskim.evaluate.studies.chart import draw_points
 from vidskim.evaluate.studies.entry import Entry, Result, Wide, find
 from vidskim.evaluate.studies.networks import told_of
 from vidskim.evaluate.studies.setting import Setting
-from vidskim.evaluate.studies.text import percent, short
+from vidskim.evaluate.studies.text import percent
 from vidskim.look import methods
+from vidskim.show.tables import short
 
 BASELINES = ("random", "uniform", "empirical")
 REFERENCES = (*BASELINES, "packets", "dense", "true moments", "oracle")

@@ -1,8 +1,6 @@
 """All studies, or some, over one manifest: what ``vidskim evaluate --study`` runs."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ from vidskim.data.cache.answers import check_labels
 from vidskim.data.folder import load_manifest
 from vidskim.data.manifest import Manifest, Row
 from vidskim.errors import CheckpointError, ManifestError, UsageError, printable, unknown_name
-from vidskim.evaluate.benchmark import moments_of
+from vidskim.evaluate.benchmark import check_whole, moments_of
 from vidskim.evaluate.protocol import Protocol, Views, gather_protocol
 from vidskim.evaluate.studies import (
     audio,
@@ -40,6 +38,7 @@ from vidskim.evaluate.studies.networks import find_networks
 from vidskim.evaluate.studies.setting import Classifier, Setting, make_cases
 from vidskim.evaluate.studies.text import LEGEND, to_csv, to_json, to_markdown
 from vidskim.evaluate.studies.timing import Clock, spread_sample
+from vidskim.io.write.files import all_whole, refusing
 from vidskim.look.open import SamplerOptions
 from vidskim.look.selection import check_k
 
@@ -213,7 +212,7 @@ def open_setting(
     chosen = split or ("test" if "test" in splits else None)
     manifest = whole if chosen is None else load_manifest(data, split=chosen)
     manifest = replace(manifest, rows=manifest.rows[:limit])
-    _check_whole(manifest)
+    check_whole(manifest)
     train: tuple[Row, ...] = ()
     if chosen != "train" and "train" in splits:
         train = load_manifest(data, split="train").rows[:limit]
@@ -294,20 +293,12 @@ def write_studies(studied: Studied, out: Path) -> None:
     Raises:
         UsageError: the folder cannot be written to.
     """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".studies-") as temp:
-            for result in studied.results:
-                for name, text in studied.files(result).items():
-                    Path(temp, name).write_text(text, encoding="utf-8")
-                for suffix in SUFFIXES:
-                    result.draw(Path(temp, result.name + suffix))
-            for part in sorted(Path(temp).iterdir()):
-                os.replace(part, out / part.name)
-    except OSError as error:
-        raise UsageError(
-            f"{out}: cannot write the studies there ({error.strerror}); give another folder"
-        ) from None
+    with refusing(out, what="cannot write the studies there"), all_whole(out) as temp:
+        for result in studied.results:
+            for name, text in studied.files(result).items():
+                (temp / name).write_text(text, encoding="utf-8")
+            for suffix in SUFFIXES:
+                result.draw(temp / (result.name + suffix))
 
 
 def _open_classifiers(models: Sequence[str]) -> list[tuple[str, Network, str]]:
@@ -381,12 +372,3 @@ def _common(
     return tuple(
         replace(c, cases=tuple(case for case in c.cases if case.row.path in paths)) for c in found
     )
-
-
-def _check_whole(manifest: Manifest) -> None:
-    for row in manifest.rows:
-        if row.start_seconds is not None or row.end_seconds is not None:
-            raise ManifestError(
-                f"{manifest.source}: {manifest.name_of(row)} is a part of its file, but whole "
-                "videos are studied; give a manifest without start_seconds and end_seconds"
-            )

@@ -1,8 +1,5 @@
 """A study as Markdown that reads well on a terminal, as CSV and as JSON."""
 
-import csv
-import io
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +7,7 @@ from vidskim.errors import printable
 from vidskim.evaluate.bootstrap import Share
 from vidskim.evaluate.metrics import Interval
 from vidskim.evaluate.studies.entry import Entry, Result
+from vidskim.show.tables import csv_of, markdown_of, markdown_table, short
 
 LEGEND = """\
 accuracy: share of videos answered right, 95 % bootstrap interval over videos; vs: difference on the
@@ -23,36 +21,12 @@ def to_markdown(result: Result) -> str:
     """Return title, the paper's form, all numbers and notes."""
     parts = [f"## {result.title}", "", f"Read beside {result.beside}.", ""]
     if result.wide is not None:
-        parts += [aligned(result.wide.heads, result.wide.rows), ""]
+        parts += [markdown_table(result.wide.heads, result.wide.rows), ""]
     if result.entries:
         cells = [_cells(entry) for entry in result.entries]
-        heads = [h for h in _heads(cells) if any(cell.get(h) for cell in cells)]
-        rows = [tuple(cell.get(h, "") for h in heads) for cell in cells]
-        parts += [aligned(heads, rows, left=_LEFT), ""]
+        parts += [markdown_of(cells, left=("method",)), ""]
     parts += [f"- {printable(note)}" for note in result.notes]
     return "\n".join(parts).rstrip() + "\n"
-
-
-def aligned(
-    heads: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[str] = ()
-) -> str:
-    """Return a Markdown table whose columns stand below each other; the first one is text.
-
-    Args:
-        heads: of the columns.
-        rows: cells.
-        left: heads of further columns of text.
-    """
-    rows = [[printable(cell).replace("|", "/") for cell in row] for row in rows]
-    widths = [max(len(head), *(len(row[n]) for row in rows)) for n, head in enumerate(heads)]
-    text = [n == 0 or head in left for n, head in enumerate(heads)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (c.ljust(w) if t else c.rjust(w) for c, w, t in zip(cells, widths, text))
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join("-" * (w + 1) + ("-" if t else ":") for w, t in zip(widths, text))
-    return "\n".join([line(heads), f"|{rule}|", *map(line, rows)])
 
 
 def to_csv(result: Result) -> str:
@@ -60,12 +34,7 @@ def to_csv(result: Result) -> str:
     lines = [_flat(entry) for entry in result.entries]
     if not lines and result.wide is not None:
         lines = [dict(zip(result.wide.heads, row, strict=True)) for row in result.wide.rows]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_of(lines)
 
 
 def to_json(result: Result) -> dict[str, Any]:
@@ -83,22 +52,6 @@ def to_json(result: Result) -> dict[str, Any]:
 def percent(value: float) -> str:
     """Return a share as the paper prints it, in percent."""
     return f"{100 * value:.1f}"
-
-
-def short(value: float | None) -> str:
-    """Return three significant digits without an exponent, nothing for None."""
-    if value is None:
-        return ""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
-
-
-_LEFT = ("classifier", "method")
-
-
-def _heads(cells: Sequence[dict[str, str]]) -> list[str]:
-    return list(dict.fromkeys(head for cell in cells for head in cell))
 
 
 def _cells(entry: Entry) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vidskim.data.cache.scores import grid_of
+from vidskim.data.grid import grid_of
 from vidskim.errors import VideoError, printable
 from vidskim.evaluate.studies.cases import Case
 from vidskim.evaluate.studies.chart import save, start
@@ -85,7 +85,8 @@ def _show(
     assert set(order[:each]) == set(top_k(scores, k=each))
     places = order[:each] + ([] if len(case) == 1 else order[::-1][:each])
     assert classifier.network.clip is not None
-    grid = grid_of(Video(case.row.path), classifier.network.clip)
+    clip = classifier.network.clip
+    grid = grid_of(Video(case.row.path), num_frames=clip.num_frames, stride=clip.stride)
     chosen = [ChosenClip(grid[n], float(scores[n]), "") for n in places]
     frames = middle_frames(case.row.path, chosen)
     spans = case.grid.spans

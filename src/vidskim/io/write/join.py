@@ -7,7 +7,6 @@ it stores a presentation time for every frame (AVI none, Matroska rounded to mil
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -29,6 +28,7 @@ from vidskim.io.container import (
 )
 from vidskim.io.packets import PacketIndex, demux, read_packets
 from vidskim.io.walk import Damage, walk
+from vidskim.io.write.files import whole
 
 CODECS = ("h264", "hevc", "mpeg4", "vp9")
 """Codecs whose key frames need nothing of what came before, and that were tried."""
@@ -143,20 +143,18 @@ def join(parts: Sequence[JoinableFile], out: str | Path) -> bool:
                 f"({parts[0].header}); join files of one encoder and one size"
             )
     with_sound = parts[0].sound is not None and len({part.sound for part in parts}) == 1
-    out.parent.mkdir(parents=True, exist_ok=True)
-    half = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     try:
-        with av.open(str(half), "w", options={"fflags": "+bitexact"}) as container:
+        with (
+            whole(out) as half,
+            av.open(str(half), "w", options={"fflags": "+bitexact"}) as container,
+        ):
             writer = _Writer(container, parts, with_sound=with_sound)
             for part in parts:
                 writer.add(part)
-        half.replace(out)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # no room, no right to write: the caller's to tell
             raise
         raise VideoError(out, f"cannot be joined of these parts: it {describe(error)}") from error
-    finally:
-        half.unlink(missing_ok=True)
     return with_sound
 
 

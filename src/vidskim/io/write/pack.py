@@ -16,6 +16,7 @@ import av
 
 from vidskim.errors import UsageError, VideoError
 from vidskim.io.container import MAX_PIXELS, check_size, describe
+from vidskim.io.write.files import whole
 
 MAX_FRAMES = 100_000
 MAX_FRAME_BYTES = 64 * 2**20
@@ -55,10 +56,9 @@ def pack_jpegs(folder: str | Path, out: str | Path, *, frame_rate: Fraction | in
     frames = _read_all(paths)
     first = next(frames)
     tick = 1 / Fraction(frame_rate)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     try:
         with (
+            whole(out) as part,
             _as_stream(first, paths[0]) as source,
             av.open(str(part), "w", options={"fflags": "+bitexact"}) as container,
         ):
@@ -71,13 +71,10 @@ def pack_jpegs(folder: str | Path, out: str | Path, *, frame_rate: Fraction | in
                 packet.duration = 1
                 packet.is_keyframe = True
                 container.mux(packet)
-        part.replace(out)
     except av.error.FFmpegError as error:
         if isinstance(error, OSError):  # no room, no right to write: the caller's to tell
             raise
         raise VideoError(folder, f"its frames cannot be packed: {describe(error)}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return len(paths)
 
 

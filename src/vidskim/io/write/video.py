@@ -1,6 +1,5 @@
 """Frames and sound to a video file: synthetic data, reels and test files are written here."""
 
-import os
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +9,7 @@ import av
 import numpy as np
 
 from vidskim.errors import UsageError
+from vidskim.io.write.files import whole
 
 ENCODERS = {"h264": "libx264", "mpeg4": "mpeg4", "hevc": "libx265", "vp9": "libvpx-vp9"}
 """Codec name to FFmpeg's encoder."""
@@ -44,38 +44,32 @@ def write_video(
     if codec not in ENCODERS:
         raise UsageError(f"cannot write codec {codec!r}; choose one of {sorted(ENCODERS)}")
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     rate = Fraction(frame_rate)
     count = 0
-    try:
-        with av.open(str(part), "w") as container:
-            stream = cast(
-                "av.VideoStream",
-                container.add_stream(ENCODERS[codec], rate=rate, options=dict(options or {})),
-            )
-            stream.pix_fmt = "yuv420p"
-            stream.codec_context.thread_count = 1
-            if codec == "hevc":
-                stream.codec_context.options = {**dict(options or {}), "x265-params": "log-level=1"}
-            voice: av.AudioStream | None = None
-            if audio is not None:
-                voice = container.add_stream("aac", rate=sample_rate, layout="mono")
-                voice.bit_rate = 48_000
-            for count, image in enumerate(frames, start=1):
-                if count == 1:
-                    stream.height, stream.width = image.shape[:2]
-                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-                frame.pts, frame.time_base = count - 1, 1 / rate
-                container.mux(stream.encode(frame))
-            if count == 0:
-                raise UsageError(f"{path}: no frames to write")
-            container.mux(stream.encode(None))
-            if audio is not None and voice is not None:
-                _encode_audio(container, voice, audio, sample_rate=sample_rate)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole(path) as part, av.open(str(part), "w") as container:
+        stream = cast(
+            "av.VideoStream",
+            container.add_stream(ENCODERS[codec], rate=rate, options=dict(options or {})),
+        )
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        if codec == "hevc":
+            stream.codec_context.options = {**dict(options or {}), "x265-params": "log-level=1"}
+        voice: av.AudioStream | None = None
+        if audio is not None:
+            voice = container.add_stream("aac", rate=sample_rate, layout="mono")
+            voice.bit_rate = 48_000
+        for count, image in enumerate(frames, start=1):
+            if count == 1:
+                stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = count - 1, 1 / rate
+            container.mux(stream.encode(frame))
+        if count == 0:
+            raise UsageError(f"{path}: no frames to write")
+        container.mux(stream.encode(None))
+        if audio is not None and voice is not None:
+            _encode_audio(container, voice, audio, sample_rate=sample_rate)
 
 
 def _encode_audio(

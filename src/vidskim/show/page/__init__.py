@@ -4,10 +4,10 @@ Every text that comes from a file, an option or a checkpoint is escaped, and a p
 forbids scripts and anything from elsewhere, should a browser still find some.
 """
 
-import os
 from pathlib import Path
 
 from vidskim.errors import UsageError
+from vidskim.io.write.files import refusing, write_whole
 from vidskim.look.moments import Selection
 from vidskim.show.page.html import page
 from vidskim.types import Prediction
@@ -35,15 +35,5 @@ def save_report(
     if path.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{path}: a report is a page; give a name that ends in .html")
     text = page(answer, command=command)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part.html")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"{path}: the report cannot be written ({error.strerror}); choose another place"
-        ) from None
+    with refusing(path, what="the report cannot be written", remedy="choose another place"):
+        write_whole(path, text)

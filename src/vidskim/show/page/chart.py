@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidskim.errors import printable
-from vidskim.show.strip import tick_label
+from vidskim.show.tables import clock
 
 WIDTH, LEFT, RIGHT = 1000, 76, 988
 """Units of the drawing: its width, and where the time line begins and ends."""
@@ -133,7 +133,7 @@ def _ticks(duration: float, *, across: Across, bottom: float) -> list[str]:
         anchor = "end" if x > RIGHT - 14 else "middle"
         drawn.append(
             f'<text class="time" x="{x:.1f}" y="{TOP - 9}" text-anchor="{anchor}">'
-            f"{tick_label(number * step)}</text>"
+            f"{clock(int(number * step), digits=0)}</text>"
         )
     return drawn
 

@@ -19,6 +19,7 @@ from vidskim.show.page.attention import draw_attention
 from vidskim.show.page.chart import Mark, draw_chart
 from vidskim.show.page.style import STYLE
 from vidskim.show.storyboard import frames_at, middle_frames
+from vidskim.show.tables import clock, giga
 from vidskim.show.turns import is_cheap, is_routed, shares, shares_text, take_turns
 from vidskim.types import ChosenClip, Cost, Prediction, TimeAttention, VideoInfo
 from vidskim.video import Video
@@ -136,7 +137,7 @@ def _attention(answer: Prediction | Selection) -> str:
     if not isinstance(answer, Prediction) or answer.attention is None:
         return ""
     moments = most_attended(answer)
-    drawn = draw_attention(answer, moments, address_of=_image, clock=_clock)
+    drawn = draw_attention(answer, moments, address_of=_image, clock=clock)
     legend = (
         '<span><i class="scale"></i>how much a kept step attends to a moment</span>'
         '<span><i style="background:var(--curve)"></i>received: share of what was kept that comes '
@@ -151,9 +152,9 @@ def _attention(answer: Prediction | Selection) -> str:
     figures = [
         _figure_of(
             _image(picture.permute(1, 2, 0).numpy()),
-            when=_clock(moment.start_seconds),
+            when=clock(moment.start_seconds),
             score=moment.share,
-            spoken=f"{_clock(moment.start_seconds)} - {_clock(moment.end_seconds)}",
+            spoken=f"{clock(moment.start_seconds)} - {clock(moment.end_seconds)}",
         )
         for moment, picture in zip(moments, pictures)
     ]
@@ -214,14 +215,8 @@ def _mark(answer: Prediction | Selection, chosen: ChosenClip) -> Mark:
 
 def _moment(start: float, end: float | None, score: float | None) -> str:
     """Return when something is, and its score."""
-    times = _clock(start) if end is None else f"{_clock(start)} - {_clock(end)}"
+    times = clock(start) if end is None else f"{clock(start)} - {clock(end)}"
     return times if score is None else f"{times}, saliency {score:.3f}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds * 100), 6000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest / 100:05.2f}" if hours else f"{minutes}:{rest / 100:05.2f}"
 
 
 def _shots(answer: Prediction | Selection) -> str:
@@ -301,7 +296,7 @@ def _figure(
 ) -> str:
     clip = chosen.clip
     middle = (clip.start_seconds + clip.end_seconds) / 2
-    when = _clock(clip.start_seconds) if is_frame else f"{_clock(middle)}"
+    when = clock(clip.start_seconds) if is_frame else f"{clock(middle)}"
     score = "" if chosen.saliency is None else f"{chosen.saliency:.3f}"
     spoken = _moment(clip.start_seconds, None if is_frame else clip.end_seconds, None)
     if encoder is not None:
@@ -334,9 +329,9 @@ def _classes(answer: Prediction) -> str:
 def _cost(cost: Cost) -> str:
     """Return the account."""
     facts = [
-        ("multiply-adds", _giga(cost.macs)),
-        ("of them to choose", f"{_giga(cost.look_macs)}, {cost.look_macs / max(cost.macs, 1):.1%}"),
-        ("at every clip", f"{_giga(cost.dense_macs)}, {_ratio(cost)}"),
+        ("multiply-adds", giga(cost.macs)),
+        ("of them to choose", f"{giga(cost.look_macs)}, {cost.look_macs / max(cost.macs, 1):.1%}"),
+        ("at every clip", f"{giga(cost.dense_macs)}, {_ratio(cost)}"),
         ("frames decoded", f"{cost.frames_decoded}"),
         ("read", f"{cost.bytes_read / 1e6:.2f} MB"),
         ("peak memory", f"{cost.peak_bytes / 1e6:.0f} MB"),
@@ -367,7 +362,7 @@ def _ratio(cost: Cost) -> str:
 def _file(video: VideoInfo) -> str:
     facts: list[tuple[str, object]] = [
         ("path", video.path),
-        ("length", f"{_clock(video.duration_seconds)}, {video.num_frames} frames"),
+        ("length", f"{clock(video.duration_seconds)}, {video.num_frames} frames"),
         ("rate", f"{float(video.frame_rate):.4g} frames per second"),
         ("size", f"{video.width} x {video.height}"),
         ("codec", video.codec),
@@ -401,7 +396,3 @@ def _settings(answer: Prediction | Selection, *, command: str | None) -> str:
 def _facts(facts: Sequence[tuple[str, object]]) -> str:
     rows = "".join(f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts)
     return f"<dl>{rows}</dl>"
-
-
-def _giga(macs: int) -> str:
-    return f"{macs / 1e9:.3g} GMACs" if macs >= 1e7 else f"{macs / 1e6:.3g} MMACs"
