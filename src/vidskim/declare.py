@@ -5,6 +5,7 @@
 """
 
 import operator
+import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from inspect import signature
 from math import inf
 from numbers import Real
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from vidskim.errors import UsageError, printable, unknown_name
@@ -48,6 +50,7 @@ class Option:
         high: its largest value.
         above: what it must exceed.
         choices: the words it takes on the command line; in Python objects may stand there too.
+        elsewhere: words that mean something elsewhere, as the library says of them.
         is_file: whether it names a file or folder.
     """
 
@@ -57,6 +60,7 @@ class Option:
     high: float | None = None
     above: float | None = None
     choices: Sequence[str] = ()
+    elsewhere: Sequence[str] = ()
     is_file: bool = False
 
     def check(self, name: str, value: float) -> None:
@@ -153,6 +157,15 @@ def takes_key(function: Callable[..., Any], key: str) -> bool:
     """
     parameters = signature(function).parameters
     return key in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def looks_like_path(name: str) -> bool:
+    """Return whether a word names a file rather than something else: by its form, or it is there.
+
+    >>> looks_like_path("runs/model"), looks_like_path("r3d_18")
+    (True, False)
+    """
+    return os.sep in name or Path(name).suffix != "" or Path(name).exists()
 
 
 def flag(name: str) -> str:

@@ -88,6 +88,7 @@ class NameOptions(TypedDict, total=False):
                 *("dense", "uniform", "random", "packets", "motion", "scsampler", "cascade"),
                 *("faster", "faster16", "faster32", "memory", "sfc"),
             ),
+            elsewhere=("oracle", "empirical"),
         ),
     ]
 

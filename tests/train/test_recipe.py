@@ -50,7 +50,7 @@ def refusal(arguments, capsys):
 def test_a_file_gives_its_values_and_the_defaults(recipe):
     found, run = read_recipe(recipe)
     assert found == ClipRecipe(data="set.csv", out="run")
-    assert run is TASKS["clips"][1]
+    assert run is TASKS["clips"]
 
 
 def test_flags_replace_single_values(recipe):
@@ -119,7 +119,7 @@ def test_print_config_is_the_complete_recipe(recipe, capsys, task):
     recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task}))
     assert main(["train", str(recipe), "--steps", "9", "--print_config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
-    kind = TASKS[task][0]
+    kind = TASKS[task].recipe
     assert printed == asdict(kind(data="set.csv", out="run", task=task, steps=9))
     recipe.write_text(yaml.safe_dump(printed))
     assert read_recipe(recipe)[0] == kind(data="set.csv", out="run", steps=9)
@@ -146,7 +146,7 @@ def test_help_names_every_key():
         assert all(field.name in out.getvalue() for field in fields(kind))
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _ in TASKS.values()])
+@pytest.mark.parametrize("kind", [task.recipe for task in TASKS.values()])
 def test_every_number_of_a_recipe_has_a_range(kind):
     defaults = asdict(kind(data="a", out="b"))
     numbers = {k for k, v in defaults.items() if type(v) in (int, float)}
@@ -155,7 +155,7 @@ def test_every_number_of_a_recipe_has_a_range(kind):
         assert key.low <= defaults[name] <= key.high, name
 
 
-@pytest.mark.parametrize("kind", [kind for kind, _ in TASKS.values()])
+@pytest.mark.parametrize("kind", [task.recipe for task in TASKS.values()])
 def test_every_key_says_what_it_does(kind):
     for name, key in keys_of(kind).items():
         assert key.help, name
@@ -178,7 +178,7 @@ def test_every_key_says_what_it_does(kind):
 )
 def test_impossible_numbers_are_refused_before_anything_is_written(tmp_path, kind, change, message):
     values = {"data": str(tmp_path / "no.csv"), "out": str(tmp_path / "run")} | change
-    run = next(run for known, run in TASKS.values() if known is kind)
+    run = next(task for task in TASKS.values() if task.recipe is kind)
     with pytest.raises(UsageError, match=message):
         run(kind(**values))
     assert not (tmp_path / "run").exists()
@@ -246,7 +246,7 @@ def test_null_where_there_must_be_something(recipe, capsys, monkeypatch, task, w
     """In the file and as a flag, also where a flag would replace it; before anything is done."""
     monkeypatch.chdir(recipe.parent)
     base = {**COMPLETE, "task": task}
-    for key in names_of(TASKS[task][0], optional=False):
+    for key in names_of(TASKS[task].recipe, optional=False):
         lines = [f"{k}: {v}" for k, v in base.items() if k != key] + [f"{key}: {written}"]
         recipe.write_text("\n".join(lines))
         told = f"vidskim: {recipe}: {key} is null; give "
@@ -262,7 +262,7 @@ def test_null_where_there_must_be_something(recipe, capsys, monkeypatch, task, w
 
 @pytest.mark.parametrize("task", TASKS)
 def test_null_where_it_may_stand(recipe, task):
-    nulls = dict.fromkeys(names_of(TASKS[task][0], optional=True))
+    nulls = dict.fromkeys(names_of(TASKS[task].recipe, optional=True))
     recipe.write_text(yaml.safe_dump({**COMPLETE, "task": task, **nulls}))
     found = asdict(read_recipe(recipe)[0])
     assert nulls.items() <= found.items()
@@ -293,7 +293,7 @@ def test_what_is_expected_instead_of_null(recipe, capsys, task, key, expected):
 @pytest.mark.parametrize("task", TASKS)
 def test_empty_text_where_null_is_for_nothing(recipe, capsys, task):
     base = {**COMPLETE, "task": task}
-    texts = [k for k, hint in get_type_hints(TASKS[task][0]).items() if hint == str | None]
+    texts = [k for k, hint in get_type_hints(TASKS[task].recipe).items() if hint == str | None]
     assert texts
     for key in texts:
         told = f"vidskim: {recipe}: {key} is empty; give "
@@ -325,7 +325,7 @@ def test_an_empty_start(recipe, capsys, task, wanted):
 )
 def test_the_same_of_a_recipe_that_is_built_in_code(tmp_path, kind, change):
     values = {"steps": 90, "data": str(tmp_path / "no.csv"), "out": str(tmp_path / "run"), **change}
-    run = next(run for known, run in TASKS.values() if known is kind)
+    run = next(task for task in TASKS.values() if task.recipe is kind)
     (key,) = change
     with pytest.raises(UsageError, match=f"^{key} is (null|empty); give "):
         run(kind(**values))

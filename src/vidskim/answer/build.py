@@ -212,8 +212,7 @@ def composed(model: Model, ask: Ask) -> tuple[Model, str]:
     Raises:
         UsageError: parts that it cannot have.
     """
-    if len(model.networks) < 2 and ask.cheap is None:
-        check_shares(model, ask)
+    check_shares(model, ask)
     altered = (ask.cheap, ask.context, ask.compress)
     kept = "" if any(part is not None for part in altered) else model.card.method
     name = ask.method if isinstance(ask.method, str) else kept
@@ -358,8 +357,7 @@ def schedule_of(model: Model, row: Method, ask: Ask) -> Schedule:
         pattern = parse_pattern(row.pattern)
     if ask.pattern is not None:
         pattern = parse_pattern(ask.pattern)
-    if len(model.networks) < 2:
-        check_shares(model, ask)
+    check_shares(model, ask)
     if ask.route is None:
         return pattern
     return Routed(pattern, routing_saliency(model, pattern, row, ask))
@@ -371,6 +369,8 @@ def check_shares(model: Model, ask: Ask) -> None:
     Raises:
         UsageError: one is asked for.
     """
+    if len(model.networks) > 1 or ask.cheap is not None:
+        return
     if ask.pattern is not None or ask.route is not None:
         raise UsageError(
             f"a pattern or route shares clips between two encoders, {model.origin.model} has one: "

@@ -1,6 +1,5 @@
 """What a user may call a model: a backbone's name, a checkpoint's path, or ``demo``."""
 
-import os
 from collections.abc import Callable
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -12,6 +11,7 @@ from vidskim.backbones.files.checkpoint import load_backbone
 from vidskim.backbones.hf.create import create_hf, is_hf
 from vidskim.backbones.network import Network
 from vidskim.backbones.registry import CLIP_BACKBONES, create_backbone, list_networks
+from vidskim.declare import looks_like_path
 from vidskim.errors import CheckpointError, UsageError, unknown_name
 from vidskim.types import Origin
 
@@ -59,7 +59,7 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     elif is_hf(model):
         network = _seeded(lambda: create_hf(model)) if random_weights else load_backbone(model)
         name = model if model == network.name else f"{model} ({network.name})"
-    elif model == DEMO or _is_path(model):
+    elif model == DEMO or looks_like_path(model):
         path = demo_checkpoint("classifier") if model == DEMO else Path(model)
         network = untrained_like(path) if random_weights else load_backbone(checkpoint=path)
         name = f"{model} ({network.name})"
@@ -81,28 +81,10 @@ def open_model(model: str, *, random_weights: bool = False) -> tuple[Network, Or
     return network, Origin(f"{name}, random weights", warnings=(warning,))
 
 
-def is_file_of(model: str, holds: Callable[[Path], bool]) -> bool:
-    """Say whether a model's name is the path of a file of ours that holds what is asked for.
-
-    Args:
-        model: as users give it.
-        holds: tells by the header of a file, whatever its name.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
-    path = Path(model)
-    return model not in VALID and path.is_file() and holds(path)
-
-
 def demo_checkpoint(part: str) -> Path:
     """Return the file of the shipped ``classifier`` or ``sampler``."""
     with as_file(files("vidskim") / "weights" / f"{part}.safetensors") as path:
         return Path(path)
-
-
-def _is_path(model: str) -> bool:
-    return os.sep in model or Path(model).suffix != "" or Path(model).exists()
 
 
 def untrained(name: str, *, num_classes: int = 400, **options: object) -> Network:

@@ -200,14 +200,13 @@ def _read(known: Declared, word: Any) -> Any:
 
 
 def _chosen(known: Declared, word: str) -> str:
-    """Return one of an option's words, or a path where it takes files too.
+    """Return one of an option's words; what the library explains itself passes.
 
     Raises:
         UsageError: another one, with the nearest.
     """
-    plain = word.replace("-", "_") if known.name == "rule" else word
-    # a variant, or what runs elsewhere: the library explains both
-    if plain in known.option.choices or "/" in word or word in ("oracle", "empirical"):
+    plain = word.partition("/")[0].replace("-", "_")
+    if plain in (*known.option.choices, *known.option.elsewhere):
         return word
     raise unknown_name(flag(known.name), word, known.option.choices)
 

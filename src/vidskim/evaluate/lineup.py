@@ -9,6 +9,7 @@ comparison of the papers is one call: the same clips and weights, one thing chan
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from vidskim.answer.build import ROUTES, TRAINED_ROUTE, Ask, aimed, composed
@@ -167,39 +168,29 @@ def line_up(model: Model, methods: Sequence[str | Look], base: Ask) -> Lineup:
             shared[key] = Recognizer(made, look=dense(), runtime=_runtime(made, ask))
         return shared[key]
 
-    def looking(look: Look) -> Recognizer:
-        ask = base
-        if not is_trained(look, base):
+    def recognizer(method: str | Look, label: str | None = None) -> Recognizer:
+        look = method if isinstance(method, Look) else None
+        ask = asked_for(method, base) if isinstance(method, str) else base
+        if not is_trained(method, base):
             ask = replace(ask, sampler=None, options=SamplerOptions())
         built = whole(ask)
-        chosen, schedule = aimed(built.model, look.method, ask, look=look)
-        return built.with_look(chosen, schedule=schedule)
-
-    def recognizer(name: str, label: str | None = None) -> Recognizer:
-        ask = asked_for(name, base)
-        method = str(ask.method)
-        if not is_trained(name, base):
-            ask = replace(ask, sampler=None, options=SamplerOptions())
-        built = whole(ask)
-        look = None
         if label is not None:
             bare: Any = built.lanes[0].bare
             if ask.route == ORACLE:
                 ask = replace(ask, route=OracleSaliency(bare, label=label))
-            if method == ORACLE:
+            if ask.method == ORACLE:
                 look = oracle(bare, label=label, k=ask.k or built.model.card.num_clips)
-        chosen, schedule = aimed(built.model, method, ask, look=look)
+        name = str(ask.method) if isinstance(method, str) else method.method
+        chosen, schedule = aimed(built.model, name, ask, look=look)
         return built.with_look(chosen, schedule=schedule)
 
     fixed: dict[str, Recognizer] = {}
     by_label: dict[str, Callable[[str], Recognizer]] = {}
-    for name in methods:
-        if isinstance(name, Look):
-            fixed[name.method] = looking(name)
-        elif ORACLE in name.split("/"):
-            by_label[name] = lambda label, name=name: recognizer(name, label)  # type: ignore[misc]
+    for method in methods:
+        if isinstance(method, str) and ORACLE in method.split("/"):
+            by_label[method] = partial(recognizer, method)
         else:
-            fixed[name] = recognizer(name)
+            fixed[name_of(method)] = recognizer(method)
     return Lineup(describe(model), model.classes or (), fixed, by_label)
 
 

@@ -4,12 +4,12 @@
 """
 
 import json
-import os
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vidskim.declare import looks_like_path
 from vidskim.errors import unknown_name
 
 FILE = "models.json"
@@ -32,7 +32,7 @@ def check_name(name: str, *, more: Sequence[str] = ()) -> None:
     Raises:
         UsageError: such a name, with the nearest.
     """
-    if name.startswith("hf:") or os.sep in name or Path(name).suffix or Path(name).exists():
+    if name.startswith("hf:") or looks_like_path(name):
         return
     known = [str(record["name"]) for record in shipped_models()["records"]]
     if name.partition("@")[0] not in (*known, *more):

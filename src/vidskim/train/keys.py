@@ -26,46 +26,15 @@ class DataKeys:
             wanted="the folder of the run",
         ),
     ]
-    train_split: Annotated[
-        str,
-        Key(
-            "split to train on",
-            wanted="the name of a split",
-        ),
-    ] = "train"
-    test_split: Annotated[
-        str,
-        Key(
-            "split to measure on",
-            wanted="the name of a split",
-        ),
-    ] = "test"
+    train_split: Annotated[str, Key("split to train on", wanted="the name of a split")] = "train"
+    test_split: Annotated[str, Key("split to measure on", wanted="the name of a split")] = "test"
     precision: Annotated[
-        Precision,
-        Key('"32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed"'),
+        Precision, Key('"32-true"; beside a CUDA device also "bf16-mixed" or "16-mixed"')
     ] = "32-true"
-    seed: Annotated[
-        int,
-        Key(
-            "for initialization, order and augmentation",
-            low=0,
-            high=2**62,
-        ),
-    ] = 0
-    save_every: Annotated[
-        int,
-        Key(
-            "steps between saved states",
-            low=1,
-            high=2**62,
-        ),
-    ] = 100
+    seed: Annotated[int, Key("for initialization, order and augmentation", low=0, high=2**62)] = 0
+    save_every: Annotated[int, Key("steps between saved states", low=1, high=2**62)] = 100
     cache: Annotated[
-        str,
-        Key(
-            "folder for decoded frames, inputs, maps and answers",
-            wanted="a folder",
-        ),
+        str, Key("folder for decoded frames, inputs, maps and answers", wanted="a folder")
     ] = "runs/cache"
 
 
@@ -75,32 +44,15 @@ class OptimKeys:
 
     batch_size: Annotated[
         int,
-        Key(
-            "examples per step: clips, inputs or videos, as the task has it",
-            low=1,
-            high=2**20,
-        ),
+        Key("examples per step: clips, inputs or videos, as the task has it", low=1, high=2**20),
     ] = 32
-    learning_rate: Annotated[
-        float,
-        Key(
-            "learning rate at its highest",
-            low=1e-12,
-            high=10**6,
-        ),
-    ] = 0.05
+    learning_rate: Annotated[float, Key("learning rate at its highest", low=1e-12, high=10**6)] = (
+        0.05
+    )
     weight_decay: Annotated[
-        float,
-        Key(
-            "for weights, not for norms and biases",
-            low=0,
-            high=10**6,
-        ),
+        float, Key("for weights, not for norms and biases", low=0, high=10**6)
     ] = 1e-4
-    optimizer: Annotated[
-        Literal["sgd", "adamw"],
-        Key('"sgd" or "adamw"'),
-    ] = "sgd"
+    optimizer: Annotated[Literal["sgd", "adamw"], Key('"sgd" or "adamw"')] = "sgd"
 
 
 @recipe
@@ -108,91 +60,46 @@ class FactorKeys:
     """How much the learning rate falls."""
 
     drop_factor: Annotated[
-        float,
-        Key(
-            "what the learning rate is multiplied by at each drop",
-            low=0,
-            high=1,
-        ),
+        float, Key("what the learning rate is multiplied by at each drop", low=0, high=1)
     ] = 0.1
 
 
 @recipe
-class StepKeys:
+class WarmupKeys:
+    """How the learning rate rises."""
+
+    warmup_steps: Annotated[int, Key("steps of linear warm-up", low=0, high=2**62)] = 50
+
+
+@recipe
+class StepKeys(WarmupKeys):
     """How long a training takes, in steps."""
 
-    steps: Annotated[
-        int,
-        Key(
-            "optimizer steps",
-            low=1,
-            high=2**62,
-        ),
-    ] = 1000
-    warmup_steps: Annotated[
-        int,
-        Key(
-            "steps of linear warm-up",
-            low=0,
-            high=2**62,
-        ),
-    ] = 50
+    steps: Annotated[int, Key("optimizer steps", low=1, high=2**62)] = 1000
 
 
 @recipe
 class DropKeys(FactorKeys):
     """How the learning rate falls in a training of so many steps."""
 
-    schedule: Annotated[
-        Literal["cosine", "step"],
-        Key('"cosine" down to zero, or "step"'),
-    ] = "cosine"
+    schedule: Annotated[Literal["cosine", "step"], Key('"cosine" down to zero, or "step"')] = (
+        "cosine"
+    )
     drop_every: Annotated[
-        int,
-        Key(
-            'steps between two drops of the schedule "step"',
-            low=1,
-            high=2**62,
-        ),
+        int, Key('steps between two drops of the schedule "step"', low=1, high=2**62)
     ] = 1000
 
 
 @recipe
-class LengthKeys(FactorKeys):
+class LengthKeys(FactorKeys, WarmupKeys):
     """How long a training on whole videos takes: so many steps, or epochs."""
 
-    steps: Annotated[
-        int | None,
-        Key(
-            "optimizer steps; or give epochs",
-            low=1,
-            high=2**62,
-        ),
-    ] = None
-    warmup_steps: Annotated[
-        int,
-        Key(
-            "steps of linear warm-up",
-            low=0,
-            high=2**62,
-        ),
-    ] = 0
+    steps: Annotated[int | None, Key("optimizer steps; or give epochs", low=1, high=2**62)] = None
+    warmup_steps: int = 0
     epochs: Annotated[
-        float | None,
-        Key(
-            "instead of steps, how often every video is drawn",
-            low=1e-06,
-            high=10**6,
-        ),
+        float | None, Key("instead of steps, how often every video is drawn", low=1e-06, high=10**6)
     ] = None
-    warmup_epochs: Annotated[
-        float | None,
-        Key(
-            "instead of warmup_steps",
-            low=0,
-            high=10**6,
-        ),
-    ] = None
+    warmup_epochs: Annotated[float | None, Key("instead of warmup_steps", low=0, high=10**6)] = None
     reference_videos: Annotated[
         int | None,
         Key(
@@ -217,12 +124,7 @@ class SmoothingKeys:
     """What a class is to be learned as."""
 
     label_smoothing: Annotated[
-        float,
-        Key(
-            "share of the target spread over all classes",
-            low=0,
-            high=1,
-        ),
+        float, Key("share of the target spread over all classes", low=0, high=1)
     ] = 0.0
 
 
@@ -231,12 +133,7 @@ class CropKeys:
     """How frames are cropped and varied in training."""
 
     short_side: Annotated[
-        int,
-        Key(
-            "frames are resized to this short side before cropping",
-            low=1,
-            high=2**12,
-        ),
+        int, Key("frames are resized to this short side before cropping", low=1, high=2**12)
     ] = 256
     max_short_side: Annotated[
         int | None,
@@ -247,22 +144,8 @@ class CropKeys:
             high=2**12,
         ),
     ] = None
-    crop_height: Annotated[
-        int,
-        Key(
-            "height of the crops in training",
-            low=1,
-            high=2**12,
-        ),
-    ] = 224
-    crop_width: Annotated[
-        int,
-        Key(
-            "width of the crops in training",
-            low=1,
-            high=2**12,
-        ),
-    ] = 224
+    crop_height: Annotated[int, Key("height of the crops in training", low=1, high=2**12)] = 224
+    crop_width: Annotated[int, Key("width of the crops in training", low=1, high=2**12)] = 224
     min_scale: Annotated[
         float,
         Key(
@@ -271,18 +154,8 @@ class CropKeys:
             high=1,
         ),
     ] = 0.6
-    flip: Annotated[
-        bool,
-        Key("mirror half of the clips"),
-    ] = True
-    color: Annotated[
-        float,
-        Key(
-            "variation of brightness, contrast and gains",
-            low=0,
-            high=1,
-        ),
-    ] = 0.0
+    flip: Annotated[bool, Key("mirror half of the clips")] = True
+    color: Annotated[float, Key("variation of brightness, contrast and gains", low=0, high=1)] = 0.0
 
 
 @recipe
@@ -299,11 +172,7 @@ class ClipKeys(CropKeys):
     ] = "r2plus1d_18"
     width: Annotated[
         int | None,
-        Key(
-            "channels of its first stage; null for the published size",
-            low=1,
-            high=2**12,
-        ),
+        Key("channels of its first stage; null for the published size", low=1, high=2**12),
     ] = None
     init: Annotated[
         str | None,
@@ -314,29 +183,11 @@ class ClipKeys(CropKeys):
             is_file=True,
         ),
     ] = None
-    num_frames: Annotated[
-        int,
-        Key(
-            "frames per clip",
-            low=1,
-            high=2**12,
-        ),
-    ] = 16
-    stride: Annotated[
-        int,
-        Key(
-            "distance between them",
-            low=1,
-            high=2**12,
-        ),
-    ] = 1
+    num_frames: Annotated[int, Key("frames per clip", low=1, high=2**12)] = 16
+    stride: Annotated[int, Key("distance between them", low=1, high=2**12)] = 1
     test_clips: Annotated[
         int,
-        Key(
-            "clips per video, evenly placed, that are averaged for measuring",
-            low=1,
-            high=2**12,
-        ),
+        Key("clips per video, evenly placed, that are averaged for measuring", low=1, high=2**12),
     ] = 10
 
 
@@ -346,19 +197,11 @@ class RankKeys:
 
     num_frames: Annotated[
         int | None,
-        Key(
-            "frames per clip of the grid; null for the classifier's, else 16",
-            low=1,
-            high=2**12,
-        ),
+        Key("frames per clip of the grid; null for the classifier's, else 16", low=1, high=2**12),
     ] = None
     stride: Annotated[
         int | None,
-        Key(
-            "distance between them; null for the classifier's, else 1",
-            low=1,
-            high=2**12,
-        ),
+        Key("distance between them; null for the classifier's, else 1", low=1, high=2**12),
     ] = None
     classifier: Annotated[
         str | None,
@@ -378,17 +221,9 @@ class RankKeys:
         ),
     ] = 10
     balance: Annotated[
-        bool,
-        Key('draw as many clips of the oracle\'s choice as others in "sal_cl"'),
+        bool, Key('draw as many clips of the oracle\'s choice as others in "sal_cl"')
     ] = True
-    margin: Annotated[
-        float,
-        Key(
-            'of "sal_rank", in units of the score',
-            low=1e-06,
-            high=1,
-        ),
-    ] = 0.1
+    margin: Annotated[float, Key('of "sal_rank", in units of the score', low=1e-06, high=1)] = 0.1
     clips_per_video: Annotated[
         int,
         Key(
@@ -398,42 +233,21 @@ class RankKeys:
         ),
     ] = 8
     inputs_per_clip: Annotated[
-        int,
-        Key(
-            "inputs of a clip and source that are drawn and averaged there",
-            low=1,
-            high=2**12,
-        ),
+        int, Key("inputs of a clip and source that are drawn and averaged there", low=1, high=2**12)
     ] = 4
     flip: Annotated[
         bool,
-        Key(
-            "mirror half of the visual inputs; wrong wherever left and right tell classes apart",
-        ),
+        Key("mirror half of the visual inputs; wrong wherever left and right tell classes apart"),
     ] = False
     min_scale: Annotated[
         float,
-        Key(
-            "smallest random crop of visual inputs, as a share of their sides",
-            low=0.01,
-            high=1,
-        ),
+        Key("smallest random crop of visual inputs, as a share of their sides", low=0.01, high=1),
     ] = 1.0
     time_shift: Annotated[
-        float,
-        Key(
-            "audio windows are shifted by up to this share of their length",
-            low=0,
-            high=1,
-        ),
+        float, Key("audio windows are shifted by up to this share of their length", low=0, high=1)
     ] = 0.0
     frequency_mask: Annotated[
-        float,
-        Key(
-            "up to this share of the mel bands is silenced",
-            low=0,
-            high=1,
-        ),
+        float, Key("up to this share of the mel bands is silenced", low=0, high=1)
     ] = 0.0
     moments: Annotated[
         str | None,
@@ -443,14 +257,9 @@ class RankKeys:
             is_file=True,
         ),
     ] = None
-    test_k: Annotated[
-        int,
-        Key(
-            "clips chosen where the sampler is measured",
-            low=1,
-            high=2**20,
-        ),
-    ] = 10
+    test_k: Annotated[int, Key("clips chosen where the sampler is measured", low=1, high=2**20)] = (
+        10
+    )
 
 
 class VideoKeys(LengthKeys, OptimKeys):

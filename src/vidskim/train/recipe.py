@@ -13,24 +13,21 @@ from jsonargparse import ArgumentParser
 from vidskim.errors import UsageError, unknown_name
 from vidskim.train.key import check_given
 from vidskim.train.loop import is_first_process
+from vidskim.train.task import Task
 from vidskim.train.tasks.aggregator import train_faster
-from vidskim.train.tasks.aggregator_recipe import FasterRecipe
-from vidskim.train.tasks.clips import ClipRecipe, train_clips
+from vidskim.train.tasks.clips import train_clips
 from vidskim.train.tasks.compression import train_sfc
-from vidskim.train.tasks.compression_recipe import SfcRecipe
-from vidskim.train.tasks.joint import JointRecipe, train_joint
+from vidskim.train.tasks.joint import train_joint
 from vidskim.train.tasks.memory import train_memory
-from vidskim.train.tasks.memory_recipe import MemoryRecipe
 from vidskim.train.tasks.saliency import train_saliency
-from vidskim.train.tasks.saliency_recipe import SaliencyRecipe
 
-TASKS: dict[str, tuple[type, Callable[..., dict[str, Any]]]] = {
-    "clips": (ClipRecipe, train_clips),
-    "saliency": (SaliencyRecipe, train_saliency),
-    "saliency_joint": (JointRecipe, train_joint),
-    "faster": (FasterRecipe, train_faster),
-    "memory": (MemoryRecipe, train_memory),
-    "sfc": (SfcRecipe, train_sfc),
+TASKS: dict[str, Task[Any]] = {
+    "clips": train_clips,
+    "saliency": train_saliency,
+    "saliency_joint": train_joint,
+    "faster": train_faster,
+    "memory": train_memory,
+    "sfc": train_sfc,
 }
 
 
@@ -111,7 +108,8 @@ def read_recipe(
         raise UsageError(f"{path}: no key 'task'; give one of {', '.join(TASKS)}")
     if str(task) not in TASKS:
         raise unknown_name(f"task in {path}", str(task), TASKS)
-    kind, run = TASKS[str(task)]
+    run = TASKS[str(task)]
+    kind = run.recipe
     valid = [field.name for field in fields(kind)]
     given = [*values] + [_key(a) for a in overrides if a.startswith("--")]
     for key in given:
@@ -212,7 +210,7 @@ def _key(argument: str) -> str:
 
 
 def _help() -> str:
-    keys = {task: [f.name for f in fields(kind)] for task, (kind, _) in TASKS.items()}
+    keys = {task: [f.name for f in fields(run.recipe)] for task, run in TASKS.items()}
     return "usage: vidskim train RECIPE.yaml [--key value ...] [--print_config]\n" + "\n".join(
         f"  task {task}: {', '.join(names)}" for task, names in keys.items()
     )

@@ -58,17 +58,6 @@ LEGACY_TORCH = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """How PyTorch's files began before they were zip archives: its magic number, pickled."""
 
 
-def read_finite_state(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a weight file, see `read_state_dict`, all of which are numbers.
-
-    Raises:
-        CheckpointError: one is not, or as `read_state_dict`.
-    """
-    state = read_state_dict(path)
-    check_finite(state, path=path)
-    return state
-
-
 def check_finite(state: Mapping[str, Tensor], *, path: Path) -> None:
     """Raise unless all weights of a file are numbers.
 

@@ -50,7 +50,7 @@ class FasterRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys):
         Key(
             '"packets", "motion" or "scsampler": the expensive encoder goes to the clips that'
             " these find most salient, as often as the pattern has it; null for the pattern "
-            "alone",
+            "alone"
         ),
     ] = None
     sampler: Annotated[
@@ -76,36 +76,19 @@ class FasterRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys):
         ),
     ] = None
     reduction: Annotated[
-        int,
-        Key(
-            'of the gates of "fast_gru", 4 in the paper',
-            low=1,
-            high=2**16,
-        ),
+        int, Key('of the gates of "fast_gru", 4 in the paper', low=1, high=2**16)
     ] = 4
-    num_clips: Annotated[
-        int,
-        Key(
-            "N, clips of a video that are aggregated",
-            low=1,
-            high=2**12,
-        ),
-    ] = 16
+    num_clips: Annotated[int, Key("N, clips of a video that are aggregated", low=1, high=2**12)] = (
+        16
+    )
     max_clips: Annotated[
         int | None,
         Key(
-            "clips of a video whose maps are cached and drawn from; null for all",
-            low=1,
-            high=2**20,
+            "clips of a video whose maps are cached and drawn from; null for all", low=1, high=2**20
         ),
     ] = None
     dropout: Annotated[
-        float,
-        Key(
-            "share of the pooled features that is dropped before the head",
-            low=0,
-            high=0.99,
-        ),
+        float, Key("share of the pooled features that is dropped before the head", low=0, high=0.99)
     ] = 0.0
     learning_rate: float = 0.001
     optimizer: Literal["sgd", "adamw"] = "adamw"

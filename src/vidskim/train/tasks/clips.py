@@ -30,14 +30,7 @@ class ClipRecipe(DataKeys, StepKeys, OptimKeys, SmoothingKeys, ClipKeys):
     """Everything a training of a clip classifier depends on."""
 
     task: Literal["clips"] = "clips"
-    mixup: Annotated[
-        float,
-        Key(
-            "alpha of mixup, 0 for none",
-            low=0,
-            high=1000,
-        ),
-    ] = 0.0
+    mixup: Annotated[float, Key("alpha of mixup, 0 for none", low=0, high=1000)] = 0.0
     short_side: int = 128
     crop_height: int = 112
     crop_width: int = 112

@@ -47,48 +47,25 @@ class SfcRecipe(DataKeys, VideoKeys, SmoothingKeys, CropKeys):
         Key('tau, steps of the map to steps that are kept: a number or text such as "4/3"'),
     ] = "2"
     pooling: Annotated[
-        Pooling,
-        Key('of the queries: "topk", "topk_places", "average" or "max"'),
+        Pooling, Key('of the queries: "topk", "topk_places", "average" or "max"')
     ] = "topk"
     abstraction: Annotated[
-        bool,
-        Key("whether queries and keys are made of an abstraction of the map"),
+        bool, Key("whether queries and keys are made of an abstraction of the map")
     ] = True
     value: Annotated[
-        Value,
-        Key('what is mixed: "head", the map itself, "abstracted", or "projected"'),
+        Value, Key('what is mixed: "head", the map itself, "abstracted", or "projected"')
     ] = "head"
     kernel: Annotated[
-        Kernel,
-        Key('of the convolutions of query and key: "1x1x1", "3x1x1" or "3x3x3"'),
+        Kernel, Key('of the convolutions of query and key: "1x1x1", "3x1x1" or "3x3x3"')
     ] = "3x1x1"
     scale: Annotated[
-        Scale,
-        Key('what their products are divided by: "none", "channels" or "features"'),
+        Scale, Key('what their products are divided by: "none", "channels" or "features"')
     ] = "none"
-    num_blocks: Annotated[
-        int,
-        Key(
-            "bottlenecks of the abstraction",
-            low=1,
-            high=64,
-        ),
-    ] = 4
-    num_frames: Annotated[
-        int,
-        Key(
-            "frames that go in, in training",
-            low=1,
-            high=2**12,
-        ),
-    ] = 36
+    num_blocks: Annotated[int, Key("bottlenecks of the abstraction", low=1, high=64)] = 4
+    num_frames: Annotated[int, Key("frames that go in, in training", low=1, high=2**12)] = 36
     stride: Annotated[
         int | None,
-        Key(
-            "distance between them; null for that of the backbone's clips",
-            low=1,
-            high=2**12,
-        ),
+        Key("distance between them; null for that of the backbone's clips", low=1, high=2**12),
     ] = None
     segments: Annotated[
         int,
@@ -108,14 +85,9 @@ class SfcRecipe(DataKeys, VideoKeys, SmoothingKeys, CropKeys):
             high=2**12,
         ),
     ] = 256
-    test_width: Annotated[
-        int | None,
-        Key(
-            "of the whole frames in testing",
-            low=1,
-            high=2**12,
-        ),
-    ] = 312
+    test_width: Annotated[int | None, Key("of the whole frames in testing", low=1, high=2**12)] = (
+        312
+    )
     crop_width: int = 273
     learning_rate: float = 0.01
     weight_decay: float = 1e-05

@@ -57,7 +57,7 @@ class JointRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, RankKeys):
         Literal["ac", "sal_cl", "sal_rank"],
         Key(
             'of the average: "ac" (all networks must have been trained by it), "sal_cl" or '
-            '"sal_rank"',
+            '"sal_rank"'
         ),
     ] = "sal_rank"
     batch_size: int = 64

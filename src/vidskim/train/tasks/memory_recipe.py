@@ -19,21 +19,10 @@ class MemoryRecipe(DataKeys, VideoKeys, SmoothingKeys, ClipKeys):
         Interaction | None,
         Key('how clips write to the memory, "associative" or "average"; null for no memory'),
     ] = "associative"
-    infusion: Annotated[
-        Infusion,
-        Key('how they read from it, "gating" or "residual"'),
-    ] = "gating"
-    reduction: Annotated[
-        int,
-        Key(
-            "r, of the channels of the memory",
-            low=1,
-            high=2**16,
-        ),
-    ] = 4
+    infusion: Annotated[Infusion, Key('how they read from it, "gating" or "residual"')] = "gating"
+    reduction: Annotated[int, Key("r, of the channels of the memory", low=1, high=2**16)] = 4
     normalize: Annotated[
-        Normalization,
-        Key('what the memory is divided by: "none", "clip" or "video"'),
+        Normalization, Key('what the memory is divided by: "none", "clip" or "video"')
     ] = "video"
     num_clips: Annotated[
         int,
@@ -47,50 +36,35 @@ class MemoryRecipe(DataKeys, VideoKeys, SmoothingKeys, ClipKeys):
         Literal["batch_reduction", "multi_iteration"],
         Key(
             '"batch_reduction", all clips of a step in one pass, or "multi_iteration", one '
-            "clip of every video at a time in two scans",
+            "clip of every video at a time in two scans"
         ),
     ] = "batch_reduction"
     gradient: Annotated[
         Gradient,
         Key(
             'of "multi_iteration": "full", that of one pass, or "own", see '
-            "`vidskim.train.multi_iteration`",
+            "`vidskim.train.multi_iteration`"
         ),
     ] = "full"
-    alpha: Annotated[
-        float,
-        Key(
-            "weight of the video-level term of the loss",
-            low=0,
-            high=1,
-        ),
-    ] = 0.5
+    alpha: Annotated[float, Key("weight of the video-level term of the loss", low=0, high=1)] = 0.5
     multilabel: Annotated[
         bool,
         Key(
             "several classes may be true at once: sigmoids, mean average precision, and the "
-            "scores of a video are the largest of its clips",
+            "scores of a video are the largest of its clips"
         ),
     ] = False
-    freeze_backbone: Annotated[
-        bool,
-        Key("train the memory and the classifier alone"),
-    ] = False
+    freeze_backbone: Annotated[bool, Key("train the memory and the classifier alone")] = False
     batch_norm: Annotated[
         Literal["sub_batch", "synchronized", "whole"],
         Key(
             '"sub_batch", statistics over clips of different videos, and over all processes '
             'where each holds one video; "synchronized", always over all processes; "whole", '
-            "over all clips of a pass",
+            "over all clips of a pass"
         ),
     ] = "sub_batch"
     dropout: Annotated[
-        float | None,
-        Key(
-            "before the classifier; null for the backbone's own",
-            low=0,
-            high=0.99,
-        ),
+        float | None, Key("before the classifier; null for the backbone's own", low=0, high=0.99)
     ] = None
     batch_size: Annotated[
         int,
@@ -103,11 +77,7 @@ class MemoryRecipe(DataKeys, VideoKeys, SmoothingKeys, ClipKeys):
     ] = 64
     body_rate: Annotated[
         float,
-        Key(
-            "learning rate of the backbone's stages as a share of the others'",
-            low=0,
-            high=1000,
-        ),
+        Key("learning rate of the backbone's stages as a share of the others'", low=0, high=1000),
     ] = 1.0
     devices: Annotated[
         int,

@@ -29,7 +29,7 @@ class SaliencyRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys, Ran
         Key(
             '"ac", action classification (SCSampler, section 3.2.1); "sal_cl", which clips a '
             'classifier finds most telling; "sal_rank", which of two clips it does (section '
-            "3.2.2)",
+            "3.2.2)"
         ),
     ] = "ac"
     feature: Annotated[
@@ -39,17 +39,11 @@ class SaliencyRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys, Ran
     network: Annotated[
         str,
         Key(
-            "name of an image network, or of one on log-mel windows",
-            wanted="the name of a network",
+            "name of an image network, or of one on log-mel windows", wanted="the name of a network"
         ),
     ] = "resnet_18"
     width: Annotated[
-        int,
-        Key(
-            "channels of its first stage (64 is the published size)",
-            low=1,
-            high=2**12,
-        ),
+        int, Key("channels of its first stage (64 is the published size)", low=1, high=2**12)
     ] = 64
     stem: Annotated[
         Literal["imagenet", "small"],
@@ -66,27 +60,14 @@ class SaliencyRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys, Ran
     ] = None
     map_width: Annotated[
         int | None,
-        Key(
-            "and this width; spectra of a window. Default: 14, 112 or 200.",
-            low=1,
-            high=2**12,
-        ),
+        Key("and this width; spectra of a window. Default: 14, 112 or 200.", low=1, high=2**12),
     ] = None
     residuals_per_clip: Annotated[
         int,
-        Key(
-            "residual frames per clip that are read, in training and in use",
-            low=1,
-            high=10**6,
-        ),
+        Key("residual frames per clip that are read, in training and in use", low=1, high=10**6),
     ] = 1
     window_clips: Annotated[
-        float,
-        Key(
-            "length of an audio window, in clips",
-            low=0.1,
-            high=100,
-        ),
+        float, Key("length of an audio window, in clips", low=0.1, high=100)
     ] = 2.0
     init: Annotated[
         str | None,
@@ -98,26 +79,17 @@ class SaliencyRecipe(DataKeys, StepKeys, DropKeys, OptimKeys, SmoothingKeys, Ran
     ] = None
     body_rate: Annotated[
         float,
-        Key(
-            "learning rate of what comes from init, as a share of the head's",
-            low=0,
-            high=1000,
-        ),
+        Key("learning rate of what comes from init, as a share of the head's", low=0, high=1000),
     ] = 1.0
     freeze: Annotated[
         Literal["", "conv4_2", "pool4", "fc1"],
         Key(
             'layer of an audio network ("conv4_2", "pool4" or "fc1"), on whose activations in'
-            ' init a single linear layer is trained; "" trains the whole network',
+            ' init a single linear layer is trained; "" trains the whole network'
         ),
     ] = ""
     batch_size: Annotated[
-        int,
-        Key(
-            'inputs per step in "ac", clips per step otherwise',
-            low=1,
-            high=2**20,
-        ),
+        int, Key('inputs per step in "ac", clips per step otherwise', low=1, high=2**20)
     ] = 256
     steps: int = 2000
     save_every: int = 200
